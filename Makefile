@@ -1,0 +1,72 @@
+# Two commands matter: `make repro` runs the pipeline, `make test` runs the tests. Both build what they need first.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# LOCK=gpu installs the CUDA builds of torch and vLLM. On a CPU host whose pip does not know torch's CPU wheels:
+# PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make env
+LOCK ?= main
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps --no-compile
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export PYTHONDONTWRITEBYTECODE := $(PYTHONDONTWRITEBYTECODE)
+
+.PHONY: help env repro test test-slow lint docs lock publish bench readme
+
+help: ## Print the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+env: .venv/.ready .venv-eval/.ready ## Build both environments from their locks (5 GB, about 3 minutes with a warm pip cache)
+
+.venv/.ready: requirements/$(LOCK).txt requirements/payload.txt pyproject.toml
+	@echo "building .venv from requirements/$(LOCK).txt (3.3 GB, 2-3 minutes with a warm pip cache)"
+	@$(PYTHON) -m venv .venv || { echo "Python 3.11 with venv is needed: install it, or name it with PYTHON=..."; exit 2; }
+	@.venv/bin/python $(PIP_INSTALL) -r requirements/$(LOCK).txt -r requirements/payload.txt \
+	  || { echo "pip failed. If it found no torch==2.13.0+cpu: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make env"; exit 2; }
+	@.venv/bin/python $(PIP_INSTALL) --no-build-isolation -e .
+	@touch $@
+
+.venv-eval/.ready: requirements/eval.txt
+	@echo "building .venv-eval from requirements/eval.txt (2.1 GB, 1-2 minutes with a warm pip cache)"
+	@$(PYTHON) -m venv .venv-eval || { echo "Python 3.11 with venv is needed: install it, or name it with PYTHON=..."; exit 2; }
+	@.venv-eval/bin/python $(PIP_INSTALL) -r requirements/eval.txt \
+	  || { echo "pip failed. If it found no torch==2.13.0+cpu: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make env"; exit 2; }
+	@touch $@
+
+repro: ## Run the pipeline of params.yaml from end to end; run it again to go on where it stopped
+	@$(MAKE) --no-print-directory -j2 env
+	@echo "dvc repro: about 12 minutes for the embedded default on 2 cores; Ctrl-C keeps every answer, run it again to go on"
+	@dvc repro || { echo "A stage failed: its message stands above. Mend what it names and run make repro again;"; \
+	  echo "stillhouse doctor checks the machine, the environments and the parameters."; exit 2; }
+	@echo "done: report/report.html has the answer, data/release/ the data sets; dvc metrics show prints the figures"
+
+test: .venv/.ready ## Run the tests (about 4 minutes)
+	@echo "pytest: about 4 minutes on 2 cores; the tests of whole model runs are in make test-slow"
+	@python -m pytest
+
+test-slow: env ## Run the tests that run real models or both environments (about 10 minutes)
+	@python -m pytest -m slow
+
+lint: .venv/.ready ## Check format, style, types, and that dvc.yaml lists the code of each stage
+	@ruff format --check .
+	@ruff check .
+	@mypy
+	@python tools/stage_code.py
+
+docs: .venv/.ready ## Build the documentation into site/
+	@python tools/params_reference.py
+	@mkdocs build --quiet --strict
+
+lock: .venv/.ready ## Refresh the lock files from requirements/*.in
+	@python tools/lock.py
+
+publish: .venv/.ready ## Publish the packaged data sets to the Hub and write their receipts
+	@dvc repro publish/dvc.yaml
+
+bench: .venv/.ready ## Run one benchmark: make bench NAME=x writes benchmarks/results/x.json
+	@test -n "$(NAME)" || { echo "usage: make bench NAME=<one of: $$(ls benchmarks/*.py | xargs -n1 basename | sed 's/\.py//' | paste -sd' ')>"; exit 2; }
+	@python benchmarks/$(NAME).py
+
+readme: .venv/.ready ## Put the last run's tables and chart into README.md
+	@python tools/readme.py

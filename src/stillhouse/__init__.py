@@ -1,0 +1,1 @@
+"""stillhouse: one query set, N teachers, N parallel verified data sets, and which of them to train on."""

@@ -1,0 +1,370 @@
+"""Intervals and paired differences that respect what a benchmark is: a few items, each answered several times.
+
+The k answers to one item are one cluster: they share the item's difficulty, so they are no k independent observations.
+Everything here therefore works on item means, and resamples items, never answers. pass@1 is the mean over items of the
+share of right answers to that item.
+
+What cannot be estimated is `None`: no interval from one item, none from scores that hold a NaN, none where all items
+agree (a bootstrap would claim certainty), except that a run of only zeros or only ones has an exact bound.
+
+Sources: clustering of eval scores, Miller 2024 (arXiv 2411.00640, sections 2 and 3); percentile bootstrap, Efron and
+Tibshirani 1993, chapter 13; exact bound, Clopper and Pearson 1934.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stillhouse.records import content_hash
+
+Floats = NDArray[np.float64]
+Columns = Mapping[str, NDArray[Any]]
+ItemMeans = dict[str, float]
+
+MEAN_TASK = "mean_of_benchmarks"
+ALL_STUDENTS = "all"
+DIGITS = 6  # sums may differ in the last bits between processors; reported figures must not
+_TIE = 1e-9
+_DRAWS_AT_ONCE = 4_000_000  # 32 MB of indices
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A score in 0..1 with its interval and clustered standard error; `items` counts clusters."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    standard_error: float | None
+    items: int
+
+
+@dataclass(frozen=True)
+class Difference:
+    """First minus second over the items that both answered, and the share of resamples that favours each.
+
+    The two shares leave out ties, so they need not add up to 1.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    favours_first: float | None
+    favours_second: float | None
+    items: int
+
+
+def item_means(item_ids: Iterable[str], scores: Iterable[float]) -> ItemMeans:
+    """Return the mean score of each item, in the order of the ids; a NaN score makes its item NaN."""
+    sums: dict[str, list[float]] = {}
+    for item, score in zip(item_ids, scores, strict=True):
+        sums.setdefault(str(item), []).append(float(score))
+    return {item: math.fsum(sums[item]) / len(sums[item]) for item in sorted(sums)}
+
+
+def clustered_standard_error(strata: Sequence[ItemMeans]) -> float | None:
+    """Return the standard error of the mean over strata (benchmarks) of the mean over items.
+
+    For one stratum of G items with means m_g it is sqrt(sum (m_g - m)^2 / (G (G - 1))). With k answers to every item
+    that is the cluster-robust error sqrt(sum_g (sum_i (s_gi - m))^2) / (G k) of Miller 2024, times the small-sample
+    factor sqrt(G / (G - 1)). Strata are independent, so their variances add.
+
+    Returns:
+        None where a stratum has fewer than two items or holds a NaN, or where no item differs from another.
+    """
+    groups = [np.array(list(stratum.values()), dtype=float) for stratum in strata]
+    if not groups or any(len(group) < 2 or np.isnan(group).any() for group in groups):
+        return None
+    variance = math.fsum(float(np.var(group, ddof=1)) / len(group) for group in groups)
+    if variance < _TIE**2:
+        return None
+    return round(math.sqrt(variance) / len(groups), DIGITS)
+
+
+def estimate(
+    strata: Sequence[ItemMeans], *, resamples: int, confidence: float, seed: int
+) -> Estimate:
+    """Return the mean over strata of the mean over items, with a percentile bootstrap over items.
+
+    Items are resampled inside each stratum, with replacement. One stratum gives the score of one benchmark; several
+    give the unweighted mean of their scores.
+
+    Args:
+        strata: item means of each benchmark.
+        resamples: number of bootstrap resamples.
+        confidence: mass of the interval, such as 0.95.
+        seed: seed of the resampling.
+    """
+    groups = [np.array(list(stratum.values()), dtype=float) for stratum in strata]
+    items = sum(len(group) for group in groups)
+    if not groups or any(len(group) == 0 or np.isnan(group).any() for group in groups):
+        return Estimate(None, None, None, None, items)
+    value = math.fsum(math.fsum(group) / len(group) for group in groups) / len(groups)
+    low, high = _interval(groups, resamples=resamples, confidence=confidence, seed=seed)
+    if low is None and len(groups) == 1:
+        low, high = _exact_bound(groups[0], confidence)
+    return Estimate(round(value, DIGITS), low, high, clustered_standard_error(strata), items)
+
+
+def difference(
+    first: Sequence[ItemMeans],
+    second: Sequence[ItemMeans],
+    *,
+    resamples: int,
+    confidence: float,
+    seed: int,
+) -> Difference:
+    """Return the paired difference first minus second, over the items that both answered.
+
+    Pairing takes the difficulty of the items out of the comparison: the variance left is that of the per-item
+    differences (Miller 2024, section 4). Strata are matched by position and resampled as in `estimate`.
+    """
+    if len(first) != len(second):
+        raise ValueError(f"{len(first)} strata against {len(second)}: they are matched by position")
+    groups = []
+    for one, other in zip(first, second, strict=True):
+        common = [item for item in one if item in other]
+        groups.append(np.array([one[item] - other[item] for item in common], dtype=float))
+    items = sum(len(group) for group in groups)
+    if not groups or any(len(group) == 0 or np.isnan(group).any() for group in groups):
+        return Difference(None, None, None, None, None, items)
+    value = math.fsum(math.fsum(group) / len(group) for group in groups) / len(groups)
+    low, high = _interval(groups, resamples=resamples, confidence=confidence, seed=seed)
+    if low is None:
+        return Difference(round(value, DIGITS), None, None, None, None, items)
+    drawn = _resampled(groups, resamples, seed)
+    return Difference(
+        round(value, DIGITS),
+        low,
+        high,
+        round(float((drawn > _TIE).mean()), DIGITS),
+        round(float((drawn < -_TIE).mean()), DIGITS),
+        items,
+    )
+
+
+def score_rows(
+    samples: Mapping[tuple[str, str], Columns],
+    tasks: Sequence[str],
+    *,
+    resamples: int,
+    confidence: float,
+    seed: int,
+) -> list[dict[str, Any]]:
+    """Return one row per task, teacher and student: pass@1 with interval, and how the answers ran.
+
+    Args:
+        samples: columns task, item_id, score, completion_tokens, finish_reason by (teacher, student).
+        tasks: the benchmarks of the run, in the order to print.
+        resamples: as in `estimate`.
+        confidence: as in `estimate`.
+        seed: seed of the run; each row resamples with a seed of its own, so that no row depends on which others exist.
+
+    Returns:
+        Rows of task, teacher, student, score, low, high, standard_error, items, samples, mean_tokens, truncated (a
+        share). Two or more tasks add a row `mean_of_benchmarks`; two or more students rows with student `all`.
+    """
+    rows = []
+    for (teacher, student), strata in _conditions(samples, tasks).items():
+        for task, chosen in _with_mean(tasks, strata):
+            found = estimate(
+                chosen,
+                resamples=resamples,
+                confidence=confidence,
+                seed=_row_seed(seed, task, teacher, student),
+            )
+            rows.append(
+                {
+                    "task": task,
+                    "teacher": teacher,
+                    "student": student,
+                    "score": found.value,
+                    "low": found.low,
+                    "high": found.high,
+                    "standard_error": found.standard_error,
+                    "items": found.items,
+                    **_how_it_ran(samples, task, tasks, teacher, student),
+                }
+            )
+    return rows
+
+
+def paired_rows(
+    samples: Mapping[tuple[str, str], Columns],
+    tasks: Sequence[str],
+    *,
+    resamples: int,
+    confidence: float,
+    seed: int,
+) -> list[dict[str, Any]]:
+    """Return one row per task, student and pair of teachers; arguments as in `score_rows`.
+
+    Returns:
+        Rows of task, student, first, second, difference, low, high, favours_first, favours_second, items, and
+        `told`: whether the interval leaves out 0.
+    """
+    rows = []
+    conditions = _conditions(samples, tasks)
+    students = list(dict.fromkeys(student for _, student in conditions))
+    teachers = list(dict.fromkeys(teacher for teacher, _ in conditions))
+    for student in students:
+        present = [teacher for teacher in teachers if (teacher, student) in conditions]
+        for first, second in combinations(present, 2):
+            one = _with_mean(tasks, conditions[first, student])
+            other = _with_mean(tasks, conditions[second, student])
+            for (task, strata), (_, against) in zip(one, other, strict=True):
+                found = difference(
+                    strata,
+                    against,
+                    resamples=resamples,
+                    confidence=confidence,
+                    seed=_row_seed(seed, task, first, second, student),
+                )
+                told = found.low is not None and found.high is not None
+                rows.append(
+                    {
+                        "task": task,
+                        "student": student,
+                        "first": first,
+                        "second": second,
+                        "difference": found.value,
+                        "low": found.low,
+                        "high": found.high,
+                        "favours_first": found.favours_first,
+                        "favours_second": found.favours_second,
+                        "items": found.items,
+                        "told": bool(told and (found.low > 0 or found.high < 0)),  # type: ignore[operator]
+                    }
+                )
+    return rows
+
+
+def box(values: NDArray[Any]) -> dict[str, Any]:
+    """Return rows, mean, p5, p25, p50, p75, p95 and max of the finite values; None where there are none.
+
+    Quantiles interpolate linearly (Hyndman and Fan 1996, type 7).
+    """
+    finite = np.sort(values[np.isfinite(values)].astype(float))
+    names = ("p5", "p25", "p50", "p75", "p95")
+    if len(finite) == 0:
+        return {"rows": 0, "mean": None, **dict.fromkeys(names), "max": None}
+    quantiles = np.quantile(finite, [0.05, 0.25, 0.5, 0.75, 0.95])
+    return {
+        "rows": len(finite),
+        "mean": round(math.fsum(finite) / len(finite), DIGITS),
+        **{name: round(float(q), DIGITS) for name, q in zip(names, quantiles, strict=True)},
+        "max": round(float(finite[-1]), DIGITS),
+    }
+
+
+def _interval(
+    groups: Sequence[Floats], *, resamples: int, confidence: float, seed: int
+) -> tuple[float | None, float | None]:
+    if any(len(group) < 2 for group in groups) or all(np.ptp(group) < _TIE for group in groups):
+        return None, None
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(_resampled(groups, resamples, seed), [tail, 1 - tail])
+    # A bound that is 0 in exact arithmetic must print, and be judged, as 0 and not as -0.0 or 1e-17.
+    return round(float(low), DIGITS) + 0.0, round(float(high), DIGITS) + 0.0
+
+
+def _resampled(groups: Sequence[Floats], resamples: int, seed: int) -> Floats:
+    """Return the mean over groups of the mean of each group resampled with replacement."""
+    rng = np.random.default_rng(seed)
+    total = np.zeros(resamples)
+    for group in groups:
+        at_once = max(1, _DRAWS_AT_ONCE // len(group))
+        for start in range(0, resamples, at_once):
+            stop = min(resamples, start + at_once)
+            drawn = rng.integers(0, len(group), size=(stop - start, len(group)))
+            total[start:stop] += group[drawn].mean(axis=1)
+    return total / len(groups)
+
+
+def _exact_bound(group: Floats, confidence: float) -> tuple[float | None, float | None]:
+    """Return the Clopper-Pearson interval of n items that are all 0 or all 1, each item counted as one trial.
+
+    With x = 0 the upper bound is 1 - (alpha / 2)^(1 / n); with x = n the lower bound is its mirror image. Counting an
+    item once is cautious where it was answered several times.
+    """
+    if len(group) < 2:
+        return None, None
+    reach = round(1 - ((1 - confidence) / 2) ** (1 / len(group)), DIGITS)
+    if np.all(group == 0):
+        return 0.0, reach
+    if np.all(group == 1):
+        return round(1 - reach, DIGITS), 1.0
+    return None, None
+
+
+def _conditions(
+    samples: Mapping[tuple[str, str], Columns], tasks: Sequence[str]
+) -> dict[tuple[str, str], list[ItemMeans]]:
+    """Return the item means of each task by (teacher, student), with student `all` where there are several."""
+    found: dict[tuple[str, str], list[ItemMeans]] = {}
+    for key, columns in samples.items():
+        found[key] = [
+            item_means(columns["item_id"][at].tolist(), columns["score"][at].tolist())
+            for at in (columns["task"] == task for task in tasks)
+        ]
+    students = list(dict.fromkeys(student for _, student in samples))
+    if len(students) > 1:
+        for teacher in dict.fromkeys(teacher for teacher, _ in samples):
+            if all((teacher, student) in found for student in students):
+                found[teacher, ALL_STUDENTS] = [
+                    _mean_over([found[teacher, student][i] for student in students])
+                    for i in range(len(tasks))
+                ]
+    return found
+
+
+def _mean_over(parts: Sequence[ItemMeans]) -> ItemMeans:
+    """Return the mean of several students on each item that all of them answered."""
+    common = [item for item in parts[0] if all(item in part for part in parts)]
+    return {item: math.fsum(part[item] for part in parts) / len(parts) for item in common}
+
+
+def _with_mean(
+    tasks: Sequence[str], strata: Sequence[ItemMeans]
+) -> list[tuple[str, list[ItemMeans]]]:
+    single = [(task, [stratum]) for task, stratum in zip(tasks, strata, strict=True)]
+    return [*single, (MEAN_TASK, list(strata))] if len(tasks) > 1 else single
+
+
+def _how_it_ran(
+    samples: Mapping[tuple[str, str], Columns],
+    task: str,
+    tasks: Sequence[str],
+    teacher: str,
+    student: str,
+) -> dict[str, Any]:
+    """Return samples, mean_tokens and truncated; for the mean row the mean over tasks, as for its score."""
+    keys = [key for key in samples if key[0] == teacher and student in (key[1], ALL_STUDENTS)]
+    count, tokens, truncated = 0, [], []
+    for one_task in tasks if task == MEAN_TASK else [task]:
+        at = [samples[key]["task"] == one_task for key in keys]
+        lengths = np.concatenate(
+            [samples[key]["completion_tokens"][m] for key, m in zip(keys, at, strict=True)]
+        )
+        finish = np.concatenate(
+            [samples[key]["finish_reason"][m] for key, m in zip(keys, at, strict=True)]
+        )
+        if len(lengths) == 0:
+            return {"samples": 0, "mean_tokens": None, "truncated": None}
+        count += len(lengths)
+        tokens.append(int(lengths.sum()) / len(lengths))
+        truncated.append(int((finish == "length").sum()) / len(finish))
+    return {
+        "samples": count,
+        "mean_tokens": round(math.fsum(tokens) / len(tokens), DIGITS),
+        "truncated": round(math.fsum(truncated) / len(truncated), DIGITS),
+    }
+
+
+def _row_seed(seed: int, *names: str) -> int:
+    return int(content_hash("bootstrap", str(seed), *names), 16)

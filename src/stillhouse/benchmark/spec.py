@@ -1,0 +1,6 @@
+"""What run.py and the lighteval process tell each other. Standard library only: it is read in both environments."""
+
+SPEC_VARIABLE = "STILLHOUSE_BENCHMARK_SPEC"  # path of the JSON file that says which tasks to run and where to ask
+METRIC = "pass_at_1"  # mean score over the samples of an item
+RECORD = "stillhouse"  # key of our entry in a lighteval document's `specific`
+PREFIX = "stillhouse_"  # of task names inside lighteval, which refuses the name of a built-in task such as `gsm8k`

@@ -1,0 +1,260 @@
+"""`stillhouse params check`: is every YAML file of a run sound, and do they fit together?
+
+The models in stillhouse.params check one file each. What no single file can show is checked here: that a listed id has
+a file, that a category has something to verify it, and the traps of YAML in DVC.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+if TYPE_CHECKING:
+    from stillhouse.params import RunParams, StudentFile, TeacherFile
+
+PROFILES_FOLDER = Path("profiles")
+# DVC's run-cache ignores parameters of these names (dvc#10296) and would bring back stale data.
+BANNED_KEYS = frozenset({"size", "nfiles"})
+# Categories that no rule can grade: without a judge every answer would be ungradable.
+JUDGED_CATEGORIES = frozenset({"multiturn", "other"})
+
+# What the user is to put where a profile says FILL_IN, by the last name of the key.
+_WHAT_TO_PUT = {
+    "revision": "the 40-digit commit of {owner} (on the Hub: Files, History; or `git ls-remote` of its page)",
+    "endpoints": "base URLs of the servers of {owner}, such as http://gpu-1:8000/v1",
+    "license": "the licence that the page of {owner} states, such as apache-2.0",
+    "path": "the JSONL or Parquet file with the queries of {owner} (the profile's README says how)",
+    "namespace": "your user or organisation on the Hub",
+    "accelerate_config": "a file made by `accelerate config` for your machines",
+}
+
+
+class Placeholder(NamedTuple):
+    """A key that only the user can fill in."""
+
+    file: Path
+    key: str
+    what_to_put: str
+
+
+@dataclass
+class Survey:
+    """All YAML files of one run: what was read, what is wrong, what the user must still fill in.
+
+    `run` is None where params.yaml itself is at fault; the dictionaries hold the files that are sound.
+    """
+
+    run: "RunParams | None" = None
+    teachers: dict[str, "TeacherFile"] = field(default_factory=dict)
+    students: dict[str, "StudentFile"] = field(default_factory=dict)
+    files: list[Path] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+    placeholders: list[Placeholder] = field(default_factory=list)
+
+
+@click.group()
+def params() -> None:
+    """Check the parameters of the run."""
+
+
+@params.command()
+@click.option("--profile", help="Check profiles/NAME, not the current run.", metavar="NAME")
+def check(profile: str | None) -> None:
+    """Validate params.yaml and every teacher, judge and student file that it uses."""
+    from stillhouse.params import ParamsError
+
+    root = Path() if profile is None else PROFILES_FOLDER / profile
+    if profile is not None and not root.is_dir():
+        known = ", ".join(sorted(p.name for p in PROFILES_FOLDER.glob("*/"))) or "none"
+        raise ParamsError(f"{root}: no such profile; there are: {known}")
+    found = survey(root, Path())
+    faults = found.faults
+    if profile is None:
+        faults = faults + [
+            f"{p.file}: {p.key}: fill in {p.what_to_put}" for p in found.placeholders
+        ]
+    if faults:
+        raise ParamsError("\n".join(faults))
+    for path in found.files:
+        click.echo(f"{path}: ok")
+    if found.placeholders:
+        click.echo(f"\n{len(found.placeholders)} values to fill in before this profile can run:")
+        for placeholder in found.placeholders:
+            click.echo(f"{placeholder.file}: {placeholder.key}: {placeholder.what_to_put}")
+
+
+def survey(root: Path, project: Path) -> Survey:
+    """Read and check all files of the run in `root`.
+
+    `project` is the folder that a profile is copied over: a file named in the YAML may stand in either.
+    """
+    from stillhouse.params import (
+        PARAMS_FILE,
+        STUDENTS_FOLDER,
+        TEACHERS_FOLDER,
+        ParamsError,
+        load_run,
+        load_student,
+        load_teacher,
+    )
+
+    found = Survey()
+    try:
+        found.files.append(root / PARAMS_FILE)
+        found.run = load_run(root)
+    except ParamsError as error:
+        found.faults.extend(str(error).splitlines())
+        return found
+    run = found.run
+    teacher_ids = [*run.teacher_ids, *([run.verify.judge] if run.verify.judge else [])]
+    for teacher_id in dict.fromkeys(teacher_ids):
+        found.files.append(root / TEACHERS_FOLDER / f"{teacher_id}.yaml")
+        try:
+            found.teachers[teacher_id] = load_teacher(teacher_id, root)
+        except ParamsError as error:
+            found.faults.extend(str(error).splitlines())
+    for student_id in run.student_ids:
+        found.files.append(root / STUDENTS_FOLDER / f"{student_id}.yaml")
+        try:
+            found.students[student_id] = load_student(student_id, root)
+        except ParamsError as error:
+            found.faults.extend(str(error).splitlines())
+    found.files = [path for path in found.files if path.is_file()]
+    for path in found.files:
+        found.faults.extend(_yaml_traps(path))
+        found.placeholders.extend(_placeholders(path))
+    found.faults.extend(_run_faults(run, root / PARAMS_FILE, (root, project)))
+    for teacher_id, file in found.teachers.items():
+        path = root / TEACHERS_FOLDER / f"{teacher_id}.yaml"
+        found.faults.extend(_teacher_faults(file, path, (root, project)))
+        if teacher_id == run.verify.judge and file.teacher.engine == "replay":
+            found.faults.append(
+                f"{path}: teacher.engine: a judge must answer new prompts, replay cannot"
+            )
+    for student_id, student in found.students.items():
+        path = root / STUDENTS_FOLDER / f"{student_id}.yaml"
+        found.faults.extend(
+            _missing_file(
+                student.student.chat_template, path, "student.chat_template", (root, project)
+            )
+        )
+    return found
+
+
+def _run_faults(run: "RunParams", path: Path, folders: tuple[Path, Path]) -> Iterator[str]:
+    if not run.teacher_ids:
+        yield f"{path}: teacher_ids: is empty; a run needs at least one teacher"
+    if not run.queries.sources:
+        yield f"{path}: queries.sources: is empty; a run needs at least one source"
+    for i, source in enumerate(run.queries.sources):
+        key = f"queries.sources.{i}"
+        if source.category in JUDGED_CATEGORIES and run.verify.judge is None:
+            yield (
+                f"{path}: {key}.category: source {source.id!r} is {source.category!r}, which no rule can verify, "
+                "and verify.judge is null; name a judge"
+            )
+        if source.kind == "file":
+            yield from _missing_file(source.path, path, f"{key}.path", folders)
+        if source.kind == "embedded":
+            yield from _missing_embedded(source.name, path, f"{key}.name")
+    for i, task in enumerate(run.benchmark.tasks):
+        if task.path is not None:
+            yield from _missing_file(task.path, path, f"benchmark.tasks.{i}.path", folders)
+
+
+def _teacher_faults(file: "TeacherFile", path: Path, folders: tuple[Path, Path]) -> Iterator[str]:
+    teacher, runtime = file.teacher, file.runtime
+    if teacher.engine == "openai" and not runtime.endpoints:
+        yield f"{path}: runtime.endpoints: engine openai needs at least one base URL"
+    if (
+        teacher.sampling is not None
+        and teacher.max_model_len is not None
+        and teacher.sampling.max_tokens >= teacher.max_model_len
+    ):
+        yield (
+            f"{path}: teacher.sampling.max_tokens: {teacher.sampling.max_tokens} leaves no room for a prompt in "
+            f"teacher.max_model_len {teacher.max_model_len}"
+        )
+    if teacher.chat_template is not None:
+        yield from _missing_file(teacher.chat_template, path, "teacher.chat_template", folders)
+    if teacher.replay_from not in (None, "solutions"):
+        yield from _missing_file(teacher.replay_from, path, "teacher.replay_from", folders)
+
+
+def _missing_file(
+    name: str | None, path: Path, key: str, folders: tuple[Path, Path]
+) -> Iterator[str]:
+    from stillhouse.params import PLACEHOLDER
+
+    if name and name != PLACEHOLDER and not any((folder / name).is_file() for folder in folders):
+        yield f"{path}: {key}: no such file: {name}"
+
+
+def _missing_embedded(name: str, path: Path, key: str) -> Iterator[str]:
+    import stillhouse
+
+    folder = Path(stillhouse.__file__).parent / "queries/embedded"
+    if not (folder / f"{name}.yaml").is_file():
+        known = ", ".join(sorted(p.stem for p in folder.glob("*.yaml"))) or "none"
+        yield f"{path}: {key}: no embedded query set {name!r}; there are: {known}"
+
+
+def _yaml_traps(path: Path) -> Iterator[str]:
+    """Find what YAML allows and DVC gets wrong."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.events import AliasEvent
+
+    from stillhouse.params import read_yaml
+
+    for event in YAML(typ="safe", pure=True).parse(path.read_text(encoding="utf-8")):
+        if isinstance(event, AliasEvent):
+            yield (
+                f"{path}: line {event.start_mark.line + 1}: the alias *{event.anchor}; write the value out: "
+                "DVC would not see a change of the shared one"
+            )
+    for keys, _ in _leaves(read_yaml(path), ()):
+        for banned in sorted(BANNED_KEYS.intersection(keys)):
+            yield (
+                f"{path}: {'.'.join(keys)}: the key {banned!r}; DVC's run-cache ignores parameters of this name "
+                "and would bring back stale data"
+            )
+
+
+def _leaves(node: Any, keys: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from _leaves(value, (*keys, str(key)))
+    elif isinstance(node, list):
+        for i, value in enumerate(node):
+            yield from _leaves(value, (*keys, str(i)))
+    else:
+        yield keys, node
+
+
+def _placeholders(path: Path) -> Iterator[Placeholder]:
+    from stillhouse.params import read_yaml
+
+    yield from _walk(read_yaml(path), path, (), path.stem)
+
+
+def _walk(node: Any, path: Path, keys: tuple[str, ...], owner: str) -> Iterator[Placeholder]:
+    from stillhouse.params import PLACEHOLDER
+
+    if isinstance(node, dict):
+        named = node.get("repo") or node.get("model") or node.get("id")
+        owner = named if isinstance(named, str) else owner
+        # `runtime` stands beside `teacher` or `student`, and is about the same model.
+        for part in ("teacher", "student"):
+            if isinstance(node.get(part), dict):
+                owner = str(node[part].get("model", owner))
+        for key, value in node.items():
+            yield from _walk(value, path, (*keys, str(key)), owner)
+    elif isinstance(node, list):
+        for i, value in enumerate(node):
+            yield from _walk(value, path, (*keys, str(i)), owner)
+    elif node == PLACEHOLDER:
+        name = next((key for key in reversed(keys) if not key.isdigit()), "")
+        what = _WHAT_TO_PUT.get(name, "your own value").format(owner=owner)
+        yield Placeholder(path, ".".join(keys), what)

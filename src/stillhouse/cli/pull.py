@@ -1,0 +1,26 @@
+"""`stillhouse pull`: fetch a released data set and check it against its manifest."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("repo")
+@click.option("--revision", required=True, help="Tag (v1.0.0) or commit of the release.")
+@click.option(
+    "--to",
+    "target",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Folder to make; it must not exist yet.",
+)
+def pull(repo: str, revision: str, target: Path) -> None:
+    """Download and check a released data set.
+
+    REPO is its name on the Hub, namespace/name; every file is checked against the manifest.
+    """
+    from stillhouse.release import hub
+
+    folder = hub.pull(repo, revision, target)
+    click.echo(f"{folder}: {repo} at {revision}, every file as its manifest says")

@@ -1,0 +1,78 @@
+"""From a teacher's file to a model that answers."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from stillhouse.models.chat import ChatTokenizer
+from stillhouse.models.client import Model
+from stillhouse.models.engine import Engine, EngineError, Purpose
+from stillhouse.models.journal import Journal
+from stillhouse.models.openai_engine import OpenAIEngine
+from stillhouse.models.replay_engine import ReplayEngine
+from stillhouse.models.vllm_engine import Load, VllmCore, VllmEngine
+from stillhouse.params import Teacher, TeacherRuntime
+from stillhouse.records import Query
+
+
+class ModelRoom:
+    """The models of one stage, which share loaded weights where they are the same, and one journal."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._cores: dict[Load, VllmCore] = {}
+        self._engines: list[Engine] = []
+
+    def model(
+        self,
+        name: str,
+        teacher: Teacher,
+        runtime: TeacherRuntime,
+        purpose: Purpose,
+        queries: Iterable[Query] = (),
+    ) -> Model:
+        """Return the model of a teacher or judge; `queries` hold the solutions that a replay plays back.
+
+        Raises:
+            EngineError: what the engine needs is missing.
+        """
+        engine = self._engine(teacher, runtime, queries)
+        self._engines.append(engine)
+        return Model(engine, self._journal, purpose, name)
+
+    async def close(self) -> None:
+        """Close all engines."""
+        for engine in self._engines:
+            await engine.close()
+
+    def _engine(
+        self, teacher: Teacher, runtime: TeacherRuntime, queries: Iterable[Query]
+    ) -> Engine:
+        if teacher.engine == "replay":
+            return _replay(teacher, queries)
+        assert teacher.sampling is not None  # params.Teacher has checked it
+        if teacher.engine == "openai":
+            return OpenAIEngine(
+                teacher.model,
+                teacher.revision,
+                teacher.sampling,
+                runtime,
+                system_prompt=teacher.system_prompt,
+            )
+        load = Load(teacher.model, teacher.revision, teacher.dtype, teacher.max_model_len)
+        core = self._cores.setdefault(load, VllmCore(load, runtime))
+        return VllmEngine(
+            core,
+            teacher.sampling,
+            chat_template=teacher.chat_template,
+            system_prompt=teacher.system_prompt,
+            concurrency=runtime.max_num_seqs,
+        )
+
+
+def _replay(teacher: Teacher, queries: Iterable[Query]) -> ReplayEngine:
+    if teacher.tokenizer is None or teacher.replay_from is None:
+        raise EngineError("engine replay needs `replay_from` and `tokenizer`")
+    tokenizer = ChatTokenizer(teacher.tokenizer.model, teacher.tokenizer.revision)
+    if teacher.replay_from == "solutions":
+        return ReplayEngine.of_solutions(teacher.model, tokenizer, queries)
+    return ReplayEngine.of_file(teacher.model, tokenizer, Path(teacher.replay_from))

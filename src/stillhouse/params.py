@@ -1,0 +1,623 @@
+"""The shape of every YAML file that a user writes, and the one way a stage reads it.
+
+`params.yaml` holds the knobs of a run, `conf/teachers/<id>.yaml` one teacher (also a judge), `conf/students/<id>.yaml`
+one student. Unknown or missing keys are errors that name file, key and what is allowed. Inside a pipeline a stage gets
+only what it declares under `params:` in dvc.yaml (`load_stage`), so that nothing untracked can change an output. The
+`runtime:` part of a teacher or student file is the exception by design: it moves work between devices and endpoints,
+changes no output, and is tracked by no stage.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+
+from stillhouse.errors import StillhouseError
+from stillhouse.records import Category
+
+PARAMS_FILE = Path("params.yaml")
+TEACHERS_FOLDER = Path("conf/teachers")
+STUDENTS_FOLDER = Path("conf/students")
+PLACEHOLDER = "FILL_IN"  # stands in a profile where only the user can know the value
+
+
+class ParamsError(StillhouseError):
+    """A YAML file of the run is missing, malformed or contradicts itself."""
+
+
+def _check_id(value: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", value):
+        raise ValueError(
+            "an id must match [a-z][a-z0-9_]* (dots, slashes and @ break DVC's stage names)"
+        )
+    return value
+
+
+def _check_revision(value: str) -> str:
+    if value == PLACEHOLDER or re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", value):
+        return value
+    raise ValueError(
+        "a revision must be a commit hash (40 hex digits) or a file's sha256 (64), "
+        "never a branch or tag such as `main`: "
+        "a moving name would change the result without a trace"
+    )
+
+
+def _check_input(value: str) -> str:
+    if value in (PLACEHOLDER, "solutions") or (value.startswith("inputs/") and ".." not in value):
+        return value
+    raise ValueError(
+        "a file that a run reads must lie in inputs/, the folder that the stages depend on: "
+        "elsewhere a changed file would change the result without a trace"
+    )
+
+
+Id = Annotated[str, AfterValidator(_check_id)]
+Revision = Annotated[str, AfterValidator(_check_revision)]
+InputPath = Annotated[str, AfterValidator(_check_input)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """Base of all parameter sections: immutable, and unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class Run(Section):
+    """Identity of the run."""
+
+    name: Id
+    seed: NonNegativeInt
+
+
+class GeneratorSource(Section):
+    """Queries of one seeded reasoning-gym generator."""
+
+    id: Id
+    kind: Literal["reasoning_gym"]
+    category: Category
+    license: str
+    generator: str
+    count: PositiveInt
+    config: dict[str, Any] = {}
+
+
+class EmbeddedSource(Section):
+    """One of the small query sets that ship with stillhouse (`stillhouse/queries/embedded/<name>.yaml`)."""
+
+    id: Id
+    kind: Literal["embedded"]
+    category: Category
+    license: str
+    name: str
+
+
+class FileSource(Section):
+    """Queries of the user's own: JSONL or Parquet with the columns of `Query`, or renamed by `columns`."""
+
+    id: Id
+    kind: Literal["file"]
+    category: Category
+    license: str
+    path: InputPath
+    columns: dict[str, str] = {}
+    limit: PositiveInt | None = None
+
+
+class HubSource(Section):
+    """Queries of a Hub data set at a pinned commit."""
+
+    id: Id
+    kind: Literal["hub"]
+    category: Category
+    license: str
+    repo: str
+    revision: Revision
+    config: str | None = None
+    split: str = "train"
+    columns: dict[str, str] = {}
+    limit: PositiveInt | None = None
+
+
+Source = Annotated[
+    GeneratorSource | EmbeddedSource | FileSource | HubSource, Field(discriminator="kind")
+]
+
+
+class Clean(Section):
+    """Rules that drop a query for its text alone (paper section 2.1; the non-ASCII limit was never published)."""
+
+    min_chars: NonNegativeInt
+    max_chars: PositiveInt
+    max_non_ascii: Share
+    drop_urls: bool
+    drop_tables: bool
+    drop_images: bool
+
+
+class Dedup(Section):
+    """Near-duplicate removal by MinHash over word shingles that keep every number."""
+
+    threshold: Share
+    permutations: PositiveInt
+    shingle_words: PositiveInt
+
+
+class Decontaminate(Section):
+    """Removal of queries that overlap a benchmark of this run: exact text, or a shared word n-gram."""
+
+    ngram_words: PositiveInt
+    min_overlap: Share
+
+
+class Queries(Section):
+    """Parameters of the queries stage."""
+
+    sources: list[Source]
+    clean: Clean
+    dedup: Dedup
+    decontaminate: Decontaminate
+
+    @model_validator(mode="after")
+    def _unique_ids(self) -> "Queries":
+        _unique([source.id for source in self.sources], "queries.sources")
+        return self
+
+
+class Generate(Section):
+    """Parameters of the generate stage."""
+
+    max_attempts: PositiveInt
+
+
+class CodeLimits(Section):
+    """Limits on one program under test."""
+
+    isolation: Literal["bubblewrap", "rlimits"]
+    max_tests: PositiveInt
+    test_seconds: PositiveFloat
+    total_seconds: PositiveFloat
+    memory_mb: PositiveInt
+
+
+class Verify(Section):
+    """Parameters of verification. `judge` names a file in conf/teachers."""
+
+    threshold: Share
+    judge: Id
+    judge_advisory: bool
+    item_seconds: PositiveFloat
+    code: CodeLimits
+
+
+class PerplexityScorer(Section):
+    """The model whose surprise is measured."""
+
+    model: str
+    revision: Revision
+    dtype: Literal["float32", "bfloat16"]
+    max_tokens: PositiveInt
+
+
+class NgramFilter(Section):
+    """Template-like repetition: n-grams of `n` tokens that occur more than `max_count` times over the teacher's set.
+
+    `action` says what is dropped: `sample` the whole response, `off` nothing.
+    """
+
+    n: PositiveInt
+    max_count: PositiveInt
+    action: Literal["sample", "off"]
+
+
+class Filter(Section):
+    """Parameters of the filter stage. The perplexity cut stands in each teacher's file: it differs by teacher."""
+
+    require_think: bool
+    max_tokens: PositiveInt
+    ngram: NgramFilter
+
+
+class Package(Section):
+    """Names and terms of the released data sets."""
+
+    namespace: str
+    name: Id
+    version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")]
+    license: str
+    languages: list[str] = ["en"]
+    pretty_name: str
+    private: bool
+
+
+class BenchmarkTask(Section):
+    """One benchmark of this run.
+
+    `kind: reasoning_gym` takes items of a generator at held-out seeds; `gsm8k` packaged GSM8K items; `file` a JSONL
+    file with `prompt` and `answer`; `lighteval` a task that lighteval has itself (its items come from the Hub).
+    """
+
+    id: Id
+    kind: Literal["reasoning_gym", "gsm8k", "file", "lighteval"]
+    count: PositiveInt
+    samples: PositiveInt
+    generator: str | None = None
+    config: dict[str, Any] = {}
+    path: InputPath | None = None
+    task: str | None = None
+    instruction: str = ""
+
+    @model_validator(mode="after")
+    def _kind_has_its_key(self) -> "BenchmarkTask":
+        needs = {"reasoning_gym": "generator", "file": "path", "lighteval": "task"}.get(self.kind)
+        if needs and getattr(self, needs) is None:
+            raise ValueError(
+                f"benchmark task {self.id!r}: kind {self.kind} needs the key {needs!r}"
+            )
+        return self
+
+
+class BenchmarkSampling(Section):
+    """Sampling of the student under test (paper section 4: temperature 0.6, top-p 0.95)."""
+
+    temperature: NonNegativeFloat
+    top_p: Share
+    max_new_tokens: PositiveInt
+    system_prompt: str | None
+
+
+class Benchmark(Section):
+    """Parameters of the benchmark stage."""
+
+    tasks: list[BenchmarkTask]
+    sampling: BenchmarkSampling
+
+    @model_validator(mode="after")
+    def _unique_ids(self) -> "Benchmark":
+        _unique([task.id for task in self.tasks], "benchmark.tasks")
+        return self
+
+
+class Report(Section):
+    """Parameters of the report stage."""
+
+    resamples: PositiveInt
+    confidence: Share
+
+
+class RunParams(Section):
+    """All of params.yaml."""
+
+    run: Run
+    teacher_ids: list[Id]
+    student_ids: list[Id]
+    queries: Queries
+    generate: Generate
+    verify: Verify
+    perplexity: PerplexityScorer
+    filter: Filter
+    package: Package
+    benchmark: Benchmark
+    report: Report
+
+    @model_validator(mode="after")
+    def _unique_ids(self) -> "RunParams":
+        _unique(self.teacher_ids, "teacher_ids")
+        _unique(self.student_ids, "student_ids")
+        return self
+
+
+class Sampling(Section):
+    """How tokens are drawn. `top_k: 0` and `min_p: 0` switch these off."""
+
+    temperature: NonNegativeFloat
+    top_p: Share
+    top_k: NonNegativeInt = 0
+    min_p: Share = 0.0
+    repetition_penalty: PositiveFloat = 1.0
+    max_tokens: PositiveInt
+
+
+class Tokenizer(Section):
+    """A tokenizer by the model that has it."""
+
+    model: str
+    revision: Revision
+
+
+class Teacher(Section):
+    """The tracked part of conf/teachers/<id>.yaml: all that decides what the teacher says.
+
+    `engine: replay` plays back answers that exist already: the worked solutions of the queries
+    (`replay_from: solutions`) or a JSONL or Parquet file; `tokenizer` counts their tokens.
+    `label` is what tables and cards call this teacher.
+    """
+
+    label: str
+    engine: Literal["vllm", "openai", "replay"]
+    model: str
+    revision: Revision | Literal["none"]
+    license: str
+    reasoning: Literal["none", "think_tags", "open_think", "answer_tags", "separate_field"] = "none"
+    system_prompt: str | None = None
+    chat_template: str | None = None
+    dtype: Literal["float32", "bfloat16", "float16", "auto"] = "auto"
+    max_model_len: PositiveInt | None = None
+    sampling: Sampling | None = None
+    replay_from: InputPath | None = None
+    tokenizer: Tokenizer | None = None
+
+    @model_validator(mode="after")
+    def _engine_has_its_keys(self) -> "Teacher":
+        if self.engine == "replay":
+            if self.replay_from is None or self.tokenizer is None:
+                raise ValueError(
+                    "engine replay needs `replay_from` (`solutions`, or a JSONL or Parquet file) and `tokenizer`"
+                )
+        elif self.sampling is None:
+            raise ValueError(f"engine {self.engine} needs `sampling`")
+        elif self.revision == "none" and self.engine == "vllm":
+            raise ValueError("engine vllm needs a `revision` (a commit hash)")
+        return self
+
+
+class TeacherRuntime(Section):
+    """The untracked part of conf/teachers/<id>.yaml: where and how fast, never what."""
+
+    max_num_seqs: PositiveInt = 64
+    tensor_parallel_size: PositiveInt = 1
+    pipeline_parallel_size: PositiveInt = 1
+    gpu_memory_utilization: Share = 0.9
+    cpu_kv_cache_gb: PositiveFloat = 1.0
+    endpoints: list[str] = []
+    api_key_variable: str | None = None
+    in_flight_per_endpoint: PositiveInt = 32
+    request_seconds: PositiveFloat = 600.0
+
+
+class TeacherFile(Section):
+    """All of conf/teachers/<id>.yaml.
+
+    `perplexity_cut` is the largest perplexity that the filter keeps; null: no cut.
+    """
+
+    teacher: Teacher
+    perplexity_cut: PositiveFloat | None
+    runtime: TeacherRuntime = TeacherRuntime()
+
+
+class Recipe(Section):
+    """Supervised fine-tuning (paper section 4.1: lr 8e-5, 32,768 tokens, packing, batch 64, 2 epochs, cosine, 5 %)."""
+
+    learning_rate: PositiveFloat
+    scheduler: Literal["cosine", "linear", "constant"]
+    warmup_ratio: Share
+    weight_decay: NonNegativeFloat
+    global_batch: PositiveInt
+    epochs: PositiveFloat
+    max_steps: PositiveInt | None
+    max_length: PositiveInt
+    packing: bool
+    dtype: Literal["float32", "bfloat16"]
+
+
+class Student(Section):
+    """The tracked part of conf/students/<id>.yaml.
+
+    `chat_template` is a file whose assistant turns stand between `{% generation %}` marks, so that the loss can be
+    masked to them.
+    """
+
+    label: str
+    model: str
+    revision: Revision
+    license: str
+    chat_template: str
+    recipe: Recipe
+
+
+class StudentRuntime(Section):
+    """The untracked part of conf/students/<id>.yaml."""
+
+    batch_per_device: PositiveInt = 1
+    gradient_checkpointing: bool = False
+    accelerate_config: str | None = None
+    max_num_seqs: PositiveInt = 64
+    tensor_parallel_size: PositiveInt = 1
+    gpu_memory_utilization: Share = 0.9
+    cpu_kv_cache_gb: PositiveFloat = 1.0
+
+
+class StudentFile(Section):
+    """All of conf/students/<id>.yaml."""
+
+    student: Student
+    runtime: StudentRuntime = StudentRuntime()
+
+
+SectionT = TypeVar("SectionT", bound=Section)
+
+
+def _unique(ids: list[str], where: str) -> None:
+    repeated = sorted({i for i in ids if ids.count(i) > 1})
+    if repeated:
+        raise ValueError(f"{where}: these ids stand twice: {', '.join(repeated)}")
+
+
+def parse(section: type[SectionT], content: object, where: str) -> SectionT:
+    """Return the checked section.
+
+    Raises:
+        ParamsError: one line per fault, each with `where` (the file), the key, what was found and what is allowed.
+    """
+    try:
+        return section.model_validate(content)
+    except ValidationError as error:
+        lines = []
+        for fault in error.errors(include_url=False):
+            key = ".".join(str(part) for part in fault["loc"]) or "(top level)"
+            message = {"extra_forbidden": "unknown key", "missing": "missing key"}.get(
+                fault["type"], fault["msg"]
+            )
+            found = (
+                ""
+                if fault["type"] == "missing" or isinstance(fault["input"], dict)
+                else f" (found {fault['input']!r})"
+            )
+            lines.append(f"{where}: {key}: {message}{found}{_allowed(section, fault)}")
+        raise ParamsError("\n".join(lines)) from None
+
+
+def _allowed(section: type[BaseModel], fault: Mapping[str, Any]) -> str:
+    """Return the keys allowed beside an unknown one, as a hint."""
+    if fault["type"] != "extra_forbidden":
+        return ""
+    here: Any = section
+    for part in fault["loc"][:-1]:
+        field = (
+            here.model_fields.get(part)
+            if isinstance(part, str) and hasattr(here, "model_fields")
+            else None
+        )
+        here = field.annotation if field else None
+        if not (isinstance(here, type) and issubclass(here, BaseModel)):
+            return ""
+    return f"; allowed here: {', '.join(sorted(here.model_fields))}"
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return a YAML file as DVC reads it (YAML 1.2: `1e-5` is a number, `no` is text).
+
+    Raises:
+        ParamsError: the file is missing, is not YAML, or its top level is not a mapping.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParamsError(f"{path}: no such file") from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise ParamsError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise ParamsError(
+            f"{path}: a mapping of keys was expected at the top level, found {type(content).__name__}"
+        )
+    return content
+
+
+def load_run(root: Path = Path()) -> RunParams:
+    """Return params.yaml of the project in `root`."""
+    path = root / PARAMS_FILE
+    return parse(RunParams, read_yaml(path), str(path))
+
+
+def load_teacher(teacher_id: str, root: Path = Path()) -> TeacherFile:
+    """Return conf/teachers/<id>.yaml.
+
+    Raises:
+        ParamsError: no such teacher (the message lists those there are), or a fault in the file.
+    """
+    return _load_by_id(TeacherFile, teacher_id, root / TEACHERS_FOLDER)
+
+
+def load_student(student_id: str, root: Path = Path()) -> StudentFile:
+    """Return conf/students/<id>.yaml; errors as in `load_teacher`."""
+    return _load_by_id(StudentFile, student_id, root / STUDENTS_FOLDER)
+
+
+def _load_by_id(section: type[SectionT], file_id: str, folder: Path) -> SectionT:
+    path = folder / f"{file_id}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in folder.glob("*.yaml"))) or "none"
+        raise ParamsError(
+            f"{path}: no such file, but the id {file_id!r} is used; ids there: {known}"
+        )
+    return parse(section, read_yaml(path), str(path))
+
+
+def load_recorded(section: type[SectionT], path: Path) -> SectionT:
+    """Return the tracked part of a teacher's file as the generate stage recorded it beside the responses.
+
+    A stage over all teachers cannot list each teacher's parameters in dvc.yaml, and must not depend on the whole file,
+    whose `runtime` part changes no output.
+
+    Raises:
+        ParamsError: the record is missing or malformed.
+    """
+    return parse(section, read_yaml(path), str(path))
+
+
+class StageParams:
+    """The parameters that one pipeline stage tracks, and nothing else.
+
+    Keys of params.yaml are read by name; the tracked keys of a teacher or student file by that file's id.
+    """
+
+    def __init__(self, stage: str, tracked: dict[str, Any]) -> None:
+        self.stage = stage
+        self._tracked = tracked
+
+    def value(self, key: str, path: Path = PARAMS_FILE) -> Any:
+        """Return the tracked value of a top-level key of a params file.
+
+        Raises:
+            ParamsError: the stage does not track it: its output would depend on something untracked.
+        """
+        for name in (f"{path}:{key}", key):
+            if name in self._tracked:
+                return self._tracked[name]
+        raise ParamsError(
+            f"dvc.yaml: stage {self.stage!r} reads {key!r} of {path} but does not list it under params"
+        )
+
+    def section(self, section: type[SectionT], key: str) -> SectionT:
+        """Return a checked section of params.yaml."""
+        return parse(section, self.value(key), f"{PARAMS_FILE}: {key}")
+
+    def teacher(self, teacher_id: str) -> Teacher:
+        """Return the tracked part of a teacher's file."""
+        path = TEACHERS_FOLDER / f"{teacher_id}.yaml"
+        return parse(Teacher, self.value("teacher", path), f"{path}: teacher")
+
+    def student(self, student_id: str) -> Student:
+        """Return the tracked part of a student's file."""
+        path = STUDENTS_FOLDER / f"{student_id}.yaml"
+        return parse(Student, self.value("student", path), f"{path}: student")
+
+
+def load_stage() -> StageParams:
+    """Return the parameters that the running DVC stage tracks.
+
+    Raises:
+        ParamsError: not started by DVC, or a tracked file or key is missing.
+    """
+    stage = os.environ.get("DVC_STAGE")
+    if not stage:
+        raise ParamsError(
+            "a stage script runs inside the pipeline: use `dvc repro --single-item <stage>`"
+        )
+    from dvc.api import params_show
+    from dvc.exceptions import DvcException
+
+    try:
+        tracked: dict[str, Any] = params_show(stages=stage, deps=True)
+    except DvcException as error:
+        raise ParamsError(f"parameters of stage {stage}: {error}") from error
+    return StageParams(stage, tracked)

@@ -1,0 +1,156 @@
+"""From a plain row of a file, a Hub data set or an embedded set to a checked `Query`.
+
+A row has the columns of `Query`; a plain `prompt` may stand for `messages`. A row that could never be answered or
+verified stops the run: silently skipped rows would be missed by nobody.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from stillhouse.errors import StillhouseError
+from stillhouse.params import Source
+from stillhouse.queries.text import nfc
+from stillhouse.records import CONSTRAINT_KWARGS, Constraint, Message, Query, Test, Trace, query_id
+
+# Names of roles and keys in the two layouts of conversations that data sets use.
+_ROLES = {
+    "system": "system",
+    "user": "user",
+    "human": "user",
+    "assistant": "assistant",
+    "gpt": "assistant",
+}
+COLUMNS = frozenset(
+    {
+        "prompt",
+        "messages",
+        "ground_truth",
+        "language",
+        "setup",
+        "entry_point",
+        "tests",
+        "constraints",
+        "solution",
+    }
+)
+# What a rule can check, by category; the others are graded by a model.
+_NEEDS = {"math": "ground_truth", "science": "ground_truth", "code": "tests", "if": "constraints"}
+
+
+class QueriesError(StillhouseError):
+    """A query source is missing or broken; the message names source, row, what was found, and the remedy."""
+
+
+def query_of_row(
+    row: Mapping[str, Any], source: Source, columns: Mapping[str, str], number: int
+) -> Query:
+    """Return the query that a row holds; `columns` maps names of `COLUMNS` to the row's own.
+
+    Raises:
+        QueriesError: no text, no ground truth for its category, or a value of the wrong type.
+    """
+    where = f"query source {source.id!r}: row {number}"
+    values = {name: row.get(columns.get(name, name)) for name in COLUMNS}
+    messages = _messages(values, where, row)
+    needed = _NEEDS.get(source.category)
+    if needed and values[needed] in (None, "", []):
+        raise QueriesError(
+            f"{where}: no {needed!r}, which category {source.category!r} needs to be verified "
+            f"(columns there: {', '.join(sorted(row))}); name its column under `columns`, or drop the row"
+        )
+    try:
+        tests = [msgspec.convert(_without_nulls(t), Test) for t in values["tests"] or []]
+        constraints = [_constraint(c) for c in values["constraints"] or []]
+        query = Query(
+            id=query_id(messages),
+            category=source.category,
+            source=source.id,
+            license=source.license,
+            messages=messages,
+            ground_truth=_text(values["ground_truth"]),
+            language=msgspec.convert(values["language"], _LANGUAGE),
+            setup=_text(values["setup"]),
+            entry_point=_text(values["entry_point"]),
+            tests=tests,
+            constraints=constraints,
+            solution=msgspec.convert(values["solution"], Trace | None),
+        )
+    except (msgspec.ValidationError, TypeError, ValueError) as error:
+        raise QueriesError(f"{where}: {error}; mend the row") from None
+    if source.category == "code":
+        _check_code(query, where)
+    return query
+
+
+_LANGUAGE = Query.__annotations__["language"]
+
+
+def _messages(values: Mapping[str, Any], where: str, row: Mapping[str, Any]) -> list[Message]:
+    """Return the conversation up to its last user turn, normalised."""
+    turns = values["messages"]
+    if turns is None and values["prompt"] is not None:
+        turns = [{"role": "user", "content": values["prompt"]}]
+    try:
+        messages = [_message(turn) for turn in turns or []]
+    except (KeyError, TypeError, ValueError) as error:
+        raise QueriesError(
+            f"{where}: messages must be a list of {{role, content}} with roles system, user, assistant: {error}"
+        ) from None
+    while messages and messages[-1].role != "user":
+        messages.pop()
+    if not messages or not messages[-1].content:
+        raise QueriesError(
+            f"{where}: no text of a question (columns there: {', '.join(sorted(row))}); "
+            "name the column with the `prompt` or the `messages` under `columns`, or drop the row"
+        )
+    return messages
+
+
+def _message(turn: Mapping[str, Any]) -> Message:
+    role = turn["role"] if "role" in turn else turn["from"]
+    content = turn["content"] if "content" in turn else turn["value"]
+    if role not in _ROLES:
+        raise ValueError(f"found the role {role!r}")
+    if not isinstance(content, str):
+        raise TypeError(f"content must be text, found {type(content).__name__}")
+    content.encode()  # a lone surrogate is no text, and no table can hold it: UnicodeEncodeError is a ValueError
+    return msgspec.convert({"role": _ROLES[role], "content": nfc(content)}, Message)
+
+
+def _text(value: object) -> str | None:
+    """Return a reference as text; a number in a JSON row is a fair way to write one."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, str):
+        value.encode()
+        return nfc(value) if value.strip() else None
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    raise TypeError(f"text or a number was expected, found {value!r}")
+
+
+def _without_nulls(value: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: entry for key, entry in value.items() if entry is not None}
+
+
+def _constraint(value: Mapping[str, Any]) -> Constraint:
+    kwargs = _without_nulls(value.get("kwargs") or {})
+    if unknown := kwargs.keys() - CONSTRAINT_KWARGS:
+        raise ValueError(
+            f"constraint {value.get('id')!r} has the unknown argument {', '.join(sorted(unknown))}; "
+            f"known: {', '.join(sorted(CONSTRAINT_KWARGS))}"
+        )
+    return msgspec.convert({"id": value.get("id"), "kwargs": kwargs}, Constraint)
+
+
+def _check_code(query: Query, where: str) -> None:
+    """Refuse tests that cannot be run."""
+    if query.language is None:
+        raise QueriesError(f"{where}: no 'language'; put python or cpp")
+    for test in query.tests:
+        if test.kind == "assert" and (not test.code or query.language != "python"):
+            raise QueriesError(f"{where}: a test of kind assert needs `code` and language python")
+        if test.kind == "stdio" and test.output is None:
+            raise QueriesError(f"{where}: a test of kind stdio needs the expected `output`")

@@ -1,0 +1,407 @@
+"""The rows that walk through the DAG, their Arrow schemas and their content-hash ids.
+
+Every table on disk holds one of these row types. A row type is an immutable msgspec struct (fast, checked
+conversion from and to plain dicts) beside an explicit Arrow schema; a test holds the two together. Ids are content
+hashes over NFC text, so that the same content has the same id in every run and a file sorted by id is stable.
+No logic beyond ids and conversion belongs here.
+"""
+
+import hashlib
+import json
+import unicodedata
+from typing import Any, Literal, TypeVar
+
+import msgspec
+import pyarrow as pa
+
+Category = Literal["math", "code", "science", "if", "multiturn", "other"]
+CATEGORIES: tuple[Category, ...] = ("math", "code", "science", "if", "multiturn", "other")
+State = Literal["pass", "fail", "ungradable"]
+FinishReason = Literal["stop", "length"]
+
+ID_HEX_DIGITS = 32  # 128 bits: no collision to be expected below 1e18 rows
+
+
+def content_hash(*parts: str) -> str:
+    """Return the id of content given as text parts: 32 hex digits of a sha256 over their NFC forms.
+
+    Parts are framed as JSON, so that ("ab", "c") and ("a", "bc") differ.
+    """
+    framed = json.dumps([unicodedata.normalize("NFC", part) for part in parts], ensure_ascii=False)
+    return hashlib.sha256(framed.encode("utf-8", "surrogatepass")).hexdigest()[:ID_HEX_DIGITS]
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of all row types."""
+
+
+class Message(Row, frozen=True, kw_only=True):
+    """One turn of a conversation."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class Test(Row, frozen=True, kw_only=True):
+    """One test of a code query: a Python assert statement, or standard input with the expected output."""
+
+    kind: Literal["assert", "stdio"]
+    code: str | None = None
+    input: str | None = None
+    output: str | None = None
+
+
+class Constraint(Row, frozen=True, kw_only=True):
+    """One checkable instruction of an `if` query, named as in IFEval ("length_constraints:number_words")."""
+
+    id: str
+    kwargs: dict[str, Any] = {}
+
+
+class Trace(Row, frozen=True, kw_only=True):
+    """A worked solution that a query source carries."""
+
+    think: str
+    answer: str
+
+
+class Query(Row, frozen=True, kw_only=True):
+    """One question with all that is needed to verify an answer.
+
+    `messages` is the conversation up to and including the last user turn. `ground_truth` is the reference answer
+    (math, science), `tests` serve code, `constraints` serve `if`; the others have none of the three.
+    """
+
+    id: str
+    category: Category
+    source: str
+    license: str
+    messages: list[Message]
+    ground_truth: str | None = None
+    language: Literal["python", "cpp"] | None = None
+    setup: str | None = None
+    entry_point: str | None = None
+    tests: list[Test] = []
+    constraints: list[Constraint] = []
+    solution: Trace | None = None
+
+    @property
+    def prompt(self) -> str:
+        """The text of the last user turn."""
+        return self.messages[-1].content
+
+
+def query_id(messages: list[Message]) -> str:
+    """Return the id of a query: its conversation alone, so that a corrected ground truth keeps the id."""
+    return content_hash(
+        "query", *(part for message in messages for part in (message.role, message.content))
+    )
+
+
+class Response(Row, frozen=True, kw_only=True):
+    """One attempt of one teacher at one query.
+
+    `text` is the completion as the engine gave it; `think` and `answer` are its normalised parts, `answer` is empty
+    where the reasoning was never closed. `attempt` counts from 0. `fingerprint` is the hash of the engine
+    fingerprint, whose full text stands beside the table in `fingerprint.json`.
+    """
+
+    id: str
+    query_id: str
+    teacher: str
+    attempt: int
+    seed: int
+    text: str
+    think: str
+    answer: str
+    finish_reason: FinishReason
+    prompt_tokens: int
+    completion_tokens: int
+    fingerprint: str
+
+
+def response_id(query_id: str, teacher: str, attempt: int, text: str) -> str:
+    """Return the id of one attempt."""
+    return content_hash("response", query_id, teacher, str(attempt), text)
+
+
+class Check(Row, frozen=True, kw_only=True):
+    """What one verifier said. A verdict may rest on several: a rule that says no, then a judge."""
+
+    verifier: str
+    version: str
+    state: State
+    score: float | None = None
+    reason: str | None = None
+    evidence: str | None = None
+
+
+class Verdict(Row, frozen=True, kw_only=True):
+    """The verdict on one response.
+
+    `score` is in 0..1, and null where the state is ungradable: trouble in our machinery is never a wrong answer.
+    `reason` is a short identifier ("wrong_answer", "timeout", "no_answer"), null on a pass.
+    """
+
+    response_id: str
+    query_id: str
+    state: State
+    score: float | None
+    reason: str | None
+    verifier: str
+    checks: list[Check] = []
+
+
+class Perplexity(Row, frozen=True, kw_only=True):
+    """Perplexity of one response (think and answer, given the prompt) under the scorer model."""
+
+    response_id: str
+    perplexity: float
+    tokens: int
+
+
+class Decision(Row, frozen=True, kw_only=True):
+    """What the filter stage did with one response. `reason` is null on the one accepted response of a query."""
+
+    response_id: str
+    query_id: str
+    kept: bool
+    reason: str | None
+
+
+class Rejected(Row, frozen=True, kw_only=True):
+    """A query that the queries stage dropped, and why. `duplicate_of` names the query kept in its place."""
+
+    query: Query
+    reason: str
+    evidence: str | None = None
+    duplicate_of: str | None = None
+
+
+class Example(Row, frozen=True, kw_only=True):
+    """One released row: a query and the accepted response of one teacher."""
+
+    id: str
+    query_id: str
+    category: Category
+    source: str
+    source_license: str
+    messages: list[Message]
+    ground_truth: str | None
+    language: str | None
+    tests: list[Test]
+    constraints: list[Constraint]
+    teacher: str
+    model: str
+    model_revision: str
+    attempt: int
+    seed: int
+    finish_reason: FinishReason
+    prompt_tokens: int
+    completion_tokens: int
+    think: str
+    answer: str
+    verify_score: float
+    verifier: str
+    perplexity: float
+    fingerprint: str
+
+
+def assistant_text(think: str, answer: str) -> str:
+    """Return the assistant turn as a student is trained on it and as a release shows it.
+
+    The reasoning stands in think tags before the answer; without reasoning there are no tags.
+    """
+    return f"<think>\n{think}\n</think>\n\n{answer}" if think else answer
+
+
+class Sample(Row, frozen=True, kw_only=True):
+    """One sampled answer of a student to one benchmark item. `score` is in 0..1; a truncated answer scores 0."""
+
+    id: str
+    task: str
+    item_id: str
+    sample: int
+    teacher: str
+    student: str
+    text: str
+    score: float
+    completion_tokens: int
+    finish_reason: FinishReason
+
+
+_string_list = pa.list_(pa.string())
+_message = pa.struct({"role": pa.string(), "content": pa.string()})
+_messages = pa.list_(_message)
+_test = pa.struct(
+    {"kind": pa.string(), "code": pa.string(), "input": pa.string(), "output": pa.string()}
+)
+# Every keyword argument that the 25 IFEval checkers take, typed, so that the column needs no JSON inside strings.
+_constraint_kwargs: dict[str, pa.DataType] = {
+    "capital_frequency": pa.int64(),
+    "capital_relation": pa.string(),
+    "end_phrase": pa.string(),
+    "first_word": pa.string(),
+    "forbidden_words": _string_list,
+    "frequency": pa.int64(),
+    "keyword": pa.string(),
+    "keywords": _string_list,
+    "language": pa.string(),
+    "let_frequency": pa.int64(),
+    "let_relation": pa.string(),
+    "letter": pa.string(),
+    "nth_paragraph": pa.int64(),
+    "num_bullets": pa.int64(),
+    "num_highlights": pa.int64(),
+    "num_paragraphs": pa.int64(),
+    "num_placeholders": pa.int64(),
+    "num_sections": pa.int64(),
+    "num_sentences": pa.int64(),
+    "num_words": pa.int64(),
+    "postscript_marker": pa.string(),
+    "prompt_to_repeat": pa.string(),
+    "relation": pa.string(),
+    "section_spliter": pa.string(),
+}
+CONSTRAINT_KWARGS = frozenset(_constraint_kwargs)
+_constraint = pa.struct({"id": pa.string(), "kwargs": pa.struct(_constraint_kwargs)})
+_trace = pa.struct({"think": pa.string(), "answer": pa.string()})
+_check = pa.struct(
+    {
+        "verifier": pa.string(),
+        "version": pa.string(),
+        "state": pa.string(),
+        "score": pa.float64(),
+        "reason": pa.string(),
+        "evidence": pa.string(),
+    }
+)
+_query_fields: dict[str, pa.DataType] = {
+    "id": pa.string(),
+    "category": pa.string(),
+    "source": pa.string(),
+    "license": pa.string(),
+    "messages": _messages,
+    "ground_truth": pa.string(),
+    "language": pa.string(),
+    "setup": pa.string(),
+    "entry_point": pa.string(),
+    "tests": pa.list_(_test),
+    "constraints": pa.list_(_constraint),
+    "solution": _trace,
+}
+
+SCHEMAS: dict[type[Row], pa.Schema] = {
+    Query: pa.schema(_query_fields),
+    Response: pa.schema(
+        {
+            "id": pa.string(),
+            "query_id": pa.string(),
+            "teacher": pa.string(),
+            "attempt": pa.int32(),
+            "seed": pa.int64(),
+            "text": pa.string(),
+            "think": pa.string(),
+            "answer": pa.string(),
+            "finish_reason": pa.string(),
+            "prompt_tokens": pa.int64(),
+            "completion_tokens": pa.int64(),
+            "fingerprint": pa.string(),
+        }
+    ),
+    Verdict: pa.schema(
+        {
+            "response_id": pa.string(),
+            "query_id": pa.string(),
+            "state": pa.string(),
+            "score": pa.float64(),
+            "reason": pa.string(),
+            "verifier": pa.string(),
+            "checks": pa.list_(_check),
+        }
+    ),
+    Perplexity: pa.schema(
+        {"response_id": pa.string(), "perplexity": pa.float64(), "tokens": pa.int64()}
+    ),
+    Decision: pa.schema(
+        {
+            "response_id": pa.string(),
+            "query_id": pa.string(),
+            "kept": pa.bool_(),
+            "reason": pa.string(),
+        }
+    ),
+    Rejected: pa.schema(
+        {
+            "query": pa.struct(_query_fields),
+            "reason": pa.string(),
+            "evidence": pa.string(),
+            "duplicate_of": pa.string(),
+        }
+    ),
+    Sample: pa.schema(
+        {
+            "id": pa.string(),
+            "task": pa.string(),
+            "item_id": pa.string(),
+            "sample": pa.int32(),
+            "teacher": pa.string(),
+            "student": pa.string(),
+            "text": pa.string(),
+            "score": pa.float64(),
+            "completion_tokens": pa.int64(),
+            "finish_reason": pa.string(),
+        }
+    ),
+    Example: pa.schema(
+        {
+            "id": pa.string(),
+            "query_id": pa.string(),
+            "category": pa.string(),
+            "source": pa.string(),
+            "source_license": pa.string(),
+            "messages": _messages,
+            "ground_truth": pa.string(),
+            "language": pa.string(),
+            "tests": pa.list_(_test),
+            "constraints": pa.list_(_constraint),
+            "teacher": pa.string(),
+            "model": pa.string(),
+            "model_revision": pa.string(),
+            "attempt": pa.int32(),
+            "seed": pa.int64(),
+            "finish_reason": pa.string(),
+            "prompt_tokens": pa.int64(),
+            "completion_tokens": pa.int64(),
+            "think": pa.string(),
+            "answer": pa.string(),
+            "verify_score": pa.float64(),
+            "verifier": pa.string(),
+            "perplexity": pa.float64(),
+            "fingerprint": pa.string(),
+        }
+    ),
+}
+
+RowT = TypeVar("RowT", bound=Row)
+
+
+def to_dict(row: Row) -> dict[str, Any]:
+    """Return the row as plain dicts, lists and scalars, as pyarrow takes them."""
+    plain: dict[str, Any] = msgspec.to_builtins(row)
+    return plain
+
+
+def from_dict(row_type: type[RowT], plain: dict[str, Any]) -> RowT:
+    """Return the row held by a plain dict, as `to_pylist` of an Arrow table gives it.
+
+    Raises:
+        msgspec.ValidationError: a field is missing or has another type; the message has its path.
+    """
+    for holder in (plain, plain.get("query") or {}):
+        for constraint in holder.get("constraints") or ():
+            kwargs = constraint.get("kwargs") or {}
+            constraint["kwargs"] = {
+                key: value for key, value in kwargs.items() if value is not None
+            }
+    return msgspec.convert(plain, row_type)

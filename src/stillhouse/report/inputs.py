@@ -1,0 +1,195 @@
+"""What the report reads: the metrics of every stage, and single columns of the tables.
+
+A part that a run does not have (no student was trained, no judge was asked) is `None` or absent, and the page says so.
+A part that is there but broken is an error.
+"""
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from stillhouse.errors import StillhouseError
+from stillhouse.records import CATEGORIES, Example, from_dict
+from stillhouse.tables import shard_paths
+
+Columns = dict[str, NDArray[Any]]
+Metrics = dict[str, Any]
+LENGTH_COLUMNS = ["category", "completion_tokens"]
+SAMPLE_COLUMNS = ["task", "item_id", "score", "completion_tokens", "finish_reason"]
+PERPLEXITY_STEPS = ("verified", "kept")
+
+
+class ReportError(StillhouseError):
+    """A file that the report reads is broken; the message names it."""
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """All that the report reads of one run; a teacher or student whose part is missing has no entry.
+
+    `lengths` are columns of the parallel set, `perplexities` values by teacher and step (verified, kept),
+    `samples` columns of the benchmark answers and `losses` (step, loss) pairs by (teacher, student). `chosen` holds the
+    rows that are shown side by side: per query id the example of each teacher.
+    """
+
+    teacher_ids: list[str]
+    student_ids: list[str]
+    queries: Metrics | None
+    generate: dict[str, Metrics]
+    verify: dict[str, Metrics]
+    filter: dict[str, Metrics]
+    align: Metrics | None
+    package: Metrics | None
+    sft: dict[tuple[str, str], Metrics]
+    fingerprints: dict[str, str]
+    lengths: dict[str, Columns]
+    perplexities: dict[str, dict[str, NDArray[Any]]]
+    samples: dict[tuple[str, str], Columns]
+    losses: dict[tuple[str, str], list[tuple[float, float]]]
+    chosen: dict[str, dict[str, Example]]
+
+
+def read_run(root: Path, teacher_ids: Sequence[str], student_ids: Sequence[str]) -> RunFiles:
+    """Read everything of the run in the project `root`; the id lists decide, not what the folders hold.
+
+    Raises:
+        ReportError: a file is not the JSON, CSV or Parquet that its stage writes.
+    """
+    pairs = [(teacher, student) for teacher in teacher_ids for student in student_ids]
+    metrics, tables = root / "metrics", root / "data"
+    fingerprints = {t: _json(tables / "responses" / t / "fingerprint.json") for t in teacher_ids}
+    return RunFiles(
+        teacher_ids=list(teacher_ids),
+        student_ids=list(student_ids),
+        queries=_json(metrics / "queries.json"),
+        generate=_present({t: _json(metrics / "generate" / f"{t}.json") for t in teacher_ids}),
+        verify=_present({t: _json(metrics / "verify" / f"{t}.json") for t in teacher_ids}),
+        filter=_present({t: _json(metrics / "filter" / f"{t}.json") for t in teacher_ids}),
+        align=_json(metrics / "align.json"),
+        package=_json(metrics / "package.json"),
+        sft=_present({(t, s): _json(metrics / "sft" / t / f"{s}.json") for t, s in pairs}),
+        fingerprints={t: str(found["hash"]) for t, found in _present(fingerprints).items()},
+        lengths=_present(
+            {t: _columns(tables / "aligned" / t, LENGTH_COLUMNS) for t in teacher_ids}
+        ),
+        perplexities=_present({t: _perplexities(tables, t) for t in teacher_ids}),
+        samples=_present(
+            {(t, s): _columns(tables / "samples" / t / s, SAMPLE_COLUMNS) for t, s in pairs}
+        ),
+        losses=_present(
+            {(t, s): _losses(root / "plots" / "sft" / t / f"{s}.csv") for t, s in pairs}
+        ),
+        chosen=_chosen(tables / "aligned", teacher_ids),
+    )
+
+
+def _present(parts: dict[Any, Any]) -> dict[Any, Any]:
+    return {key: part for key, part in parts.items() if part is not None}
+
+
+def _json(path: Path) -> Metrics | None:
+    if not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ReportError(f"{path}: not JSON ({error}); run its stage again") from None
+    if not isinstance(found, dict):
+        raise ReportError(
+            f"{path}: an object was expected, found {type(found).__name__}; run its stage again"
+        )
+    return found
+
+
+def _losses(path: Path) -> list[tuple[float, float]] | None:
+    if not path.is_file():
+        return None
+    with path.open(encoding="utf-8", newline="") as file:
+        try:
+            return [(float(row["step"]), float(row["loss"])) for row in csv.DictReader(file)]
+        except (KeyError, ValueError, TypeError) as error:
+            raise ReportError(
+                f"{path}: rows of numbers in the columns step,loss were expected ({error!r}); run its stage again"
+            ) from None
+
+
+def _table(folder: Path, names: list[str]) -> pa.Table | None:
+    """Return some columns of a table, text dictionary-encoded; None where there is no such folder."""
+    if not folder.is_dir():
+        return None
+    parts = []
+    for path in shard_paths(folder):
+        try:
+            parts.append(pq.read_table(path, columns=names))
+        except (pa.ArrowException, OSError) as error:
+            raise ReportError(
+                f"{path}: cannot read the columns {', '.join(names)} ({' '.join(str(error).split())}); "
+                "run its stage again"
+            ) from None
+    return pa.concat_tables(parts)
+
+
+def _columns(folder: Path, names: list[str]) -> Columns | None:
+    table = _table(folder, names)
+    return None if table is None else {name: _array(table.column(name)) for name in names}
+
+
+def _array(column: pa.ChunkedArray) -> NDArray[Any]:
+    """Return a column as numpy; equal texts share one object, so that a million rows stay small."""
+    if not pa.types.is_string(column.type):
+        return np.asarray(column.to_numpy())
+    encoded = column.combine_chunks().dictionary_encode()
+    words = np.array([*encoded.dictionary.to_pylist(), None], dtype=object)
+    return np.asarray(words[encoded.indices.to_numpy(zero_copy_only=False)])
+
+
+def _perplexities(tables: Path, teacher: str) -> dict[str, NDArray[Any]] | None:
+    """Return the perplexities before and after the filter.
+
+    Before: of the verified attempts, which alone are scored. After: of those kept.
+    """
+    verified = _table(tables / "perplexity" / teacher, ["perplexity"])
+    if verified is None:
+        return None
+    found = {"verified": verified.column("perplexity").to_numpy()}
+    kept = _table(tables / "filtered" / teacher / "accepted", ["perplexity"])
+    if kept is not None:
+        found["kept"] = kept.column("perplexity").to_numpy()
+    return found
+
+
+def _chosen(aligned: Path, teacher_ids: Sequence[str]) -> dict[str, dict[str, Example]]:
+    """Return, for one query per category, the examples of all teachers.
+
+    The query is the first of its category by id. An id is a hash, so that is a blind choice, the same in every run.
+    """
+    if not teacher_ids:
+        return {}
+    table = _table(aligned / teacher_ids[0], ["query_id", "category"])
+    if table is None:
+        return {}
+    ids, categories = _array(table.column("query_id")), _array(table.column("category"))
+    first = {
+        category: min(ids[categories == category])
+        for category in CATEGORIES
+        if (categories == category).any()
+    }
+    if not first:  # Arrow cannot look for ids in an empty list
+        return {}
+    chosen: dict[str, dict[str, Example]] = {query: {} for query in first.values()}
+    for teacher in teacher_ids:
+        folder = aligned / teacher
+        for path in shard_paths(folder) if folder.is_dir() else []:
+            rows = pq.read_table(path, filters=[("query_id", "in", list(chosen))]).to_pylist()
+            for row in rows:
+                chosen[row["query_id"]][teacher] = from_dict(Example, row)
+    return chosen

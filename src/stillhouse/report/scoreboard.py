@@ -1,0 +1,257 @@
+"""The answer in words, and the tables of scores behind it."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from stillhouse.params import Teacher
+from stillhouse.report import charts
+from stillhouse.report.formats import bracket, count, number, percent, points, share
+from stillhouse.report.inputs import RunFiles
+from stillhouse.report.material import Figures, Rows, Settings, teacher_names
+from stillhouse.report.page import DASH, Block, Figure, Table, Text
+from stillhouse.report.summary import rows_of_mean
+
+FEW_ITEMS = 30  # below this a percentile bootstrap gives intervals that are visibly too narrow
+
+
+def headline(files: RunFiles, figures: Figures, settings: Settings) -> list[str]:
+    """Return the answer in words: who scored best, and whether the run can tell it from the others."""
+    names = teacher_names(settings.teachers)
+    sentences = []
+    students = list(files.student_ids)
+    if len(students) > 1:
+        students.insert(0, figures.all_students)
+    if not students:
+        sentences.append(
+            "No student was trained in this run, so it cannot say which teacher's traces make the better student."
+        )
+    for student in students:
+        sentences += _verdict_on(student, figures, settings, names)
+    if files.student_ids and figures.scores:
+        sentences.append(
+            "The intervals cover the choice of benchmark items. They do not cover another training run: each student "
+            "was trained once per teacher."
+        )
+    if files.align is not None:
+        sentences.append(
+            f"Of {count(files.align['queries'], 'query', 'queries')}, {files.align['parallel']:,} "
+            f"({percent(share(files.align['parallel'], files.align['queries']))} %) were answered by every teacher and "
+            "passed every filter: these are the parallel set."
+        )
+    return sentences + _same_model(settings.teachers, names)
+
+
+def _verdict_on(
+    student: str, figures: Figures, settings: Settings, names: Mapping[str, str]
+) -> list[str]:
+    """Return who scored best with one student, and from whom that can be told."""
+    who = "over all students" if student == figures.all_students else f"with student {student}"
+    rows = [
+        row for row in rows_of_mean(figures.scores, figures.mean_task) if row["student"] == student
+    ]
+    if not rows or any(row["score"] is None for row in rows) or len(rows) < len(names):
+        return [
+            f"No answer {who}: the student of some teacher has no benchmark scores, or no valid ones."
+        ]
+    rows.sort(key=lambda row: -row["score"])
+    best = rows[0]
+    sentences = [
+        f"{who[0].upper()}{who[1:]}, the traces of {names[best['teacher']]} gave the best score: "
+        f"{percent(best['score'])} % pass@1 on average over "
+        f"{count(len(settings.benchmark.tasks), 'benchmark')}"
+        f"{_in_words(best['low'], best['high'], settings)}."
+    ]
+    told: list[str] = []
+    doubtful: list[str] = []
+    unknown = False
+    for row in rows[1:]:
+        lead = _lead(figures, student, best["teacher"], row["teacher"])
+        text = (
+            f"{names[row['teacher']]} by {points(lead['difference']).removeprefix('+')} points"
+            f"{_in_words(lead['low'], lead['high'], settings, signed=True)}"
+        )
+        (told if lead["told"] else doubtful).append(text)
+        unknown = unknown or lead["low"] is None
+    if told:
+        sentences.append(f"It leads {'; '.join(told)}: the paired interval leaves out 0.")
+    if doubtful:
+        sentences.append(
+            f"No difference can be told where it leads {'; '.join(doubtful)}: the paired interval "
+            f"{'includes 0 or cannot be estimated' if unknown else 'includes 0'}."
+        )
+    if len(rows) == 1:
+        sentences.append("There is no other teacher to compare it with.")
+    return sentences
+
+
+def _lead(figures: Figures, student: str, first: str, second: str) -> dict[str, Any]:
+    """Return the paired row of two teachers, turned so that `first` stands first."""
+    for row in rows_of_mean(figures.paired, figures.mean_task):
+        if row["student"] != student:
+            continue
+        if (row["first"], row["second"]) == (first, second):
+            return dict(row)
+        if (row["first"], row["second"]) == (second, first):
+            return _turned(row)
+    return {"difference": None, "low": None, "high": None, "told": False}
+
+
+def _turned(row: Mapping[str, Any]) -> dict[str, Any]:
+    def minus(value: float | None) -> float | None:
+        return None if value is None else 0.0 - value
+
+    return {
+        "difference": minus(row["difference"]),
+        "low": minus(row["high"]),
+        "high": minus(row["low"]),
+        "told": row["told"],
+    }
+
+
+def _same_model(teachers: Mapping[str, Teacher], names: Mapping[str, str]) -> list[str]:
+    """Return a sentence for each model that serves as several teachers."""
+    by_model: dict[tuple[str, str], list[str]] = {}
+    for teacher_id, teacher in teachers.items():
+        if teacher.engine != "replay":
+            by_model.setdefault((teacher.model, teacher.revision), []).append(names[teacher_id])
+    return [
+        f"{' and '.join(same)} are one model in {len(same)} settings, not {len(same)} models."
+        for same in by_model.values()
+        if len(same) > 1
+    ]
+
+
+def score_blocks(
+    files: RunFiles, figures: Figures, settings: Settings, names: Mapping[str, str]
+) -> list[Block]:
+    """Return table 1 (scores), table 2 (tokens), the paired differences, and how they were computed."""
+    if not files.student_ids:
+        return [
+            Text("This run has no students (student_ids is empty), so nothing was benchmarked.")
+        ]
+    missing = [
+        f"{names[t]} / {s}"
+        for t in files.teacher_ids
+        for s in files.student_ids
+        if (t, s) not in files.samples
+    ]
+    blocks: list[Block] = []
+    if missing:
+        blocks.append(Text(f"No benchmark answers were found for {'; '.join(missing)}."))
+    students = list(dict.fromkeys(row["student"] for row in figures.scores))
+    shown = [s for s in students if s == figures.all_students] or students
+    level = f"{100 * settings.report.confidence:g} %"
+    for student in shown:
+        rows = [row for row in figures.scores if row["student"] == student]
+        labelled = [dict(row, task=_task(row["task"], figures)) for row in rows]
+        if any(row["score"] is not None for row in rows):
+            caption = (
+                f"pass@1 with {level} intervals, {_student(student, figures)}. "
+                "The point is the score, the line the interval."
+            )
+            blocks.append(Figure(caption, charts.scores(labelled, names)))
+    for student in students:
+        rows = [row for row in figures.scores if row["student"] == student]
+        blocks += [
+            _by_task(
+                f"Table 1. pass@1 in % with {level} intervals, {_student(student, figures)}",
+                rows,
+                names,
+                figures,
+                lambda r: f"{percent(r['score'])} {bracket(r['low'], r['high'])}".strip(),
+            ),
+            _by_task(
+                f"Table 2. Mean generated tokens (share cut at the limit), {_student(student, figures)}",
+                rows,
+                names,
+                figures,
+                lambda r: (
+                    f"{number(r['mean_tokens'])} ({percent(r['truncated'])} %)"
+                    if r["samples"]
+                    else DASH
+                ),
+            ),
+        ]
+    if figures.paired:
+        blocks.append(_paired_table(figures, names, level))
+    if figures.scores:
+        blocks.append(_method(settings, figures))
+    return blocks
+
+
+def _by_task(
+    caption: str,
+    rows: Rows,
+    names: Mapping[str, str],
+    figures: Figures,
+    cell: Callable[[Mapping[str, Any]], str],
+) -> Table:
+    tasks = list(dict.fromkeys(row["task"] for row in rows))
+    found = {(row["task"], row["teacher"]): row for row in rows}
+    body = []
+    for task in tasks:
+        cells = [cell(found[task, t]) if (task, t) in found else DASH for t in names]
+        first = next(row for row in rows if row["task"] == task)
+        body.append([_task(task, figures), *cells, f"{first['items']:,}", f"{first['samples']:,}"])
+    return Table(caption, ["Benchmark", *names.values(), "Items", "Answers"], body)
+
+
+def _paired_table(figures: Figures, names: Mapping[str, str], level: str) -> Table:
+    rows = [
+        [
+            _task(row["task"], figures),
+            f"{names[row['first']]} minus {names[row['second']]}",
+            row["student"] if row["student"] != figures.all_students else "all students",
+            points(row["difference"]),
+            bracket(row["low"], row["high"], signed=True) or DASH,
+            percent(row["favours_first"]),
+            percent(row["favours_second"]),
+            "yes" if row["told"] else "no",
+        ]
+        for row in figures.paired
+    ]
+    header = [
+        "Benchmark",
+        "Teachers",
+        "Student",
+        "Points",
+        level,
+        "% for first",
+        "% for second",
+        "Told apart",
+    ]
+    return Table("Paired differences over the same items", header, rows, labels=3)
+
+
+def _method(settings: Settings, figures: Figures) -> Text:
+    fewest = min(row["items"] for row in figures.scores)
+    few = (
+        f" Some benchmark has only {count(fewest, 'item')}: intervals from so few are too narrow; read them as "
+        "a lower bound of the uncertainty."
+        if fewest < FEW_ITEMS
+        else ""
+    )
+    return Text(
+        f"Intervals are percentile bootstraps over items ({settings.report.resamples:,} resamples): the answers to one "
+        "item are one cluster. Paired differences resample the items that both teachers' students answered. "
+        "Where all items score 0, or all score 1, the interval is the exact binomial bound; where one cannot be "
+        f"estimated a cell shows none. The pairs are not corrected for their number.{few}",
+        note=True,
+    )
+
+
+def _task(task: str, figures: Figures) -> str:
+    return "Mean of benchmarks" if task == figures.mean_task else task
+
+
+def _student(student: str, figures: Figures) -> str:
+    return "mean over all students" if student == figures.all_students else f"student {student}"
+
+
+def _in_words(
+    low: float | None, high: float | None, settings: Settings, *, signed: bool = False
+) -> str:
+    if low is None or high is None:
+        return ""
+    form = points if signed else percent
+    return f" ({100 * settings.report.confidence:g} % interval {form(low)} to {form(high)})"

@@ -1,0 +1,85 @@
+"""The flat figures that compare one run with another (`dvc exp show`), and the rows that `dvc plots show` draws."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from stillhouse.report.inputs import RunFiles
+
+Rows = Sequence[Mapping[str, Any]]
+
+STAGES = ("queries", "answered", "passed", "kept", "parallel")
+DIGITS = 6
+
+
+def funnel_rows(files: RunFiles) -> list[dict[str, Any]]:
+    """Return the queries left after each stage: rows of teacher, stage, rows. A stage that was not run is left out."""
+    rows = []
+    for teacher, metrics in files.filter.items():
+        counts = {stage: metrics[stage] for stage in STAGES[:-1]}
+        if files.align is not None:
+            counts["parallel"] = files.align["parallel"]
+        rows += [{"teacher": teacher, "stage": stage, "rows": n} for stage, n in counts.items()]
+    return rows
+
+
+def summary(files: RunFiles, scores: Rows, mean_task: str) -> dict[str, float]:
+    """Return about ten numbers; a figure that this run cannot give is left out.
+
+    Args:
+        files: what was read of the run.
+        scores: rows of task, teacher, student, score.
+        mean_task: name of the rows that hold the mean over benchmarks.
+
+    Returns:
+        queries, parallel, parallel_share; accepted_share (queries with an accepted answer, over teachers),
+        mean_attempts per query and teacher, truncated_share of the attempts, ungradable attempts;
+        tokens_mean per parallel row; and per teacher `score_<id>`, the mean of its students' scores in 0..1.
+    """
+    found: dict[str, float] = {}
+    if files.align is not None:
+        found["queries"] = files.align["queries"]
+        found["parallel"] = files.align["parallel"]
+        _share(found, "parallel_share", files.align["parallel"], files.align["queries"])
+    generated = list(files.generate.values())
+    queries, attempts = _sum(generated, "queries"), _sum(generated, "attempts")
+    _share(found, "accepted_share", _sum(generated, "accepted"), queries)
+    _share(found, "mean_attempts", attempts, queries)
+    _share(found, "truncated_share", _sum(generated, "truncated"), attempts)
+    if files.verify:
+        found["ungradable"] = _sum(files.verify.values(), "ungradable")
+    tokens = [columns["completion_tokens"] for columns in files.lengths.values()]
+    _share(found, "tokens_mean", sum(int(t.sum()) for t in tokens), sum(len(t) for t in tokens))
+    for teacher in files.teacher_ids:
+        means = [
+            row["score"]
+            for row in rows_of_mean(scores, mean_task)
+            if row["teacher"] == teacher and row["student"] in files.student_ids
+        ]
+        if means and None not in means:
+            found[f"score_{teacher}"] = round(sum(means) / len(means), DIGITS)
+    return found
+
+
+def rows_of_mean(rows: Rows, mean_task: str) -> list[Mapping[str, Any]]:
+    """Return the rows of the mean over benchmarks; with one benchmark that is the benchmark itself."""
+    return [row for row in rows if row["task"] == mean_task] or list(rows)
+
+
+def write_rows(path: Path, columns: Sequence[str], rows: Rows) -> None:
+    """Write some columns of rows as CSV with a header; null is an empty field."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _share(found: dict[str, float], key: str, part: float, whole: float) -> None:
+    if whole:
+        found[key] = round(part / whole, DIGITS)
+
+
+def _sum(parts: Any, key: str) -> int:
+    return sum(int(part[key]) for part in parts)

@@ -1,0 +1,65 @@
+"""What every stage script shares: how errors end, how metrics are written, how progress is told."""
+
+import functools
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from stillhouse.errors import StillhouseError
+
+USER_ERROR = 2  # exit code of an error that the user can mend
+
+
+def stage_command(function: Callable[..., None]) -> click.Command:
+    """Make a click command of a stage's main function.
+
+    An expected error ends it with one message and exit code 2; any other exception is a defect of ours and keeps its
+    traceback.
+    """
+
+    @functools.wraps(function)
+    def run(*args: Any, **kwargs: Any) -> None:
+        try:
+            function(*args, **kwargs)
+        except StillhouseError as error:
+            stage = os.environ.get("DVC_STAGE", Path(sys.argv[0]).stem)
+            click.echo(f"{stage}: {error}", err=True)
+            sys.exit(USER_ERROR)
+        except KeyboardInterrupt:
+            click.echo(
+                "interrupted; what was answered is kept, run the same command to go on", err=True
+            )
+            sys.exit(130)
+
+    return click.command()(run)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON with sorted keys, atomically, so that equal content is equal bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    partial.write_text(text + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def read_json(path: Path) -> Any:
+    """Return the content of a JSON file that an earlier stage wrote.
+
+    Raises:
+        StillhouseError: it is missing or broken.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StillhouseError(
+            f"{path}: {error}; run the stage that makes it, or `dvc checkout`"
+        ) from None
+
+
+write_metrics = write_json

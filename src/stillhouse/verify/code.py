@@ -1,0 +1,160 @@
+"""Code answers: take the program out of the answer, run the query's tests against it in the sandbox.
+
+The tests and the program meet in `referee.py`, inside the sandbox. This process parses the answer's text at most; it
+never evaluates it.
+"""
+
+import ast
+import json
+import re
+import secrets
+from pathlib import Path
+
+from stillhouse.params import CodeLimits
+from stillhouse.records import Check, Query, Test, to_dict
+from stillhouse.verify import sandbox
+
+NAME = "code_tests"
+VERSION = "1"
+
+MAX_ANSWER_CHARS = 200_000  # finding fences is quadratic in their number
+OVERHEAD_SECONDS = (
+    5.0  # start of the sandbox and writing of the report, on top of the limits on the tests
+)
+COMPILE_SECONDS = 30.0  # as in referee.py
+MAX_EVIDENCE_CHARS = 400
+PYTHON_TAGS = frozenset({"", "python", "python3", "py", "py3"})
+CPP_TAGS = frozenset({"", "cpp", "c++", "cc", "cxx"})
+FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*([\w+#.-]*)[^\n`]*$", re.MULTILINE)
+
+_HOW = {
+    "wrong": "wrong_output",
+    "error": "runtime_error",
+    "crash": "crashed",
+    "timeout": "time_limit",
+    "memory": "memory_limit",
+    "output": "output_limit",
+}
+
+
+def extract_code(answer: str, language: str) -> str | None:
+    """Return the program in an answer: its last fenced block in the language, or all of it where there is no fence.
+
+    A block without a language tag counts; a block with another tag (the program's output, a shell line) does not. An
+    answer without a fence counts only if it reads as a program: it parses as Python, or has a C++ `main`.
+    """
+    tags = CPP_TAGS if language == "cpp" else PYTHON_TAGS
+    fences = list(FENCE.finditer(answer))
+    if fences:
+        blocks: list[str] = []
+        opened: re.Match[str] | None = None
+        for fence in fences:
+            if opened is None:
+                opened = fence
+            elif fence[1].startswith(opened[1]) and not fence[2]:
+                blocks += _block(answer, opened, fence.start(), tags)
+                opened = None
+        if opened is not None:
+            blocks += _block(answer, opened, len(answer), tags)
+        return blocks[-1] if blocks else None
+    if language == "cpp":
+        return answer if re.search(r"\bint\s+main\s*\(", answer) else None
+    try:
+        ast.parse(answer)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    return answer
+
+
+def seconds_at_most(query: Query, limits: CodeLimits) -> float:
+    """Return the time after which the sandbox of one answer is killed."""
+    compiling = COMPILE_SECONDS if query.language == "cpp" else 0.0
+    return limits.total_seconds + compiling + OVERHEAD_SECONDS
+
+
+def check_code(query: Query, answer: str, limits: CodeLimits) -> Check:
+    """Run the first `limits.max_tests` tests of a query; the score is the share that passes.
+
+    Raises:
+        SandboxError: the sandbox's tools are missing; call `sandbox.probe` first.
+    """
+    tests = query.tests[: limits.max_tests]
+    language = query.language or "python"
+    if not tests:
+        return _check(None, "no_tests", f"query {query.id} has no tests")
+    if language == "cpp" and any(test.kind != "stdio" for test in tests):
+        return _check(
+            None, "unsupported_test", "a C++ program can be tested by input and output only"
+        )
+    if len(answer) > MAX_ANSWER_CHARS:
+        return _check(
+            0.0, "no_code", f"{len(answer)} characters, at most {MAX_ANSWER_CHARS} are read"
+        )
+    code = extract_code(answer, language)
+    if code is None or not code.strip():
+        return _check(0.0, "no_code", f"no {language} block in the answer")
+    # The report is the only thing that carries this token, so nothing else can be taken for a report.
+    token = secrets.token_hex(16)
+    program = Path(__file__).with_name("referee.py").read_text()
+    job = {
+        "token": token,
+        "program": program,
+        "language": language,
+        "code": code,
+        "setup": query.setup or "",
+        "entry_point": query.entry_point,
+        "tests": [to_dict(test) for test in tests],
+        "test_seconds": limits.test_seconds,
+        "total_seconds": limits.total_seconds,
+        "memory_bytes": limits.memory_mb << 20,
+    }
+    done = sandbox.run(
+        program,
+        json.dumps(job).encode(),
+        isolation=limits.isolation,
+        seconds=seconds_at_most(query, limits),
+    )
+    try:
+        report = json.loads(done.stdout)
+    except ValueError:
+        report = {}
+    if report.get("token") != token:
+        said = " ".join(done.stderr.decode("utf-8", "replace").split())[-200:]
+        return _check(
+            None, "sandbox_failed", f"no report; {done.stopped or done.returncode}; {said}"
+        )
+    if report["build"]:
+        return _check(0.0, "compile_error", report["build"])
+    return _judge(tests, report["outcomes"])
+
+
+def _block(answer: str, opened: re.Match[str], end: int, tags: frozenset[str]) -> list[str]:
+    return [answer[opened.end() + 1 : end]] if opened[2].lower() in tags else []
+
+
+def _judge(tests: list[Test], outcomes: list[tuple[str, str]]) -> Check:
+    for number, (how, detail) in enumerate(outcomes, start=1):
+        if how == "unsupported":
+            return _check(None, "unsupported_test", f"test {number} of {len(tests)}: {detail}")
+    passed = sum(how == "pass" for how, _ in outcomes)
+    failed = [i for i, (how, _) in enumerate(outcomes) if how != "pass"]
+    if not failed:
+        return _check(1.0, None, f"{passed} of {len(tests)} tests pass")
+    test, (how, detail) = tests[failed[0]], outcomes[failed[0]]
+    shown = " ".join(((test.code if test.kind == "assert" else test.input) or "").split())[:120]
+    evidence = (
+        f"{passed} of {len(tests)} tests pass; test {failed[0] + 1} ({test.kind} {shown!r}): {how}"
+        + (f": {detail}" if detail else "")
+    )
+    return _check(passed / len(tests), _HOW[how], evidence)
+
+
+def _check(score: float | None, reason: str | None, evidence: str) -> Check:
+    return Check(
+        verifier=NAME,
+        version=VERSION,
+        state="ungradable" if score is None else "pass" if score == 1.0 else "fail",
+        score=score,
+        reason=reason,
+        evidence=evidence[:MAX_EVIDENCE_CHARS],
+    )

@@ -1,0 +1,143 @@
+"""The verdict on a response: which checks a category has, and how they are combined.
+
+| category | checks | verdict |
+|---|---|---|
+| math | rule; the judge where the rule does not say yes | either may accept; the rule's if the judge is advisory |
+| code | tests in the sandbox | the tests' |
+| science | rule where the reference allows one, else the judge | the one that spoke |
+| if | IFEval checkers | the checkers' |
+| multiturn, other | the judge's three marks | the judge's |
+
+Every check is kept in the verdict. A verdict is ungradable where the deciding check is, never a guess.
+"""
+
+import msgspec
+
+from stillhouse.params import Verify
+from stillhouse.records import Check, Query, Response, State, Verdict
+from stillhouse.verify import code, ifeval, judge, math, sandbox, science
+from stillhouse.verify.judge import Judge
+from stillhouse.verify.pool import Pool
+
+ANSWER_NAME = "answer"
+ANSWER_VERSION = "1"
+# A check in a worker is stopped by its own limit first; the pool's only catches what escapes that.
+POOL_MARGIN_SECONDS = 5.0
+
+
+class Grader:
+    """Grades responses, many at a time; holds the worker pool."""
+
+    def __init__(self, verify: Verify, judge: Judge | None, workers: int = 2):
+        self._verify = verify
+        self._judge = judge
+        self._pool = Pool(workers, verify.item_seconds)
+        self._isolation_checked = False
+
+    async def grade(self, query: Query, response: Response) -> Verdict:
+        """Return the verdict on one response; only its answer part is read.
+
+        Raises:
+            SandboxError: code is to be run, and the isolation that the parameters ask for does not work here.
+        """
+        checks = await self._checks(query, response)
+        checks = [self._settle(check) for check in checks]
+        deciding = self._deciding(checks)
+        return Verdict(
+            response_id=response.id,
+            query_id=query.id,
+            state=deciding.state,
+            score=deciding.score,
+            reason=deciding.reason,
+            verifier=deciding.verifier,
+            checks=checks,
+        )
+
+    async def close(self) -> None:
+        """Stop the workers."""
+        await self._pool.close()
+
+    async def _checks(self, query: Query, response: Response) -> list[Check]:
+        if response.finish_reason == "length":
+            return [_answer_check("truncated")]
+        if not response.answer.strip():
+            return [_answer_check("no_answer")]
+        match query.category:
+            case "math":
+                return await self._math(query, response.answer)
+            case "code":
+                return [await self._code(query, response.answer)]
+            case "science":
+                return await self._science(query, response.answer)
+            case "if":
+                constraints = query.constraints
+                check = await self._pool.run(ifeval.check_constraints, constraints, response.answer)
+                return [check]
+            case "multiturn" | "other":
+                if self._judge is None:
+                    return [_no_judge(judge.REWARD_NAME)]
+                return [await judge.judge_reward(self._judge, query, response.answer)]
+
+    async def _math(self, query: Query, answer: str) -> list[Check]:
+        if query.ground_truth is None:
+            return [_ungradable(math.NAME, math.VERSION, "no_reference")]
+        rule = await self._pool.run(math.check_math, query.ground_truth, answer)
+        if rule.state == "pass" or self._judge is None:
+            return [rule]
+        return [rule, await judge.judge_math(self._judge, query, query.ground_truth, answer)]
+
+    async def _code(self, query: Query, answer: str) -> Check:
+        limits = self._verify.code
+        if not self._isolation_checked:
+            if trouble := sandbox.probe(limits.isolation):
+                raise sandbox.SandboxError(trouble)
+            self._isolation_checked = True
+        seconds = code.seconds_at_most(query, limits) + POOL_MARGIN_SECONDS
+        return await self._pool.run_within(seconds, code.check_code, query, answer, limits)
+
+    async def _science(self, query: Query, answer: str) -> list[Check]:
+        if query.ground_truth is None:
+            return [_ungradable(science.NAME, science.VERSION, "no_reference")]
+        rule = science.check_science(query.ground_truth, answer, query.prompt)
+        if rule is not None:
+            return [rule]
+        if self._judge is None:
+            return [_no_judge(judge.SCIENCE_NAME)]
+        return [await judge.judge_science(self._judge, query, query.ground_truth, answer)]
+
+    def _settle(self, check: Check) -> Check:
+        """Return the check with the state that the threshold gives it."""
+        if check.score is None:
+            return check
+        state: State = "pass" if check.score >= self._verify.threshold else "fail"
+        return msgspec.structs.replace(
+            check, state=state, reason=None if state == "pass" else check.reason
+        )
+
+    def _deciding(self, checks: list[Check]) -> Check:
+        """Return the check that the verdict rests on."""
+        if len(checks) == 1:
+            return checks[0]
+        rule, judged = checks
+        if self._verify.judge_advisory:
+            return rule
+        if judged.state == "fail" and rule.state == "ungradable":
+            return judged
+        if judged.state == "pass":
+            return judged
+        # The rule has said no, and the judge has not said yes. A judge that could not be asked leaves that open.
+        return judged if judged.reason == "judge_unavailable" else rule
+
+
+def _answer_check(reason: str) -> Check:
+    return Check(
+        verifier=ANSWER_NAME, version=ANSWER_VERSION, state="fail", score=0.0, reason=reason
+    )
+
+
+def _no_judge(name: str) -> Check:
+    return _ungradable(name, judge.VERSION, "no_judge")
+
+
+def _ungradable(name: str, version: str, reason: str) -> Check:
+    return Check(verifier=name, version=version, state="ungradable", reason=reason)

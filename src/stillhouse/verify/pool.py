@@ -1,0 +1,78 @@
+"""Worker processes for checks that may hang or crash: each item has its own time limit, and costs only itself.
+
+A check that runs past its time is killed with its worker, and tried once more, since a busy machine can slow down an
+honest item; after that it is ungradable, for a verdict is never a guess. The clock of an item starts in the worker, not
+in the queue. Workers are forked from a small server process that has the symbolic engine imported, so that a killed one
+is replaced in milliseconds; neither has torch, an engine, or anything else of the process that asks.
+"""
+
+import asyncio
+import concurrent.futures
+import logging
+import multiprocessing
+from collections.abc import Callable
+from typing import Any, ParamSpec
+
+from pebble import ProcessExpired, ProcessPool
+
+from stillhouse.records import Check
+
+NAME = "pool"
+VERSION = "1"
+TRIES = 2
+PRELOADED = ["math_verify", "stillhouse.verify.code", "stillhouse.verify.math"]
+
+P = ParamSpec("P")
+
+
+class Pool:
+    """Runs check functions in `workers` processes, at most `seconds` each."""
+
+    def __init__(self, workers: int, seconds: float):
+        self._seconds = seconds
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(PRELOADED)
+        self._processes: Any = ProcessPool(
+            max_workers=workers,
+            initializer=_start_worker,
+            context=context,
+        )
+
+    async def run(self, function: Callable[P, Check], *args: P.args, **kwargs: P.kwargs) -> Check:
+        """Return what a check function returns, or an ungradable check with the reason `timeout` or `crash`.
+
+        The function and its arguments must be picklable. Exceptions of the function are raised here.
+        """
+        return await self.run_within(self._seconds, function, *args, **kwargs)
+
+    async def run_within(
+        self, seconds: float, function: Callable[P, Check], *args: P.args, **kwargs: P.kwargs
+    ) -> Check:
+        """As `run`, with another time limit for this item."""
+        reason = evidence = ""
+        for _ in range(TRIES):
+            future = self._processes.schedule(function, args=args, kwargs=kwargs, timeout=seconds)
+            try:
+                check: Check = await asyncio.wrap_future(future)
+                return check
+            except (TimeoutError, concurrent.futures.TimeoutError):
+                reason, evidence = "timeout", f"killed after {seconds:g} s, {TRIES} times"
+            except ProcessExpired as expired:
+                reason, evidence = "crash", f"the worker died with exit code {expired.exitcode}"
+        return Check(
+            verifier=NAME,
+            version=VERSION,
+            state="ungradable",
+            reason=reason,
+            evidence=f"{function.__name__}: {evidence}",
+        )
+
+    async def close(self) -> None:
+        """Stop all workers at once, dropping what they have not finished."""
+        self._processes.stop()
+        await asyncio.to_thread(self._processes.join)
+
+
+def _start_worker() -> None:
+    """Silence what is not meant for us: Math-Verify warns on every call that its own time limit is off."""
+    logging.getLogger("math_verify").setLevel(logging.ERROR)

@@ -1,0 +1,143 @@
+"""Science answers by rule, where the reference is of a kind that a rule can compare: a letter, a number, a yes or no.
+
+A short phrase is compared too, but only to say yes: another wording may mean the same, and is left to a judge.
+"""
+
+import re
+from decimal import Decimal
+
+from stillhouse.records import Check
+from stillhouse.verify.math import final_answer
+
+NAME = "science_rule"
+VERSION = "1"
+
+MAX_PHRASE_WORDS = 6
+MAX_EVIDENCE_CHARS = 200
+
+_LETTER = re.compile(r"\(?([A-J])\)?\.?")
+_NUMBER = (
+    r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d{1,30})(?:\.\d{1,30})?"
+    r"(?:\s*(?:[eE]|(?:×|\*|x|\\times)\s*10\s*\^?\s*)\{?[-+]?\d{1,3}\}?)?"
+)
+_QUANTITY = re.compile(rf"(?:[^\W\d]\w*\s*=\s*)?({_NUMBER})\s*([^\d\s].{{0,19}})?")
+_CLOSED = ({"yes", "no"}, {"true", "false"})
+_LEADING = re.compile(r"\(?([A-J])(?:\)|[.:](?=\s|$)|$)")
+_NAMED = re.compile(
+    r"(?:answer|option|choice)(?:\s+is)?\s*:?\s*(?:\*\*)?\s*\(?([A-J])\b(?!')(?:\)|\.|\*\*|,|:|\s*$|\s+\()?"
+)
+_OPTION = re.compile(r"^\s*\(?([A-J])[).:]\s*(\S.*?)\s*$", re.MULTILINE)
+
+
+def check_science(ground_truth: str, answer: str, prompt: str = "") -> Check | None:
+    """Compare an answer with a reference by rule; null where only a judge can say.
+
+    - One letter A-J: the answer must name that letter, or repeat the text of that option of the prompt.
+    - A number, with or without a unit: equal to it within half a unit of the reference's last decimal (an integer
+      exactly); the unit may be missing, but not be another one.
+    - yes, no, true, false: the first or the last word of the final answer.
+    - A phrase of at most six words: the same words are a yes; otherwise null.
+    """
+    reference = ground_truth.strip()
+    final, _ = final_answer(answer)
+    final = final.strip().strip("*").strip()
+    if letter := _LETTER.fullmatch(reference):
+        return _letter(letter[1], answer, final, prompt)
+    if quantity := _QUANTITY.fullmatch(reference):
+        return _quantity(quantity, final)
+    for closed in _CLOSED:
+        if _words(reference) and set(_words(reference)) <= closed and len(_words(reference)) == 1:
+            return _closed(_words(reference)[0], closed, final)
+    if 0 < len(_words(reference)) <= MAX_PHRASE_WORDS and _words(reference) == _words(final):
+        return _check(True, f"same words: {final}")
+    return None
+
+
+def _letter(reference: str, answer: str, final: str, prompt: str) -> Check:
+    found = _chosen(answer, final, prompt)
+    if found is None:
+        return _check(False, f"no option named in: {final}", "no_final_answer")
+    return _check(found == reference, f"{found} against {reference}")
+
+
+def _chosen(answer: str, final: str, prompt: str) -> str | None:
+    options: dict[tuple[str, ...], str] = {
+        tuple(_words(text)): letter for letter, text in _OPTION.findall(prompt)
+    }
+    text = final.removeprefix("\\text{").rstrip("}")
+    listed = len(_OPTION.findall(answer)) > 1  # a copy of the options chooses none of them
+    if not listed and (leading := _LEADING.match(text)):
+        return leading[1]
+    if letter := options.get(tuple(_words(text))):
+        return letter
+    named: list[str] = _NAMED.findall(answer)
+    if named:
+        return named[-1]
+    if not listed and (leading := _LEADING.match(answer.strip().lstrip("*"))):
+        return leading[1]
+    if alone := _LETTER.fullmatch(text):
+        return alone[1]
+    bracketed: set[str] = set(re.findall(r"\(([A-J])\)", answer))
+    if len(bracketed) == 1:
+        return bracketed.pop()
+    return options.get(tuple(_words(answer)))
+
+
+def _quantity(reference: re.Match[str], final: str) -> Check | None:
+    found = _QUANTITY.fullmatch(final.strip("$. ")) or _last_quantity(final)
+    if re.search(r"\d\s*/\s*\d|\\frac", final):
+        return None
+    if found is None:
+        return _check(False, f"no number in: {final}", "no_final_answer")
+    expected, given = _decimal(reference[1]), _decimal(found[1])
+    step = expected.as_tuple().exponent
+    assert isinstance(step, int)  # the pattern admits no infinity
+    slack = Decimal((0, (5,), step - 1)) if "." in reference[1] else Decimal(0)
+    same = abs(expected - given) <= slack
+    left, right = _unit(reference[2]), _unit(found[2])
+    if left and right and left != right:
+        return None  # 5 m and 500 cm: a judge may know
+    return _check(same, f"{found[0].strip()} against {reference[0].strip()}")
+
+
+def _last_quantity(final: str) -> re.Match[str] | None:
+    """Return the last number in a sentence, with the word that follows as its unit; an exponent is no number."""
+    pattern = rf"(?<![\w.^])({_NUMBER})(?!\w*\d)(?:\s*([^\s\d.,;)]\S{{0,12}}))?"
+    every = list(re.finditer(pattern, final))
+    return every[-1] if every else None
+
+
+def _decimal(text: str) -> Decimal:
+    text = re.sub(r"[\s,{}]", "", text)
+    return Decimal(re.sub(r"(?:×|\*|x|\\times)10\^?", "e", text))
+
+
+def _unit(text: str | None) -> str:
+    return re.sub(r"\\(?:text|mathrm)|[\s{}$.,;!)\\*]", "", text or "").casefold()
+
+
+def _closed(reference: str, closed: set[str], final: str) -> Check:
+    words = _words(final)
+    ends = [word for word in (words[:1] + words[-1:]) if word in closed]
+    if not ends or len(set(ends)) > 1:
+        return _check(False, f"neither of {sorted(closed)} in: {final}", "no_final_answer")
+    return _check(ends[0] == reference, f"{ends[0]} against {reference}")
+
+
+def _words(text: str) -> list[str]:
+    return [
+        word
+        for word in re.findall(r"[^\W_]+", text.casefold().replace("\\text", ""))
+        if word not in ("a", "an", "the")
+    ]
+
+
+def _check(right: bool, evidence: str, reason: str = "wrong_answer") -> Check:
+    return Check(
+        verifier=NAME,
+        version=VERSION,
+        state="pass" if right else "fail",
+        score=1.0 if right else 0.0,
+        reason=None if right else reason,
+        evidence=evidence[:MAX_EVIDENCE_CHARS],
+    )

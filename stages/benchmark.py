@@ -1,0 +1,98 @@
+"""Let one trained student answer the benchmark tasks, and score its answers with lighteval."""
+
+import asyncio
+import hashlib
+import time
+from pathlib import Path
+
+import click
+
+from stillhouse.benchmark.items import Item, load_items
+from stillhouse.benchmark.run import run_lighteval, work_folder
+from stillhouse.benchmark.scores import metrics, read_samples
+from stillhouse.models.client import Model
+from stillhouse.models.journal import Journal
+from stillhouse.models.vllm_engine import Load, VllmCore, VllmEngine
+from stillhouse.params import (
+    Benchmark,
+    BenchmarkSampling,
+    Run,
+    Sampling,
+    Student,
+    StudentRuntime,
+    load_stage,
+    load_student,
+)
+from stillhouse.records import Sample
+from stillhouse.stage import stage_command, write_metrics
+from stillhouse.tables import write_table
+
+
+@stage_command
+@click.argument("teacher")
+@click.argument("student")
+def main(teacher: str, student: str) -> None:
+    """Benchmark STUDENT as trained on the examples of TEACHER."""
+    params = load_stage()
+    run = params.section(Run, "run")
+    benchmark = params.section(Benchmark, "benchmark")
+    items = {task.id: load_items(task, run.seed) for task in benchmark.tasks}
+    engine = student_engine(
+        Path("models", teacher, student),
+        params.student(student),
+        benchmark.sampling,
+        load_student(student).runtime,  # untracked by design: where and how fast, never what
+    )
+    started = time.monotonic()
+    with Journal.open() as journal, work_folder() as work:
+        model = Model(engine, journal, "student", f"{teacher}/{student}")
+        output = asyncio.run(answer(benchmark, items, model, engine, run.seed, Path(work)))
+        samples = read_samples(output, benchmark.tasks, teacher, student)
+    write_table(Path("data/samples", teacher, student), Sample, samples)
+    summary = metrics(samples, benchmark.tasks)
+    write_metrics(Path("metrics/benchmark", teacher, student).with_suffix(".json"), summary)
+    scores = ", ".join(f"{task} {facts['score']:.3f}" for task, facts in summary.items())
+    click.echo(
+        f"{scores}; {model.hits} of {len(samples)} answers from the journal, "
+        f"{time.monotonic() - started:.0f} s"
+    )
+
+
+def student_engine(
+    folder: Path, student: Student, sampling: BenchmarkSampling, runtime: StudentRuntime
+) -> VllmEngine:
+    """Return the engine of a trained student; its revision is the hash of its weights, as no name tells them apart."""
+    weights = hashlib.sha256()
+    for path in sorted(folder.glob("*.safetensors")):
+        with path.open("rb") as file:
+            weights.update(hashlib.file_digest(file, "sha256").digest())
+    load = Load(f"path:{folder}", weights.hexdigest(), student.recipe.dtype, None)
+    return VllmEngine(
+        VllmCore(load, runtime),
+        Sampling(
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            max_tokens=sampling.max_new_tokens,
+        ),
+        system_prompt=sampling.system_prompt,
+        concurrency=runtime.max_num_seqs,
+    )
+
+
+async def answer(
+    benchmark: Benchmark,
+    items: dict[str, list[Item]],
+    model: Model,
+    engine: VllmEngine,
+    seed: int,
+    work: Path,
+) -> Path:
+    """Run lighteval and free the engine."""
+    try:
+        return await run_lighteval(benchmark.tasks, items, model, engine.concurrency, seed, work)
+    finally:
+        await engine.close()
+
+
+if __name__ == "__main__":
+    main()

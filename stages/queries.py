@@ -1,0 +1,105 @@
+"""The query set: every source loaded, cleaned, freed of duplicates, and of what overlaps a benchmark of this run."""
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from stillhouse.benchmark.items import load_items
+from stillhouse.params import Benchmark, Queries, Run, load_stage
+from stillhouse.queries.clean import clean
+from stillhouse.queries.decontaminate import Contamination, Reference, decontaminate
+from stillhouse.queries.dedup import deduplicate
+from stillhouse.queries.sources import load_source
+from stillhouse.records import CATEGORIES, Query, Rejected
+from stillhouse.stage import stage_command, write_json, write_metrics
+from stillhouse.tables import write_table
+
+OUT = Path("data/queries")
+# lighteval takes the items of these tasks from the Hub itself, so that we cannot compare with them here.
+NOT_COMPARED = "lighteval"
+
+
+@stage_command
+def main() -> None:
+    """Write data/queries: curated, rejected, and the evidence of contamination."""
+    params = load_stage()
+    run = params.section(Run, "run")
+    spec = params.section(Queries, "queries")
+    tasks = params.section(Benchmark, "benchmark").tasks
+    items = [item for task in tasks for item in load_items(task, run.seed)]
+
+    loaded = [query for source in spec.sources for query in load_source(source, run.seed)]
+    rejected: list[Rejected] = []
+    cleaned = _kept(clean(loaded, spec.clean), rejected)
+    unique = _kept(deduplicate(cleaned, spec.dedup), rejected)
+    references = [Reference(item.task, item.id, item.prompt) for item in items]
+    curated: list[Query] = []
+    contaminations: list[Contamination] = []
+    for row in decontaminate(unique, references, spec.decontaminate):
+        if isinstance(row, Query):
+            curated.append(row)
+        else:
+            rejected.append(row[0])
+            contaminations.append(row[1])
+
+    write_table(OUT / "curated", Query, curated)
+    write_table(OUT / "rejected", Rejected, rejected)
+    compared = [task.id for task in tasks if task.kind != NOT_COMPARED]
+    write_json(
+        OUT / "contamination.json",
+        {
+            "compared": {task: sum(i.task == task for i in items) for task in compared},
+            "not_compared": [task.id for task in tasks if task.kind == NOT_COMPARED],
+            "found": msgspec.to_builtins(contaminations),
+        },
+    )
+    found = Counter(contamination.task for contamination in contaminations)
+    write_metrics(
+        Path("metrics/queries.json"),
+        metrics(spec, loaded, curated, rejected)
+        | {"contamination": {task: found[task] for task in compared}},
+    )
+
+
+def _kept(rows: Iterable[Query | Rejected], rejected: list[Rejected]) -> list[Query]:
+    """Return the queries kept; the rejections are added to `rejected`."""
+    kept = []
+    for row in rows:
+        if isinstance(row, Query):
+            kept.append(row)
+        else:
+            rejected.append(row)
+    return kept
+
+
+def metrics(
+    spec: Queries, loaded: list[Query], curated: list[Query], rejected: list[Rejected]
+) -> dict[str, object]:
+    """Return the counts in all, by category and by source, and the rejections by reason."""
+    loaded_of, kept_of = Counter(q.category for q in loaded), Counter(q.category for q in curated)
+    loaded_from, kept_from = Counter(q.source for q in loaded), Counter(q.source for q in curated)
+    return {
+        "loaded": len(loaded),
+        "kept": len(curated),
+        "rejected": dict(Counter(row.reason for row in rejected)),
+        "by_category": {
+            category: {"loaded": loaded_of[category], "kept": kept_of[category]}
+            for category in CATEGORIES
+            if loaded_of[category]
+        },
+        "by_source": {
+            source.id: {
+                "loaded": loaded_from[source.id],
+                "kept": kept_from[source.id],
+                "license": source.license,
+                "category": source.category,
+            }
+            for source in spec.sources
+        },
+    }
+
+
+if __name__ == "__main__":
+    main()

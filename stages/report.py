@@ -1,0 +1,72 @@
+"""Stage report: one page that answers the question, the flat figures, and the rows of the plots."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stillhouse.analysis import lengths, mixture, statistics
+from stillhouse.params import Benchmark, Report, Run, Teacher, Verify, load_recorded, load_stage
+from stillhouse.report import inputs, material, page, sections, summary
+from stillhouse.stage import stage_command, write_metrics
+
+
+@stage_command
+def main() -> None:
+    """Write report/, metrics/summary.json and plots/*.csv."""
+    params = load_stage()
+    teacher_ids: list[str] = params.value("teacher_ids")
+    student_ids: list[str] = params.value("student_ids")
+    responses = Path("data/responses")
+    settings = material.Settings(
+        run=params.section(Run, "run"),
+        verify=params.section(Verify, "verify"),
+        benchmark=params.section(Benchmark, "benchmark"),
+        report=params.section(Report, "report"),
+        teachers={t: load_recorded(Teacher, responses / t / "teacher.json") for t in teacher_ids},
+        judge=load_recorded(Teacher, responses / teacher_ids[0] / "judge.json"),
+    )
+    files = inputs.read_run(Path(), teacher_ids, student_ids)
+
+    tasks = [task.id for task in settings.benchmark.tasks]
+    bootstrap: dict[str, Any] = {
+        "resamples": settings.report.resamples,
+        "confidence": settings.report.confidence,
+        "seed": settings.run.seed,
+    }
+    figures = material.Figures(
+        scores=statistics.score_rows(files.samples, tasks, **bootstrap),
+        paired=statistics.paired_rows(files.samples, tasks, **bootstrap),
+        lengths=lengths.length_rows(files.lengths),
+        histogram=lengths.histogram_rows(files.lengths),
+        mixture=mixture.mixture_rows(files.lengths),
+        perplexity=[
+            {"teacher": teacher, "step": step, **statistics.box(np.asarray(values))}
+            for step in inputs.PERPLEXITY_STEPS
+            for teacher, steps in files.perplexities.items()
+            if (values := steps.get(step)) is not None
+        ],
+        mean_task=statistics.MEAN_TASK,
+        all_students=statistics.ALL_STUDENTS,
+    )
+
+    report = sections.build(files, figures, settings)
+    folder = Path("report")
+    folder.mkdir(exist_ok=True)
+    (folder / "report.html").write_text(page.render_html(report), encoding="utf-8")
+    (folder / "report.md").write_text(page.render_markdown(report), encoding="utf-8")
+
+    flat = summary.summary(files, figures.scores, statistics.MEAN_TASK)
+    write_metrics(Path("metrics/summary.json"), flat)
+    plots = Path("plots")
+    funnel = summary.funnel_rows(files)
+    summary.write_rows(plots / "funnel.csv", ("teacher", "stage", "rows"), funnel)
+    columns = ("task", "teacher", "student", "score", "low", "high")
+    summary.write_rows(plots / "scores.csv", columns, figures.scores)
+    summary.write_rows(
+        plots / "lengths.csv", ("teacher", "tokens", "rows", "share"), figures.histogram
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""Train one student on one teacher's aligned examples."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from stillhouse.params import Run, load_stage, load_student
+from stillhouse.stage import stage_command, write_metrics
+from stillhouse.student.sft import is_main_process, launch_command, train, write_curve
+
+
+@stage_command
+@click.argument("teacher")
+@click.argument("student")
+def main(teacher: str, student: str) -> None:
+    """Train STUDENT on the examples of TEACHER."""
+    params = load_stage()
+    run = params.section(Run, "run")
+    runtime = load_student(student).runtime  # untracked by design: where and how fast, never what
+    launch = launch_command(runtime)
+    if launch is not None:
+        sys.exit(subprocess.run(launch, check=False).returncode)
+    started = time.monotonic()
+    training = train(
+        Path("data/aligned", teacher),
+        params.student(student),
+        runtime,
+        run.seed,
+        Path("models", teacher, student),
+    )
+    if not is_main_process():
+        return
+    name = Path(teacher, student)
+    write_metrics(Path("metrics/sft", name).with_suffix(".json"), training.metrics)
+    write_curve(Path("plots/sft", name).with_suffix(".csv"), training.curve)
+    click.echo(
+        f"{training.metrics['rows']} examples, {training.metrics['steps']} steps, loss "
+        f"{training.metrics['first_loss']:.3f} -> {training.metrics['final_loss']:.3f} "
+        f"in {time.monotonic() - started:.0f} s"
+    )
+
+
+if __name__ == "__main__":
+    main()

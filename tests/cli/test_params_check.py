@@ -1,0 +1,151 @@
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from stillhouse.cli import main
+from stillhouse.cli.params_check import survey
+
+PROFILE = Path("profiles/single_gpu").absolute()
+Edit = Callable[[str, str, str], None]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A complete project made of a profile whose placeholders are filled in."""
+    shutil.copytree(PROFILE, tmp_path, dirs_exist_ok=True)
+    for path in tmp_path.rglob("*.yaml"):
+        text = path.read_text()
+        path.write_text(
+            text.replace("revision: FILL_IN", f"revision: {'a' * 40}").replace("FILL_IN", "me")
+        )
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def edit(project: Path) -> Edit:
+    def replace(file: str, old: str, new: str) -> None:
+        path = project / file
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new, 1))
+
+    return replace
+
+
+def faults() -> str:
+    return "\n".join(survey(Path(), Path()).faults)
+
+
+def test_a_sound_project_passes_and_lists_its_files(project: Path) -> None:
+    result = CliRunner().invoke(main, ["params", "check"])
+    assert result.exit_code == 0, result.stderr
+    assert "conf/teachers/qwen2_5_7b_judge.yaml: ok" in result.stdout
+    assert "conf/students/qwen2_5_1_5b.yaml: ok" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "message"),
+    [
+        (
+            "params.yaml",
+            "qwen3_8b,",
+            "qwen9,",
+            "conf/teachers/qwen9.yaml: no such file, but the id",
+        ),
+        (
+            "params.yaml",
+            "judge: qwen2_5_7b_judge",
+            "judge: nobody",
+            "conf/teachers/nobody.yaml: no",
+        ),
+        ("params.yaml", "[qwen2_5_1_5b]", "[other]", "conf/students/other.yaml: no such file"),
+        (
+            "params.yaml",
+            "[qwen3_8b, r1_0528_qwen3_8b, openthinker3_7b]",
+            "[]",
+            "teacher_ids: is emp",
+        ),
+        (
+            "params.yaml",
+            "kind: gsm8k",
+            "kind: file\n      path: none.jsonl",
+            "tasks.2.path: no such",
+        ),
+        ("params.yaml", "category: other", "category: cooking", "queries.sources.2"),
+        (
+            "params.yaml",
+            "kind: gsm8k",
+            "kind: gsm8k\n      config: {size: 3}",
+            "benchmark.tasks.2.config.size: the key 'size'",
+        ),
+        ("params.yaml", "  seed: 1", "  seed: &s 1\n  name2: *s", "unknown key"),
+        ("params.yaml", "count: 30", "count: &c 30\n      config: {c: *c}", "the alias *c"),
+        ("conf/teachers/qwen3_8b.yaml", "max_tokens: 8192", "max_tokens: 10240", "leaves no room"),
+        ("conf/teachers/qwen3_8b.yaml", "engine: vllm", "engine: openai", "at least one base URL"),
+        ("conf/teachers/qwen3_8b.yaml", "engine: vllm", "engin: vllm", "engin: unknown key"),
+        ("conf/students/qwen2_5_1_5b.yaml", "chatml.jinja", "none.jinja", "student.chat_template"),
+    ],
+)
+def test_a_fault_is_found_and_named(
+    edit: Edit, file: str, old: str, new: str, message: str
+) -> None:
+    edit(file, old, new)
+    found = faults()
+    assert message in found
+    result = CliRunner().invoke(main, ["params", "check"])
+    assert result.exit_code == 2
+    assert result.stderr == found + "\n"
+
+
+def test_a_chat_source_needs_a_judge(edit: Edit) -> None:
+    edit("params.yaml", "category: other", "category: multiturn")
+    assert faults() == ""
+    edit("params.yaml", "judge: qwen2_5_7b_judge", "judge: null")
+    assert "queries.sources.2.category" in faults()
+    assert "which no rule can verify" in faults()
+
+
+def test_a_replay_cannot_judge(edit: Edit) -> None:
+    edit(
+        "conf/teachers/qwen2_5_7b_judge.yaml",
+        "engine: vllm",
+        f"engine: replay\n  replay_from: solutions\n  tokenizer: {{model: a/b, revision: {'a' * 40}}}",
+    )
+    assert "a judge must answer new prompts" in faults()
+
+
+def test_all_faults_are_told_at_once(edit: Edit) -> None:
+    edit("conf/teachers/qwen3_8b.yaml", "engine: vllm", "engine: openai")
+    edit("conf/students/qwen2_5_1_5b.yaml", "chatml.jinja", "none.jinja")
+    edit("params.yaml", "judge: qwen2_5_7b_judge", "judge: nobody")
+    assert len(faults().splitlines()) == 3
+
+
+def test_a_placeholder_left_in_the_run_is_a_fault(edit: Edit) -> None:
+    edit("params.yaml", "a" * 40, "FILL_IN")
+    result = CliRunner().invoke(main, ["params", "check"])
+    assert result.exit_code == 2
+    assert result.stderr == (
+        "params.yaml: queries.sources.0.revision: fill in the 40-digit commit of zwhe99/DeepMath-103K "
+        "(on the Hub: Files, History; or `git ls-remote` of its page)\n"
+    )
+
+
+def test_a_profile_lists_what_to_fill_in_and_passes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(PROFILE, tmp_path / "profiles/gpu")
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(main, ["params", "check", "--profile", "gpu"])
+    assert result.exit_code == 0, result.stderr
+    assert "profiles/gpu/params.yaml: package.namespace: your user or organisation" in result.stdout
+
+
+def test_an_unknown_profile_lists_those_there_are() -> None:
+    result = CliRunner().invoke(main, ["params", "check", "--profile", "huge"])
+    assert result.exit_code == 2
+    assert "profiles/huge: no such profile; there are: paper, single_gpu" in result.stderr

@@ -1,0 +1,48 @@
+"""A double of an engine: it says what a function of the request says, and keeps what it was asked."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from stillhouse.models.engine import Completion, Request
+from stillhouse.records import FinishReason
+
+
+def said(
+    text: str, finish_reason: FinishReason = "stop", reasoning: str | None = None
+) -> Completion:
+    """Return a completion whose tokens are words."""
+    return Completion(
+        text=text,
+        finish_reason=finish_reason,
+        prompt_tokens=5,
+        completion_tokens=len(text.split()),
+        reasoning=reasoning,
+    )
+
+
+class ScriptedEngine:
+    """Answers by script. `requests` holds what it was asked, in order; a script may raise."""
+
+    def __init__(
+        self,
+        script: Callable[[Request], Awaitable[Completion]],
+        *,
+        concurrency: int = 4,
+        journaled: bool = True,
+        facts: dict[str, Any] | None = None,
+    ) -> None:
+        self.concurrency = concurrency
+        self.journaled = journaled
+        self.fingerprint: dict[str, Any] = {"engine": "scripted", **(facts or {})}
+        self.requests: list[Request] = []
+        self._script = script
+
+    def render(self, request: Request) -> str:
+        return "\n".join(f"{m.role}: {m.content}" for m in request.messages)
+
+    async def complete(self, request: Request) -> Completion:
+        self.requests.append(request)
+        return await self._script(request)
+
+    async def close(self) -> None:
+        """Nothing is held open."""

@@ -1,0 +1,290 @@
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from huggingface_hub import HfApi
+from stand_in import TOKEN, HubStandIn
+
+from stillhouse.params import Package
+from stillhouse.release.hub import HubError, publish, pull, repository
+from stillhouse.release.manifest import MANIFEST, release_files, sha256_of, write_manifest
+
+REPO = "tester/parallel_sums-tiny"
+SHARD = "data/train-00000-of-00001.parquet"
+CARD = """---
+license: apache-2.0
+configs:
+- config_name: default
+  data_files:
+  - split: train
+    path: data/train-*.parquet
+dataset_info:
+- config_name: default
+  splits:
+  - name: train
+    num_bytes: 1
+    num_examples: {rows}
+---
+# Sums
+"""
+
+
+@pytest.fixture
+def api(hub: HubStandIn) -> HfApi:
+    return HfApi(endpoint=hub.endpoint, token=TOKEN)
+
+
+def write_folder(folder: Path, rows: int) -> Path:
+    """A small folder with a manifest, such as stage package makes."""
+    (folder / "data").mkdir(parents=True, exist_ok=True)
+    messages = [
+        [{"role": "user", "content": f"{i} + {i}?"}, {"role": "assistant", "content": str(2 * i)}]
+        for i in range(rows)
+    ]
+    ids = [f"{i:032x}" for i in range(rows)]
+    pq.write_table(pa.table({"id": ids, "messages": messages}), folder / SHARD)
+    (folder / "README.md").write_text(CARD.format(rows=rows))
+    write_manifest(folder)
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_folder(tmp_path / "release", 20)
+
+
+def test_one_commit_and_one_tag(hub: HubStandIn, api: HfApi, folder: Path) -> None:
+    receipt = publish(folder, REPO, "1.0.0", private=True, api=api)
+    repo = hub.repositories[REPO]
+    assert repo.titles == ["initial commit", "Release v1.0.0"]
+    assert repo.tags == {"v1.0.0": repo.head}
+    assert repo.private
+    size = sum((folder / name).stat().st_size for name in release_files(folder))
+    assert dataclasses.asdict(receipt) == {
+        "repo": REPO,
+        "commit": repo.head,
+        "tag": "v1.0.0",
+        "files": 3,
+        "bytes": size,
+    }
+    assert {path: blob.sha256 for path, blob in repo.commits[repo.head].items()} == {
+        **{name: sha256_of(folder / name) for name in release_files(folder)},
+        ".gitattributes": repo.commits[repo.head][".gitattributes"].sha256,
+    }
+
+
+def test_second_version_replaces_and_first_stays(
+    hub: HubStandIn, api: HfApi, folder: Path, tmp_path: Path
+) -> None:
+    (folder / "old.txt").write_text("gone in the next version")
+    write_manifest(folder)
+    publish(folder, REPO, "1.0.0", private=False, api=api)
+    first = {name: sha256_of(folder / name) for name in release_files(folder)}
+    (folder / "old.txt").unlink()
+    write_folder(folder, 30)
+    publish(folder, REPO, "1.1.0", private=False, api=api)
+    repo = hub.repositories[REPO]
+    assert len(repo.titles) == 3
+    assert "old.txt" not in repo.commits[repo.tags["v1.1.0"]]
+    for tag, wanted in (("v1.0.0", first), ("v1.1.0", None)):
+        target = pull(REPO, tag, tmp_path / tag, api=api)
+        found = {name: sha256_of(target / name) for name in release_files(target)}
+        assert found == (wanted or {n: sha256_of(folder / n) for n in release_files(folder)})
+
+
+def test_unchanged_files_are_not_sent_again(hub: HubStandIn, api: HfApi, folder: Path) -> None:
+    publish(folder, REPO, "1.0.0", private=False, api=api)
+    (folder / "README.md").write_text(CARD.format(rows=20) + "One word more.\n")
+    write_manifest(folder)
+    publish(folder, REPO, "1.0.1", private=False, api=api)
+    assert len(hub.requests(r"^PUT /lfs/")) == 1
+
+
+def test_again_is_nothing(hub: HubStandIn, api: HfApi, folder: Path) -> None:
+    first = publish(folder, REPO, "1.0.0", private=False, api=api)
+    assert publish(folder, REPO, "1.0.0", private=False, api=api) == first
+    assert len(hub.requests(r"^POST .*/commit/")) == 1
+    assert len(hub.requests(r"^POST .*/tag/")) == 1
+
+
+def test_a_tag_is_never_moved(hub: HubStandIn, api: HfApi, folder: Path) -> None:
+    publish(folder, REPO, "1.0.0", private=False, api=api)
+    before = dict(hub.repositories[REPO].tags)
+    write_folder(folder, 21)
+    with pytest.raises(HubError, match=r"tag v1\.0\.0 stands on other content.*raise package"):
+        publish(folder, REPO, "1.0.0", private=False, api=api)
+    assert hub.repositories[REPO].tags == before
+    assert len(hub.requests(r"^POST .*/commit/")) == 1
+
+
+def test_concurrent_push_is_refused(hub: HubStandIn, api: HfApi, folder: Path) -> None:
+    publish(folder, REPO, "1.0.0", private=False, api=api)
+    write_folder(folder, 21)
+    hub.run_before(r"POST .*/commit/", lambda: hub.push(REPO, {"theirs.txt": b"theirs"}) and None)
+    with pytest.raises(HubError, match="a concurrent push moved main"):
+        publish(folder, REPO, "1.1.0", private=False, api=api)
+    repo = hub.repositories[REPO]
+    assert "v1.1.0" not in repo.tags
+    assert "theirs.txt" in repo.commits[repo.head]
+
+
+def test_push_after_the_commit_is_refused(hub: HubStandIn, api: HfApi, folder: Path) -> None:
+    hub.run_before(r"POST .*/tag/", lambda: hub.push(REPO, {"theirs.txt": b"theirs"}) and None)
+    receipt = publish(folder, REPO, "1.0.0", private=False, api=api)
+    repo = hub.repositories[REPO]
+    assert receipt.commit == repo.tags["v1.0.0"] != repo.head
+    assert "theirs.txt" not in repo.commits[receipt.commit]
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+@pytest.mark.parametrize(
+    "request_line",
+    [
+        r"POST /api/repos/create",
+        r"GET .*/refs",
+        r"GET .*/tree/",
+        r"POST .*/preupload/",
+        r"POST .*/lfs/objects/batch",
+        r"POST .*/commit/",
+        r"POST .*/tag/",
+    ],
+)
+def test_a_busy_hub_is_asked_again(
+    hub: HubStandIn, api: HfApi, folder: Path, request_line: str, status: int
+) -> None:
+    hub.fail(request_line, status, times=1)
+    publish(folder, REPO, "1.0.0", private=False, api=api)
+    repo = hub.repositories[REPO]
+    assert repo.titles == ["initial commit", "Release v1.0.0"]
+    assert repo.tags == {"v1.0.0": repo.head}
+
+
+@pytest.mark.parametrize("request_line", [r"POST .*/commit/", r"POST .*/tag/"])
+def test_a_lost_answer_is_no_conflict(
+    hub: HubStandIn, api: HfApi, folder: Path, request_line: str
+) -> None:
+    hub.fail(request_line, 503, after=True)
+    publish(folder, REPO, "1.0.0", private=False, api=api)
+    repo = hub.repositories[REPO]
+    assert repo.titles == ["initial commit", "Release v1.0.0"]
+    assert repo.tags == {"v1.0.0": repo.head}
+
+
+def test_a_hub_that_stays_away_is_an_error(hub: HubStandIn, api: HfApi, folder: Path) -> None:
+    hub.fail(r"POST .*/commit/", 503, times=100)
+    with pytest.raises(HubError, match="still answers HTTP 503 after 5 tries"):
+        publish(folder, REPO, "1.0.0", private=False, api=api)
+    assert hub.repositories[REPO].tags == {}
+
+
+@pytest.mark.parametrize(
+    "request_line",
+    [
+        r"GET .*/refs",
+        r"GET .*/tree/",
+        r"POST .*/preupload/",
+        r"PUT /lfs/",
+        r"POST .*/commit/",
+        r"GET .*/resolve/",
+        r"POST .*/tag/",
+    ],
+)
+def test_interrupted_anywhere_then_run_again(
+    hub: HubStandIn, api: HfApi, folder: Path, request_line: str
+) -> None:
+    hub.fail(request_line, 400, times=100)
+    with pytest.raises((HubError, OSError)):
+        publish(folder, REPO, "1.0.0", private=False, api=api)
+    assert hub.repositories[REPO].tags == {}
+    hub.faults.clear()
+    publish(folder, REPO, "1.0.0", private=False, api=api)
+    repo = hub.repositories[REPO]
+    assert repo.titles == ["initial commit", "Release v1.0.0"]
+    assert repo.tags == {"v1.0.0": repo.head}
+
+
+def test_what_comes_back_spoiled_is_not_tagged(hub: HubStandIn, api: HfApi, folder: Path) -> None:
+    hub.corrupt(SHARD)
+    with pytest.raises(HubError, match=f"{SHARD} came back with sha256"):
+        publish(folder, REPO, "1.0.0", private=False, api=api)
+    assert hub.repositories[REPO].tags == {}
+
+
+def test_another_visibility_is_refused(hub: HubStandIn, api: HfApi, folder: Path) -> None:
+    publish(folder, REPO, "1.0.0", private=False, api=api)
+    with pytest.raises(HubError, match=r"is public, but package\.private says private"):
+        publish(folder, REPO, "1.1.0", private=True, api=api)
+
+
+def test_no_access_names_the_remedy_and_hides_the_token(hub: HubStandIn, folder: Path) -> None:
+    secret = "hf_" + "wrongtoken"
+    stranger = HfApi(endpoint=hub.endpoint, token=secret)
+    with pytest.raises(HubError, match="hf auth login") as caught:
+        publish(folder, REPO, "1.0.0", private=False, api=stranger)
+    assert secret not in str(caught.value)
+
+
+def test_a_folder_that_is_not_as_its_manifest_is_not_sent(
+    hub: HubStandIn, api: HfApi, folder: Path
+) -> None:
+    (folder / "README.md").write_text("changed after packaging")
+    with pytest.raises(HubError, match=r"README\.md"):
+        publish(folder, REPO, "1.0.0", private=False, api=api)
+    assert hub.log == []
+
+
+def test_pull_checks_every_file(hub: HubStandIn, api: HfApi, folder: Path, tmp_path: Path) -> None:
+    publish(folder, REPO, "1.0.0", private=False, api=api)
+    hub.corrupt(SHARD)
+    with pytest.raises(HubError, match=f"{SHARD} has sha256"):
+        pull(REPO, "v1.0.0", tmp_path / "pulled", api=api)
+    assert not (tmp_path / "pulled").exists()
+    assert list(tmp_path.glob(".pulled*")) == []
+
+
+def test_pull_leaves_a_standing_folder_alone(api: HfApi, folder: Path) -> None:
+    with pytest.raises(HubError, match="exists already"):
+        pull(REPO, "v1.0.0", folder, api=api)
+
+
+def test_pull_of_an_unknown_tag_is_an_error(
+    hub: HubStandIn, api: HfApi, folder: Path, tmp_path: Path
+) -> None:
+    publish(folder, REPO, "1.0.0", private=False, api=api)
+    with pytest.raises(HubError, match="no such repository, revision or file"):
+        pull(REPO, "v9.9.9", tmp_path / "pulled", api=api)
+
+
+def test_repository_name() -> None:
+    package = Package(
+        namespace="lab",
+        name="sums",
+        version="1.0.0",
+        license="mit",
+        pretty_name="Sums",
+        private=True,
+    )
+    assert repository(package, "tiny") == "lab/sums-tiny"
+
+
+def test_datasets_loads_both_tags_whole_and_streamed(
+    hub: HubStandIn, api: HfApi, folder: Path, run_python: Callable[[str], str]
+) -> None:
+    publish(folder, REPO, "1.0.0", private=True, api=api)
+    write_folder(folder, 30)
+    publish(folder, REPO, "1.1.0", private=True, api=api)
+    script = f"""
+import json, datasets
+whole = [datasets.load_dataset("{REPO}", revision=tag, split="train").num_rows for tag in ("v1.0.0", "v1.1.0")]
+stream = datasets.load_dataset("{REPO}", revision="v1.0.0", split="train", streaming=True)
+print(json.dumps([whole, sum(1 for _ in stream), next(iter(stream))["messages"][-1]]))
+"""
+    whole, streamed, last = json.loads(run_python(script).splitlines()[-1])
+    assert whole == [20, 30]
+    assert streamed == 20
+    assert last == {"role": "assistant", "content": "0"}
+    assert MANIFEST in hub.repositories[REPO].commits[hub.repositories[REPO].head]

@@ -1,0 +1,105 @@
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from stillhouse.models.client import Model, fingerprint_hash
+from stillhouse.models.engine import Completion, EngineError, Request
+from stillhouse.models.journal import Journal
+from stillhouse.records import Message
+from tests.doubles.scripted_engine import ScriptedEngine, said
+
+
+def request(text: str = "What is 1 + 1?", seed: int = 1, query_id: str = "q") -> Request:
+    return Request(messages=[Message(role="user", content=text)], seed=seed, query_id=query_id)
+
+
+async def echo(asked: Request) -> Completion:
+    return said(f"{asked.messages[-1].content} {asked.seed}", "length", reasoning="Hm.")
+
+
+def test_a_second_run_asks_nothing_and_says_the_same(tmp_path: Path):
+    with Journal.open(tmp_path) as journal:
+        model = Model(ScriptedEngine(echo), journal, "teacher", "t")
+        first = asyncio.run(model.complete(request()))
+        assert (model.hits, model.asked) == (0, 1)
+    with Journal.open(tmp_path) as journal:
+        engine = ScriptedEngine(echo)
+        model = Model(engine, journal, "teacher", "t")
+        assert asyncio.run(model.complete(request())) == first
+        assert (model.hits, model.asked, engine.requests) == (1, 0, [])
+        assert journal.stats()["groups"][0]["purpose"] == "teacher"
+        assert journal.stats()["groups"][0]["model"] == "t"
+
+
+@pytest.mark.parametrize(
+    ("other_request", "facts"),
+    [
+        (request(seed=2), {}),
+        (request(text="What is 2 + 2?"), {}),
+        (request(), {"revision": "b"}),
+    ],
+)
+def test_seed_prompt_and_fingerprint_are_part_of_the_key(
+    tmp_path: Path, other_request: Request, facts: dict
+):
+    with Journal.open(tmp_path) as journal:
+        asyncio.run(Model(ScriptedEngine(echo), journal, "teacher", "t").complete(request()))
+        model = Model(ScriptedEngine(echo, facts=facts), journal, "teacher", "t")
+        asyncio.run(model.complete(other_request))
+        assert (model.hits, model.asked) == (0, 1)
+
+
+def test_the_query_id_is_no_part_of_the_key(tmp_path: Path):
+    with Journal.open(tmp_path) as journal:
+        model = Model(ScriptedEngine(echo), journal, "teacher", "t")
+        asyncio.run(model.complete(request(query_id="one")))
+        asyncio.run(model.complete(request(query_id="other")))
+        assert (model.hits, model.asked) == (1, 1)
+
+
+def test_two_who_ask_the_same_at_once_get_the_same_answer(tmp_path: Path):
+    async def ask_twice(journal: Journal) -> tuple[list[Completion], Completion]:
+        both_asked = asyncio.Event()
+
+        async def never_the_same(_: Request) -> Completion:
+            number = len(engine.requests)
+            if number == 2:
+                both_asked.set()
+            await both_asked.wait()
+            return said(f"answer {number}")
+
+        engine = ScriptedEngine(never_the_same)
+        model = Model(engine, journal, "judge", "j")
+        answers = await asyncio.gather(model.complete(request()), model.complete(request()))
+        assert len(engine.requests) == 2
+        return answers, await model.complete(request())
+
+    with Journal.open(tmp_path) as journal:
+        answers, later = asyncio.run(ask_twice(journal))
+    assert answers == [later, later]
+
+
+def test_what_costs_nothing_is_not_journaled(tmp_path: Path):
+    with Journal.open(tmp_path) as journal:
+        model = Model(ScriptedEngine(echo, journaled=False), journal, "teacher", "t")
+        asyncio.run(model.complete(request()))
+        asyncio.run(model.complete(request()))
+        assert (model.hits, model.asked) == (0, 2)
+        assert journal.stats()["answers"] == 0
+
+
+def test_a_failure_is_not_journaled(tmp_path: Path):
+    async def fail(_: Request) -> Completion:
+        raise EngineError("no luck")
+
+    with Journal.open(tmp_path) as journal:
+        with pytest.raises(EngineError, match="no luck"):
+            asyncio.run(Model(ScriptedEngine(fail), journal, "teacher", "t").complete(request()))
+        assert journal.stats()["answers"] == 0
+
+
+def test_the_fingerprint_hash_depends_on_content_only():
+    assert fingerprint_hash({"a": 1, "b": 2}) == fingerprint_hash({"b": 2, "a": 1})
+    assert fingerprint_hash({"a": 1}) != fingerprint_hash({"a": 2})
+    assert len(fingerprint_hash({})) == 16

@@ -1,0 +1,155 @@
+"""The pipeline end to end through DVC, and the rules that keep its results true."""
+
+import hashlib
+import re
+from pathlib import Path
+
+import pytest
+from micro_run import EXPECTED, MicroRun, ScriptedTeachers
+
+from stillhouse.records import Decision, Example, Query, Rejected, Response
+from stillhouse.stage import read_json
+from stillhouse.tables import read_table
+from tests.doubles.scripted_endpoint import ScriptedEndpoint
+
+CHAIN = ("generate", "verify", "perplexity", "filter")
+FAN_INS = {"align", "package"}
+
+
+@pytest.fixture(scope="module")
+def teachers() -> ScriptedTeachers:
+    return ScriptedTeachers()
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, tiny_model, teachers):
+    with ScriptedEndpoint(teachers) as endpoint:
+        micro = MicroRun(tmp_path_factory.mktemp("micro") / "run", tiny_model, endpoint)
+        # Killed inside the first generate stage, then started again: all that follows stands on the resumed run.
+        teachers.hold_after = 6
+        micro.kill_inside("generate@alpha", teachers)
+        answered = len(teachers.asked) - 2  # two were in flight and held back
+        micro.asked_when_killed = teachers.asked[:answered]
+        teachers.hold_after = None
+        teachers.release.set()
+        micro.ran = micro.repro()
+        yield micro
+
+
+def names(micro: MicroRun) -> dict[str, str]:
+    """Return the name of each query by its id."""
+    queries = read_table(micro.folder / "data/queries/curated", Query)
+    return {q.id: re.search(r"Question (\w+):", q.prompt).group(1) for q in queries}
+
+
+def test_a_killed_run_asks_only_for_what_is_missing(run, teachers):
+    assert run.asked_when_killed
+    asked = [request for request in teachers.asked if request[0] == "alpha"]
+    again = {request for request in asked if asked.count(request) > 1}
+    assert not again & set(run.asked_when_killed)
+    assert len(again) <= 2  # the two that were in flight
+    attempts = sum(count for count, _ in EXPECTED.values())
+    assert len(set(asked)) == attempts
+    assert read_json(run.folder / "metrics/effort/alpha.json")["journal_hits"] >= len(
+        run.asked_when_killed
+    )
+
+
+def test_every_stage_ran_once_and_in_order(run):
+    expected = {f"{stage}@{t}" for stage in CHAIN for t in ("alpha", "beta", "worked")}
+    assert set(run.ran) | {"queries"} == expected | FAN_INS | {"queries"}
+    assert len(run.ran) == len(set(run.ran))
+
+
+def test_the_contaminated_query_is_rejected_with_its_evidence(run):
+    rejected = list(read_table(run.folder / "data/queries/rejected", Rejected))
+    assert [row.reason for row in rejected] == ["contaminated"]
+    assert "own_items" in (rejected[0].evidence or "")
+
+
+@pytest.mark.parametrize("teacher", ["alpha", "beta"])
+def test_the_funnel_row_by_row(run, teacher):
+    by_id = names(run)
+    responses = {}
+    for row in read_table(run.folder / f"data/responses/{teacher}/attempts", Response):
+        responses.setdefault(by_id[row.query_id], []).append(row)
+    decisions = read_table(run.folder / f"data/filtered/{teacher}/decisions", Decision)
+    reasons = {row.response_id: row.reason for row in decisions}
+    found = {}
+    for name, rows in responses.items():
+        last = max(rows, key=lambda row: row.attempt)
+        found[name] = (len(rows), reasons[last.id])
+        assert sorted(row.attempt for row in rows) == list(range(len(rows)))
+        assert len({row.seed for row in rows}) == len(rows)
+    assert found == EXPECTED
+
+
+def test_metrics_agree_with_the_rows(run):
+    metrics = read_json(run.folder / "metrics/filter/alpha.json")
+    assert metrics["queries"] == len(EXPECTED)
+    assert metrics["kept"] == sum(reason is None for _, reason in EXPECTED.values())
+    assert read_json(run.folder / "metrics/generate/alpha.json")["truncated"] == 3
+    assert not Path("/tmp/escaped").exists()
+
+
+def test_the_parallel_set_is_what_all_teachers_kept(run):
+    by_id = names(run)
+    kept = {name for name, (_, reason) in EXPECTED.items() if reason is None}
+    for teacher in ("alpha", "beta", "worked"):
+        rows = list(read_table(run.folder / f"data/aligned/{teacher}", Example))
+        assert {by_id[row.query_id] for row in rows} == kept
+        assert [row.id for row in rows] == sorted(row.id for row in rows)
+
+
+def test_a_second_repro_runs_no_stage(run):
+    assert run.repro() == []
+
+
+def test_a_runtime_key_runs_nothing(run):
+    run.edit("conf/teachers/alpha.yaml", runtime__in_flight_per_endpoint=7)
+    assert run.repro() == []
+
+
+def test_a_filter_threshold_runs_filter_and_what_follows(run):
+    run.edit("params.yaml", filter__max_tokens=90_000)
+    ran = set(run.repro())
+    # the accepted rows stay what they were, so that align, whose inputs are unchanged, is not run
+    assert {"filter@alpha", "filter@beta", "filter@worked"} <= ran
+    assert ran <= {"filter@alpha", "filter@beta", "filter@worked", *FAN_INS}
+
+
+def test_a_temperature_runs_one_chain_and_the_fan_ins(run):
+    run.edit("conf/teachers/alpha.yaml", teacher__sampling__temperature=0.8)
+    ran = set(run.repro())
+    assert {f"{stage}@alpha" for stage in CHAIN} <= ran
+    assert ran <= {f"{stage}@alpha" for stage in CHAIN} | FAN_INS
+
+
+def test_a_removed_teacher_is_gone_from_the_fan_ins(run):
+    run.edit("params.yaml", teacher_ids=["alpha", "worked"])
+    assert set(run.repro()) == FAN_INS
+    for folder in ("data/aligned", "data/release"):
+        assert sorted(path.name for path in (run.folder / folder).iterdir()) == ["alpha", "worked"]
+    run.edit("params.yaml", teacher_ids=["alpha", "beta", "worked"])
+
+
+def test_two_folders_give_the_same_bytes(run, tmp_path, tiny_model, teachers):
+    run.repro()
+    with ScriptedEndpoint(teachers) as endpoint:
+        other = MicroRun(tmp_path / "other", tiny_model, endpoint)
+        other.edit("conf/teachers/alpha.yaml", teacher__sampling__temperature=0.8)
+        other.edit("params.yaml", filter__max_tokens=90_000)
+        other.repro()
+    first, second = digests(run.folder), digests(other.folder)
+    assert first.keys() == second.keys()
+    assert [name for name in first if first[name] != second[name]] == []
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """Return the sha256 of every file that the stages wrote."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for top in ("data", "metrics")
+        for path in sorted((folder / top).rglob("*"))
+        if path.is_file() and "effort" not in path.parts
+    }

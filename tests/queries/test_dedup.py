@@ -1,0 +1,97 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from query_builder import make_query
+
+from stillhouse.params import Dedup
+from stillhouse.queries.dedup import deduplicate
+from stillhouse.queries.text import quantities
+from stillhouse.records import Query, Rejected
+
+RULES = Dedup(threshold=0.7, permutations=64, shingle_words=2)
+LONG = (
+    "A farmer has {} hens and buys {} more at the market on a sunny morning in the north of the "
+    "country, where prices are low. How many hens does the {} farmer have now in all?"
+)
+
+
+def run(queries: list[Query]) -> tuple[set[str], dict[str, Rejected]]:
+    rows = list(deduplicate(queries, RULES))
+    kept = [row.id for row in rows if isinstance(row, Query)]
+    assert len(set(kept)) == len(kept)
+    return set(kept), {r.query.id + r.query.source: r for r in rows if isinstance(r, Rejected)}
+
+
+def test_case_and_space_make_no_difference() -> None:
+    queries = [make_query("Name a  fruit."), make_query("name a FRUIT.")]
+    kept, rejected = run(queries)
+    (row,) = rejected.values()
+    assert kept == {min(q.id for q in queries)}
+    assert (row.reason, row.duplicate_of) == ("exact_duplicate", min(q.id for q in queries))
+
+
+def test_the_same_query_of_two_sources_is_kept_once() -> None:
+    kept, rejected = run([make_query("Name a fruit.", "b"), make_query("Name a fruit.", "a")])
+    (row,) = rejected.values()
+    assert row.query.source == "b"
+    assert kept == {row.duplicate_of}
+
+
+def test_nearly_the_same_text_is_kept_once_with_the_smaller_id() -> None:
+    queries = [make_query(LONG.format(7, 5, "old")), make_query(LONG.format(7, 5, "young"))]
+    kept, rejected = run(queries)
+    (row,) = rejected.values()
+    assert kept == {min(q.id for q in queries)}
+    assert row.reason == "near_duplicate"
+    assert row.evidence is not None
+    assert float(row.evidence.split()[-1]) > 0.7
+
+
+@pytest.mark.parametrize("other", [LONG.format(7, 6, "old"), LONG.format(5, 7, "old")])
+def test_other_numbers_are_another_problem(other: str) -> None:
+    kept, rejected = run([make_query(LONG.format(7, 5, "old")), make_query(other)])
+    assert len(kept) == 2
+    assert rejected == {}
+
+
+def test_another_sign_is_another_problem() -> None:
+    text = "Start with the number that was said before, and then work out this short sum: 9 {} 4 ="
+    kept, _ = run([make_query(text.format("+")), make_query(text.format("-"))])
+    assert len(kept) == 2
+
+
+def test_the_earlier_turns_are_part_of_the_query() -> None:
+    kept, _ = run(
+        [
+            make_query("And why?", turns=("Is ice cold?", "Yes.")),
+            make_query("And why?", turns=("Is fire hot?", "Yes.")),
+            make_query("And why?"),
+        ]
+    )
+    assert len(kept) == 3
+
+
+VARIANTS = st.builds(
+    lambda a, adjective, spaces, source: make_query(
+        LONG.format(a, 5, adjective).replace(" more ", " more" + " " * spaces), source
+    ),
+    st.integers(1, 3),
+    st.sampled_from(["old", "young", "kind", "Old"]),
+    st.integers(1, 2),
+    st.sampled_from(["a", "b"]),
+)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.lists(VARIANTS, max_size=8).flatmap(lambda q: st.tuples(st.just(q), st.permutations(q))))
+def test_the_order_of_the_input_has_no_influence(pair: tuple[list[Query], list[Query]]) -> None:
+    first, second = pair
+    assert run(first) == run(second)
+    rows = list(deduplicate(first, RULES))
+    assert len(rows) == len(first)
+    kept = {row.id: row for row in rows if isinstance(row, Query)}
+    for row in rows:
+        if isinstance(row, Rejected):
+            assert row.duplicate_of is not None
+            assert row.duplicate_of <= row.query.id
+            assert quantities(kept[row.duplicate_of].prompt) == quantities(row.query.prompt)

@@ -1,0 +1,264 @@
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from stillhouse.params import EmbeddedSource, FileSource, GeneratorSource, HubSource, load_run
+from stillhouse.queries.rows import QueriesError
+from stillhouse.queries.sources import load_source
+from stillhouse.records import Message, Query
+
+COMMIT = "1" * 40
+
+
+def generator(**changes: Any) -> GeneratorSource:
+    values = {
+        "id": "sums",
+        "kind": "reasoning_gym",
+        "category": "math",
+        "license": "apache-2.0",
+        "generator": "chain_sum",
+        "count": 5,
+        "config": {"max_terms": 3, "max_digits": 1},
+    }
+    return GeneratorSource.model_validate(values | changes)
+
+
+def own_file(path: Path, **changes: Any) -> FileSource:
+    values = {"id": "own", "kind": "file", "category": "math", "license": "mit", "path": str(path)}
+    return FileSource.model_validate(values | changes)
+
+
+def load_rows(inputs: Path, rows: list[Any], **changes: Any) -> list[Query]:
+    path = inputs / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return list(load_source(own_file(path, **changes), 1))
+
+
+def test_generated_queries_repeat_with_the_seed_and_change_with_it() -> None:
+    assert list(load_source(generator(), 1)) == list(load_source(generator(), 1))
+    assert list(load_source(generator(), 1)) != list(load_source(generator(), 2))
+    assert list(load_source(generator(), 1)) != list(load_source(generator(id="other"), 1))
+
+
+def test_more_queries_keep_those_that_there_were() -> None:
+    assert list(load_source(generator(count=9), 1))[:5] == list(load_source(generator(), 1))
+
+
+@pytest.mark.parametrize(
+    ("name", "config"),
+    [
+        ("chain_sum", {"max_terms": 4, "max_digits": 2, "allow_negation": True}),
+        ("products", {"max_terms": 3, "max_digits": 3, "allow_negation": True}),
+        ("letter_counting", {"min_words": 1, "max_words": 4}),
+        ("gcd", {"max_numbers": 3}),
+        ("lcm", {"max_numbers": 3}),
+    ],
+)
+def test_generated_queries_carry_ground_truth_and_worked_steps_to_it(
+    name: str, config: dict[str, Any]
+) -> None:
+    queries = list(load_source(generator(generator=name, config=config, count=40), 3))
+    for query in queries:
+        assert query.solution is not None
+        assert query.solution.think
+        assert query.solution.answer == f"The answer is \\boxed{{{query.ground_truth}}}."
+
+
+def test_every_query_of_the_committed_run_carries_a_worked_solution() -> None:
+    run = load_run()
+    queries = [q for source in run.queries.sources for q in load_source(source, run.run.seed)]
+    assert 75 <= len(queries) <= 90
+    assert [query.prompt for query in queries if query.solution is None] == []
+
+
+def test_a_generator_without_steps_of_ours_has_no_solution() -> None:
+    queries = list(load_source(generator(generator="calendar_arithmetic", config={}), 3))
+    assert all(query.ground_truth and query.solution is None for query in queries)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("binary_matrix", "countdown", "intermediate_integration", "n_queens", "puzzle24"),
+        *("polynomial_multiplication", "simple_integration", "spiral_matrix", "string_insertion"),
+        *("codeio", "game_of_life_halting", "composite"),
+    ],
+)
+def test_unsafe_generators_are_refused(name: str) -> None:
+    with pytest.raises(QueriesError, match=f"'sums'.*{name}.*refused"):
+        list(load_source(generator(generator=name, config={}), 1))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"generator": "sudokuu"}, "no generator 'sudokuu'; there are: .*chain_sum"),
+        ({"config": {"min_terms": 9, "max_terms": 2}}, "does not take the config"),
+        ({"config": {"terms": 9}}, "does not take the config"),
+        ({"config": {"seed": 9}}, "must not hold seed"),
+        ({"generator": "propositional_logic", "config": {}}, "no single reference answer"),
+    ],
+)
+def test_a_generator_that_cannot_be_used_is_named(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(QueriesError, match=message):
+        list(load_source(generator(**changes), 1))
+
+
+def test_an_unknown_embedded_set_is_answered_with_those_there_are() -> None:
+    source = EmbeddedSource(
+        id="x", kind="embedded", category="code", license="apache-2.0", name="nope"
+    )
+    with pytest.raises(QueriesError, match=r"no embedded set 'nope'; there are: .*code_basics"):
+        list(load_source(source, 1))
+
+
+def test_a_plain_prompt_is_a_conversation_in_nfc(inputs: Path) -> None:
+    (query,) = load_rows(inputs, [{"prompt": " Cafe\u0301?\r\n", "ground_truth": 7}])
+    assert query.messages == [Message(role="user", content="Café?")]
+    assert (query.ground_truth, query.source, query.license) == ("7", "own", "mit")
+
+
+def test_columns_can_be_renamed_and_rows_limited(inputs: Path) -> None:
+    rows = [{"question": f"What is {i} + 0?", "final": str(i)} for i in range(4)]
+    columns = {"prompt": "question", "ground_truth": "final"}
+    queries = load_rows(inputs, rows, columns=columns, limit=3)
+    assert [query.ground_truth for query in queries] == ["0", "1", "2"]
+
+
+def test_conversations_in_both_layouts_end_at_the_last_user_turn(inputs: Path) -> None:
+    plain = [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Hello"},
+        {"role": "user", "content": "Why?"},
+        {"role": "assistant", "content": "Because."},
+    ]
+    names = {"user": "human", "assistant": "gpt"}
+    shared = [{"from": names[turn["role"]], "value": turn["content"]} for turn in plain]
+    rows = [{"messages": plain}, {"messages": shared}]
+    first, second = load_rows(inputs, rows, category="multiturn")
+    assert first == second
+    assert [message.content for message in first.messages] == ["Hi", "Hello", "Why?"]
+
+
+def test_parquet_gives_what_jsonl_gives(inputs: Path) -> None:
+    rows = [
+        {
+            "prompt": "Add two numbers.",
+            "language": "python",
+            "tests": [{"kind": "assert", "code": "assert add(1, 2) == 3", "output": None}],
+        }
+    ]
+    path = inputs / "rows.parquet"
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    from_parquet = list(load_source(own_file(path, category="code"), 1))
+    assert from_parquet == load_rows(inputs, rows, category="code")
+
+
+CODE = {"prompt": "Add.", "language": "python", "tests": [{"kind": "assert", "code": "assert 1"}]}
+
+
+@pytest.mark.parametrize(
+    ("row", "category", "message"),
+    [
+        ({"ground_truth": "1"}, "math", r"row 2: no text of a question \(columns there: ground_"),
+        ({"prompt": " \n", "ground_truth": "1"}, "math", "row 2: no text"),
+        ({"prompt": "Why?"}, "math", "row 2: no 'ground_truth', which category 'math' needs"),
+        ({"prompt": "Why?", "ground_truth": ""}, "science", "row 2: no 'ground_truth'"),
+        ({"prompt": "Why?", "ground_truth": ["a"]}, "science", "row 2: text or a number"),
+        ({"prompt": "Why?"}, "code", "row 2: no 'tests'"),
+        ({"prompt": "Why?", "constraints": []}, "if", "row 2: no 'constraints'"),
+        (CODE | {"language": None}, "code", "row 2: no 'language'"),
+        (CODE | {"language": "cobol"}, "code", "row 2: .*cobol"),
+        (CODE | {"language": "cpp"}, "code", "row 2: a test of kind assert needs"),
+        (CODE | {"tests": [{"kind": "stdio"}]}, "code", "row 2: a test of kind stdio needs"),
+        (CODE | {"tests": [{"kind": "magic"}]}, "code", "row 2: .*magic"),
+        (
+            {"prompt": "Why?", "constraints": [{"id": "a:b", "kwargs": {"words": 3}}]},
+            "if",
+            "row 2: constraint 'a:b' has the unknown argument words",
+        ),
+        ({"messages": [{"role": "tool", "content": "x"}]}, "other", "row 2: .*role 'tool'"),
+        ({"messages": [{"role": "user"}]}, "other", "row 2: messages must be"),
+        ({"messages": "Why?"}, "other", "row 2: messages must be"),
+        ({"prompt": "a \ud800 b"}, "other", "row 2: messages must be"),
+        (["Why?"], "other", "row 2 is a list"),
+    ],
+)
+def test_a_bad_row_stops_with_source_row_and_remedy(
+    inputs: Path, row: Any, category: str, message: str
+) -> None:
+    good = CODE | {"ground_truth": "1", "constraints": [{"id": "punctuation:no_comma"}]}
+    with pytest.raises(QueriesError, match=message) as caught:
+        load_rows(inputs, [good, row], category=category)
+    assert "'own'" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_broken_files_are_named(inputs: Path) -> None:
+    (inputs / "bad.jsonl").write_text('{"prompt": "Why?"}\n{"prompt"\n')
+    (inputs / "bad.parquet").write_text("no parquet")
+    (inputs / "bad.csv").write_text("prompt\n")
+    for name, message in {
+        "bad.jsonl": "row 2 is not JSON",
+        "bad.parquet": "unreadable Parquet",
+        "bad.csv": r"suffix '\.csv'",
+        "none.jsonl": "no such file",
+    }.items():
+        with pytest.raises(QueriesError, match=message):
+            list(load_source(own_file(inputs / name, category="other"), 1))
+
+
+def test_a_column_that_queries_do_not_have_is_refused(inputs: Path) -> None:
+    with pytest.raises(
+        QueriesError, match=r"columns: unknown answer; can be renamed: .*ground_truth"
+    ):
+        load_rows(inputs, [], columns={"answer": "final"})
+
+
+class HubDouble:
+    """Stands in for `datasets`: notes what was asked and streams given rows, or fails."""
+
+    def __init__(self, rows: list[dict[str, Any]], error: Exception | None = None) -> None:
+        self.rows, self.error = rows, error
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+
+    def load_dataset(self, repo: str, **options: Any) -> list[dict[str, Any]]:
+        self.asked.append((repo, options))
+        if self.error:
+            raise self.error
+        return self.rows
+
+
+def hub_source() -> HubSource:
+    return HubSource(
+        id="hub_math",
+        kind="hub",
+        category="math",
+        license="mit",
+        repo="owner/name",
+        revision=COMMIT,
+        columns={"prompt": "q", "ground_truth": "a"},
+        limit=1,
+    )
+
+
+def test_a_hub_source_streams_the_pinned_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    double = HubDouble([{"q": "What is 1 + 1?", "a": "2"}, {"q": "never read", "a": None}])
+    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=double.load_dataset))
+    (query,) = load_source(hub_source(), 1)
+    assert (query.prompt, query.ground_truth) == ("What is 1 + 1?", "2")
+    options = {"name": None, "split": "train", "revision": COMMIT, "streaming": True}
+    assert double.asked == [("owner/name", options)]
+
+
+def test_a_hub_that_does_not_answer_is_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    double = HubDouble([], ConnectionError("offline"))
+    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=double.load_dataset))
+    with pytest.raises(QueriesError, match=r"'hub_math': owner/name@1+ cannot be read.*offline"):
+        list(load_source(hub_source(), 1))

@@ -1,0 +1,284 @@
+import importlib.util
+import json
+import re
+import shutil
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+import fake_run
+
+from stillhouse import params
+from stillhouse.records import Example
+from stillhouse.report import charts, inputs, page
+from stillhouse.report.material import REPLAY_NOTE, teacher_names
+from stillhouse.stage import write_json
+from stillhouse.tables import TableError, write_table
+
+STAGE = Path(__file__).parents[2] / "stages" / "report.py"
+FILES = ("report/report.html", "report/report.md", "metrics/summary.json", "plots/funnel.csv")
+
+
+class Outline(HTMLParser):
+    """Collects what a browser would act on: tags, ids, and addresses."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.ids: list[str] = []
+        self.addresses: list[str] = []
+        self.handlers: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        for name, value in attrs:
+            if name == "id":
+                self.ids.append(value or "")
+            if name in ("src", "href", "xlink:href", "action"):
+                self.addresses.append(value or "")
+            if name.startswith("on"):
+                self.handlers.append(name)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    root = tmp_path_factory.mktemp("run")
+    fake_run.write(root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def rendered(run, tmp_path_factory):
+    """A rendered run for tests that only look at it."""
+    root = shutil.copytree(run, tmp_path_factory.mktemp("rendered") / "run")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        render(root, monkeypatch)
+    return root
+
+
+@pytest.fixture
+def html(rendered):
+    return (rendered / FILES[0]).read_text("utf-8")
+
+
+@pytest.fixture
+def markdown(rendered):
+    return (rendered / FILES[1]).read_text("utf-8")
+
+
+@pytest.fixture
+def copied(run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    return tmp_path / "run"
+
+
+def render(root, monkeypatch, students=(fake_run.STUDENT,), settings=None):
+    """Run the stage script in `root` with parameters as DVC would hand them over."""
+    settings = settings or fake_run.settings()
+    tracked = {
+        "teacher_ids": list(settings.teachers),
+        "student_ids": list(students),
+        **{key: getattr(settings, key).model_dump() for key in ("run", "verify", "report")},
+        "benchmark": settings.benchmark.model_dump(),
+    }
+    for teacher_id, teacher in settings.teachers.items():
+        recorded = root / "data/responses" / teacher_id
+        write_json(recorded / "teacher.json", teacher.model_dump())
+        write_json(recorded / "judge.json", settings.judge.model_dump())
+    spec = importlib.util.spec_from_file_location("report_stage", STAGE)
+    stage = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(stage)
+    monkeypatch.setattr(stage, "load_stage", lambda: params.StageParams("report", tracked))
+    monkeypatch.chdir(root)
+    stage.main.callback()
+    return (root / FILES[0]).read_text("utf-8"), (root / FILES[1]).read_text("utf-8")
+
+
+def test_same_inputs_give_the_same_bytes_and_no_path(rendered, copied, monkeypatch):
+    first = {name: (rendered / name).read_bytes() for name in FILES}
+    render(copied, monkeypatch)
+    assert first == {name: (copied / name).read_bytes() for name in FILES}
+    assert not any(str(rendered).encode() in content for content in first.values())
+
+
+def test_the_page_loads_nothing_and_model_text_stays_text(html):
+    outline = Outline(html)
+    assert not outline.tags & {"script", "img", "iframe", "link", "object", "form"}
+    assert all(address.startswith("#") for address in outline.addresses)
+    assert outline.handlers == []
+    assert len(outline.ids) == len(set(outline.ids))
+    assert "&lt;script&gt;alert(" in html
+    assert "\x1b" not in html
+    assert "\u202e" not in html
+
+
+def test_markdown_holds_model_text_only_inside_fences(markdown):
+    fence, outside = "", []
+    for line in markdown.splitlines():
+        ticks = re.match(r"`{3,}", line)
+        if ticks and not fence:
+            fence = ticks[0]
+        elif fence and line == fence:
+            fence = ""
+        elif not fence:
+            outside.append(line)
+    assert fence == ""
+    assert "<script>" in markdown
+    assert not any("<" in line.replace("\\<", "") for line in outside)
+
+
+def test_a_replay_says_that_it_is_no_model_wherever_it_appears(html, markdown):
+    words = " ".join(re.sub(r"<[^>]*>", " ", html).split())
+    for text in (words, " ".join(markdown.split())):
+        places = [m.end() for m in re.finditer("Worked solutions", text)]
+        assert len(places) > 10
+        assert all(text[end:].startswith(f" ({REPLAY_NOTE})") for end in places)
+
+
+def test_the_headline_names_the_best_and_what_can_be_told(markdown):
+    head = markdown.partition("## Scores")[0]
+    assert "the traces of Worked solutions" in head
+    assert "It leads SmolLM2 cool by" in head
+    assert "one model in 2 settings" in head
+    assert "do not cover another training run" in head
+
+
+def test_the_headline_refuses_a_winner_when_the_interval_includes_zero(copied, monkeypatch):
+    settings = fake_run.settings()
+    del settings.teachers["worked"]
+    _, markdown = render(copied, monkeypatch, settings=settings)
+    head = markdown.partition("## Scores")[0]
+    assert "No difference can be told where it leads" in head
+    assert "includes 0" in head
+
+
+def test_a_run_without_students_still_reports_its_data(copied, monkeypatch):
+    html, markdown = render(copied, monkeypatch, students=())
+    assert "No student was trained in this run" in markdown.partition("## Scores")[0]
+    assert "nothing was benchmarked" in html
+    summary = json.loads((copied / "metrics/summary.json").read_text())
+    assert summary["parallel"] == 24
+    assert not any(key.startswith("score_") for key in summary)
+
+
+def test_missing_parts_are_named_and_not_a_crash(tmp_path, monkeypatch):
+    html, _ = render(tmp_path, monkeypatch)
+    for said in (
+        "the filter stage has left no metrics",
+        "the queries stage has left no metrics",
+        "No perplexity was measured",
+        "No training-loss curve",
+        "nothing to set side by side",
+        "No benchmark answers were found",
+    ):
+        assert said in html
+    assert json.loads((tmp_path / "metrics/summary.json").read_text()) == {}
+
+
+def test_an_empty_parallel_set_is_said_and_not_charted(copied, monkeypatch):
+    for teacher in fake_run.TEACHERS:
+        write_table(copied / "data/aligned" / teacher, Example, [])
+    html, _ = render(copied, monkeypatch)
+    assert "The parallel set is empty" in html
+
+
+def test_summary_is_flat_numbers_from_the_inputs(rendered):
+    summary = json.loads((rendered / "metrics/summary.json").read_text())
+    assert all(isinstance(value, int | float) for value in summary.values())
+    assert summary["queries"] == 40
+    assert summary["accepted_share"] == pytest.approx((30 + 28 + 38) / 120)
+    assert summary["mean_attempts"] == pytest.approx(270 / 120)
+    assert summary["ungradable"] == 6
+    assert summary["score_worked"] > summary["score_smollm2_cool"]
+
+
+def test_plot_files_hold_the_rows_that_dvc_draws(rendered):
+    funnel = (rendered / "plots/funnel.csv").read_text().splitlines()
+    assert funnel[:2] == ["teacher,stage,rows", "smollm2_cool,queries,40"]
+    scores = (rendered / "plots/scores.csv").read_text().splitlines()
+    assert scores[0] == "task,teacher,student,score,low,high"
+    assert len(scores) == 1 + 3 * 3
+    lengths = (rendered / "plots/lengths.csv").read_text().splitlines()
+    assert sum(int(line.split(",")[2]) for line in lengths[1:]) == 3 * 24
+
+
+def test_side_by_side_shows_the_first_query_by_id_of_each_category(run):
+    files = inputs.read_run(run, fake_run.TEACHERS, [fake_run.STUDENT])
+    rows = [fake_run.example("worked", n, 5, "") for n in range(24)]
+    expected = {min(row.query_id for row in rows if row.category == c) for c in fake_run.CATEGORIES}
+    assert set(files.chosen) == expected
+    assert all(list(found) == fake_run.TEACHERS for found in files.chosen.values())
+
+
+def test_perplexity_before_and_after_the_filter_are_told_apart(run):
+    found = inputs.read_run(run, fake_run.TEACHERS, []).perplexities["worked"]
+    assert len(found["verified"]) == 90
+    assert len(found["kept"]) == 24
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("metrics/align.json", "{"),
+        ("metrics/align.json", "[]"),
+        (f"plots/sft/worked/{fake_run.STUDENT}.csv", "step,loss\n1,much\n"),
+        (f"plots/sft/worked/{fake_run.STUDENT}.csv", "epoch\n1\n"),
+    ],
+)
+def test_a_broken_file_is_named(copied, name, content):
+    (copied / name).write_text(content)
+    with pytest.raises(inputs.ReportError, match=re.escape(name)):
+        inputs.read_run(copied, fake_run.TEACHERS, [fake_run.STUDENT])
+
+
+def test_a_broken_table_is_named(copied):
+    folder = copied / "data/aligned/worked"
+    shard = next(folder.glob("*.parquet"))
+    shard.write_bytes(b"PAR1 no more")
+    with pytest.raises(inputs.ReportError, match=re.escape(str(shard))):
+        inputs.read_run(copied, fake_run.TEACHERS, [])
+    shard.unlink()
+    with pytest.raises(TableError, match="no table here"):
+        inputs.read_run(copied, fake_run.TEACHERS, [])
+
+
+def test_labels_that_repeat_get_their_id():
+    teachers = fake_run.settings().teachers
+    cool = teachers["smollm2_cool"]
+    assert teacher_names({"a": cool, "b": cool}) == {
+        "a": "SmolLM2 cool [a]",
+        "b": "SmolLM2 cool [b]",
+    }
+
+
+@pytest.mark.parametrize("text", ["plain", "```", "a ````` b", "~~~", "line\r\nline", "\x00"])
+def test_a_fence_cannot_be_closed_from_inside(text):
+    first, *inside, last = page.markdown_fence(text).split("\n")
+    assert first == f"{last}text"
+    assert not any(line.strip().startswith(last) for line in inside)
+    assert "\x00" not in "".join(inside)
+
+
+@pytest.mark.parametrize(
+    ("text", "markdown"),
+    [
+        ("40.6 [1, 2]", "40.6 \\[1, 2\\]"),
+        ("1. item", "1\\. item"),
+        ("- item", "\\- item"),
+        ("-3.5", "-3.5"),
+        ("a|b\n<b>", "a\\|b \\<b\\>"),
+    ],
+)
+def test_markdown_text_renders_as_itself(text, markdown):
+    assert page.markdown_text(text) == markdown
+
+
+def test_a_chart_escapes_the_names_it_shows():
+    rows = [{"teacher": "t", "stage": "if", "rows": 3}]
+    svg = charts.funnel(rows, {"t": "<script>a</script>"})
+    assert "<script" not in svg
+    assert "&lt;script&gt;" in svg

@@ -1,0 +1,67 @@
+"""The traps that make DVC give stale or silent results, as rules over our own files."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).resolve().parent.parent
+PIPELINES = [ROOT / "dvc.yaml", ROOT / "publish/dvc.yaml"]
+RUN_FILES = [
+    ROOT / "params.yaml",
+    *ROOT.glob("conf/*/*.yaml"),
+    *ROOT.glob("profiles/*/params.yaml"),
+    *ROOT.glob("profiles/*/conf/*/*.yaml"),
+]
+
+
+def keys(content: object) -> set[str]:
+    if isinstance(content, dict):
+        return set(content) | {key for value in content.values() for key in keys(value)}
+    if isinstance(content, list):
+        return {key for value in content for key in keys(value)}
+    return set()
+
+
+@pytest.mark.parametrize("path", PIPELINES + RUN_FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_no_anchor_and_no_merge(path):
+    # a shared default behind an anchor is not seen by `dvc exp run -S`
+    assert not re.search(r"(^|\s)[&*][A-Za-z_]\w*\s*$|<<:", path.read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", RUN_FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_no_key_that_the_run_cache_ignores(path):
+    assert not keys(YAML(typ="safe").load(path.read_text())) & {"size", "nfiles"}
+
+
+@pytest.mark.parametrize("path", PIPELINES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_stages_are_described_cached_and_hold_ids_only(path):
+    for name, stage in YAML(typ="safe").load(path.read_text())["stages"].items():
+        assert stage.get("desc"), name
+        assert not keys(stage) & {"persist", "always_changed"}, name
+        templates = re.findall(r"\$\{([^}]+)\}", stage["cmd"])
+        assert set(templates) <= {"item.teacher", "item.student"}, name
+        if path.parent == ROOT:
+            assert all(isinstance(out, str) for out in stage.get("outs", [])), name
+
+
+def test_every_stage_lists_the_code_it_runs():
+    done = subprocess.run(
+        [sys.executable, "tools/stage_code.py"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_what_the_stages_make_is_ignored_by_git():
+    paths = ["data/queries", "models/a/b", "report/report.html", ".stillhouse/journal"]
+    done = subprocess.run(
+        ["git", "check-ignore", *paths], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.split() == paths

@@ -1,0 +1,74 @@
+"""Every profile must be complete, sound, and say of the paper what the paper says."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from stillhouse.cli.params_check import survey
+from stillhouse.params import load_run, load_student, load_teacher
+
+PROFILES = ["paper", "single_gpu"]
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_a_profile_is_sound_and_says_what_to_fill_in(name: str) -> None:
+    found = survey(Path("profiles") / name, Path())
+    assert found.faults == []
+    assert found.placeholders
+    assert all(place.what_to_put != "your own value" for place in found.placeholders)
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_a_profile_applied_by_copying_has_all_it_names(name: str, tmp_path: Path) -> None:
+    shutil.copytree(Path("profiles") / name, tmp_path, dirs_exist_ok=True)
+    assert survey(tmp_path, tmp_path).faults == []
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_a_profile_has_no_file_that_its_run_does_not_use(name: str) -> None:
+    root = Path("profiles") / name
+    used = {path.relative_to(root) for path in survey(root, Path()).files}
+    assert {path.relative_to(root) for path in root.rglob("*.yaml")} == used
+
+
+def test_the_committed_run_is_sound_and_complete() -> None:
+    found = survey(Path(), Path())
+    assert found.faults == []
+    assert found.placeholders == []
+
+
+def test_the_paper_profile_is_the_paper() -> None:
+    root = Path("profiles/paper")
+    run = load_run(root)
+    assert run.verify.threshold == 0.9
+    assert (run.filter.ngram.n, run.filter.ngram.max_count) == (20, 20)
+    assert {t.task: t.samples for t in run.benchmark.tasks} == {
+        "aime24": 64,
+        "aime25": 64,
+        "math_500": 4,
+        "lcb:codegeneration_v5": 16,
+    }
+    sampling = run.benchmark.sampling
+    assert (sampling.temperature, sampling.top_p, sampling.max_new_tokens) == (0.6, 0.95, 49152)
+    assert {load_teacher(t, root).teacher.model for t in run.teacher_ids} == {
+        "a-m-team/AM-Thinking-v1",
+        "Qwen/Qwen3-235B-A22B",
+        "deepseek-ai/DeepSeek-R1",
+    }
+    assert run.verify.judge is not None
+    assert load_teacher(run.verify.judge, root).teacher.model == "Qwen/Qwen2.5-7B-Instruct"
+    student = load_student(run.student_ids[0], root).student
+    assert student.model == "Qwen/Qwen2.5-32B"
+    recipe = student.recipe
+    assert (recipe.learning_rate, recipe.max_length, recipe.packing) == (8e-5, 32768, True)
+    assert (recipe.global_batch, recipe.epochs, recipe.scheduler) == (64, 2, "cosine")
+    assert recipe.warmup_ratio == 0.05
+    assert {source.category for source in run.queries.sources} == {
+        "math",
+        "code",
+        "science",
+        "if",
+        "multiturn",
+        "other",
+    }

@@ -1,0 +1,88 @@
+"""Our own cases: what each verifier says about an output, and why."""
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from verify_builder import LIMITS, code_query, constraints, golden
+
+from stillhouse.verify.code import check_code, extract_code
+from stillhouse.verify.ifeval import check_constraints
+from stillhouse.verify.judge import parse_mark, parse_word
+from stillhouse.verify.math import check_math
+from stillhouse.verify.science import check_science
+
+SLOW_SECONDS = 5.0  # far above what any of the cases takes, far below what an unbounded one would
+
+
+def ids(case: dict[str, str]) -> str:
+    return case["why"]
+
+
+@pytest.mark.parametrize("case", golden("math"), ids=ids)
+def test_math(case: dict[str, str]) -> None:
+    started = time.monotonic()
+    check = check_math(case["reference"], case["output"])
+    assert (check.state, check.reason) == (case["verdict"], case["reason"]), check.evidence
+    assert time.monotonic() - started < SLOW_SECONDS
+
+
+@pytest.mark.parametrize("case", golden("science"), ids=ids)
+def test_science(case: dict[str, str]) -> None:
+    check = check_science(case["reference"], case["output"], case["prompt"])
+    if case["verdict"] == "judge":
+        assert check is None
+    else:
+        assert check is not None
+        assert (check.state, check.reason) == (case["verdict"], case["reason"]), check.evidence
+
+
+@pytest.mark.parametrize("case", golden("if"), ids=ids)
+def test_if(case: dict[str, str], no_network: None) -> None:
+    check = check_constraints(constraints(case), case["output"])
+    assert (check.state, check.score, check.reason) == (
+        case["verdict"],
+        case["score"],
+        case["reason"],
+    ), check.evidence
+
+
+@pytest.mark.parametrize("case", golden("judge"), ids=lambda case: repr(case["reply"]))
+def test_judge_reply(case: dict[str, str]) -> None:
+    if case["kind"] == "math":
+        assert parse_word(case["reply"], ("yes", "no")) == case["mark"]
+    else:
+        assert parse_mark(case["reply"], 4 if case["kind"] == "reward" else 5) == case["mark"]
+
+
+@pytest.mark.parametrize("case", golden("code"), ids=ids)
+def test_code(case: dict[str, str], sandboxed: None) -> None:
+    check = check_code(code_query(case), case["output"], LIMITS)
+    assert (check.state, check.score, check.reason) == (
+        case["verdict"],
+        case["score"],
+        case["reason"],
+    ), check.evidence
+
+
+def test_only_the_first_tests_are_run(sandboxed: None) -> None:
+    case = next(case for case in golden("code") if case["why"] == "half right")
+    first = LIMITS.model_copy(update={"max_tests": 1})
+    check = check_code(code_query(case), case["output"], first)
+    assert check.score == 0.0
+    assert check.evidence is not None
+    assert "test 1 (assert 'assert add(2, 3) == 5'): wrong" in check.evidence
+
+
+@given(st.text())
+def test_an_extracted_program_is_part_of_the_answer(answer: str) -> None:
+    for language in ("python", "cpp"):
+        code = extract_code(answer, language)
+        assert code is None or code in answer
+
+
+@given(st.integers(-(10**12), 10**12))
+def test_a_whole_number_equals_itself_and_no_other(number: int) -> None:
+    assert check_math(str(number), f"So it is \\boxed{{{number}}}.").state == "pass"
+    assert check_math(str(number), f"So it is \\boxed{{{number + 1}}}.").state == "fail"

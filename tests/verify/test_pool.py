@@ -1,0 +1,81 @@
+"""The pool: a hanging item and a crashing item cost themselves only."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from stillhouse.records import Check
+from stillhouse.verify.math import check_math
+from stillhouse.verify.pool import TRIES, Pool
+
+
+def hang(log: str) -> Check:
+    with open(log, "a") as file:
+        file.write("started\n")
+    while True:
+        pass
+
+
+def die(log: str) -> Check:
+    with open(log, "a") as file:
+        file.write("started\n")
+    os._exit(3)
+
+
+def die_once(log: str) -> Check:
+    path = Path(log)
+    if not path.exists():
+        path.write_text("started\n")
+        os._exit(3)
+    return Check(verifier="made", version="1", state="pass", score=1.0)
+
+
+def heavy_modules() -> Check:
+    found = sorted({"torch", "vllm", "transformers"} & set(sys.modules))
+    return Check(verifier="made", version="1", state="pass", score=1.0, evidence=repr(found))
+
+
+def raise_value_error() -> Check:
+    raise ValueError("seven")
+
+
+def test_a_hanging_and_a_crashing_item_cost_only_themselves(tmp_path: Path) -> None:
+    logs = [tmp_path / name for name in ("hang", "die", "once")]
+
+    async def run() -> list[Check]:
+        pool = Pool(2, 10.0)
+        try:
+            return await asyncio.gather(
+                pool.run_within(0.3, hang, str(logs[0])),
+                pool.run(die, str(logs[1])),
+                pool.run(die_once, str(logs[2])),
+                *(pool.run(check_math, str(i), f"\\boxed{{{i}}}") for i in range(20)),
+                pool.run(heavy_modules),
+            )
+        finally:
+            await pool.close()
+
+    hung, crashed, second, *good, heavy = asyncio.run(run())
+    assert (hung.state, hung.reason, hung.score) == ("ungradable", "timeout", None)
+    assert (crashed.state, crashed.reason) == ("ungradable", "crash")
+    assert crashed.evidence is not None
+    assert "exit code 3" in crashed.evidence
+    assert [log.read_text().count("started") for log in logs] == [TRIES, TRIES, 1]
+    assert second.state == "pass"
+    assert [check.state for check in good] == ["pass"] * 20
+    assert heavy.evidence == "[]"
+
+
+def test_a_fault_of_ours_is_not_swallowed() -> None:
+    async def run() -> None:
+        pool = Pool(1, 10.0)
+        try:
+            await pool.run(raise_value_error)
+        finally:
+            await pool.close()
+
+    with pytest.raises(ValueError, match="seven"):
+        asyncio.run(run())
