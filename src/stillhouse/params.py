@@ -108,7 +108,10 @@ class EmbeddedSource(Section):
 
 
 class FileSource(Section):
-    """Queries of the user's own: JSONL or Parquet with the columns of `Query`, or renamed by `columns`."""
+    """Queries of the user's own: JSONL or Parquet with the columns of `Query`.
+
+    `columns` maps these to the file's own names; given, no other column is read.
+    """
 
     id: Id
     kind: Literal["file"]
@@ -120,7 +123,7 @@ class FileSource(Section):
 
 
 class HubSource(Section):
-    """Queries of a Hub data set at a pinned commit."""
+    """Queries of a Hub data set at a pinned commit; `columns` as for a file."""
 
     id: Id
     kind: Literal["hub"]

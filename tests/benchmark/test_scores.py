@@ -11,7 +11,7 @@ from stillhouse.params import BenchmarkTask
 from stillhouse.records import Sample
 from stillhouse.tables import read_table, write_table
 
-TASK = BenchmarkTask(id="sums", kind="file", path="unused", count=2, samples=2)
+TASK = BenchmarkTask(id="sums", kind="file", path="inputs/unused.jsonl", count=2, samples=2)
 
 
 def write_output(folder: Path, reported: float, samples_of_second: int = 2) -> None:

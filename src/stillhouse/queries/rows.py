@@ -46,13 +46,17 @@ class QueriesError(StillhouseError):
 def query_of_row(
     row: Mapping[str, Any], source: Source, columns: Mapping[str, str], number: int
 ) -> Query:
-    """Return the query that a row holds; `columns` maps names of `COLUMNS` to the row's own.
+    """Return the query that a row holds.
+
+    `columns` maps names of `COLUMNS` to the row's own, and is complete: foreign data sets have columns of the same
+    names and another meaning. Empty, it stands for a row with the columns of `Query`.
 
     Raises:
         QueriesError: no text, no ground truth for its category, or a value of the wrong type.
     """
     where = f"query source {source.id!r}: row {number}"
-    values = {name: row.get(columns.get(name, name)) for name in COLUMNS}
+    mapping = columns or {name: name for name in COLUMNS}
+    values = {name: row.get(mapping[name]) if name in mapping else None for name in COLUMNS}
     messages = _messages(values, where, row)
     needed = _NEEDS.get(source.category)
     if needed and values[needed] in (None, "", []):
