@@ -47,7 +47,7 @@ def task(task_id: str, count: int, samples: int, instruction: str = "") -> Bench
     return BenchmarkTask(
         id=task_id,
         kind="file",
-        path="unused",
+        path="inputs/unused.jsonl",
         count=count,
         samples=samples,
         instruction=instruction,

@@ -263,7 +263,7 @@ class MicroRun:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        assert teachers.held.wait(60)
+        assert teachers.held.wait(300)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
