@@ -14,6 +14,7 @@ from stillhouse.records import (
     Test,
     Verdict,
     content_hash,
+    example_id,
     response_id,
 )
 from stillhouse.release.package import ReleaseFacts, ReleaseTables
@@ -51,7 +52,7 @@ def example(number: int, *, think: str = "Let me add.", **changes: Any) -> Examp
     question = f"What is {number} + {number}?"
     query = content_hash("query", "user", question)
     fields: dict[str, Any] = {
-        "id": content_hash("example", query),
+        "id": example_id(query, "tiny"),
         "query_id": query,
         "category": "math",
         "source": "sums",
