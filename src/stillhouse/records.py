@@ -20,9 +20,9 @@ State = Literal["pass", "fail", "ungradable"]
 FinishReason = Literal["stop", "length"]
 
 ID_HEX_DIGITS = 32  # 128 bits: no collision to be expected below 1e18 rows
-# The id of a response or released row begins with these digits of its query's id. Tables sorted by id are thereby in the
-# order of the queries, so that they join by one pass over both, and equal positions of two teachers' sets show the same
-# query. The rest of the id is 64 bits of the row's own hash.
+# The id of a response or released row begins with this many digits of its query's id. Tables sorted by id are thereby
+# in the order of the queries, so that they join by one pass over both, and equal positions of two teachers' sets show
+# the same query. The rest of the id is 64 bits of the row's own hash.
 QUERY_PART = 16
 
 

@@ -74,8 +74,7 @@ def _query_lines(lineage: "Lineage") -> Iterator[Line]:
         yield "", f"  constraint: {constraint.id} {constraint.kwargs or ''}".rstrip()
 
 
-def _attempt_lines(teacher: "TeacherLineage", attempt: "Attempt", *, whole: bool
-) -> Iterator[Line]:
+def _attempt_lines(teacher: "TeacherLineage", attempt: "Attempt", *, whole: bool) -> Iterator[Line]:
     response = attempt.response
     yield (
         "cyan",
