@@ -241,8 +241,9 @@ def render(template: Path, shown: Mapping[str, Any]) -> str:
     environment = Environment(
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
-    environment.filters["count"] = lambda number: f"{number:,}"
-    environment.filters["rounded"] = lambda number: f"{number:,.2f}"
+    # The sums make an absent number say its name.
+    environment.filters["count"] = lambda number: f"{number + 0:,}"
+    environment.filters["rounded"] = lambda number: f"{number + 0:,.2f}"
     environment.filters["percent"] = lambda share: f"{100 * share:.1f} %"
     environment.filters["cell"] = _cell
     environment.filters["type_name"] = type_name
