@@ -131,7 +131,7 @@ def _groups(
 ) -> list[dict[str, Any]]:
     """Return the distinct values of some columns with their rows and, if asked for, the sum of `tokens`."""
     wanted = [([], "count_all"), *([("tokens", "sum")] if tokens else [])]
-    table = pa.Table.from_batches([batch]).group_by(names).aggregate(wanted)
+    table = pa.Table.from_batches([batch]).group_by(names, use_threads=False).aggregate(wanted)
     renamed = {"count_all": "rows", "tokens_sum": "tokens"}
     found: list[dict[str, Any]] = table.rename_columns(
         [renamed.get(name, name) for name in table.column_names]

@@ -45,7 +45,7 @@ _RESERVED_HOSTS = re.compile(
 )
 _NAME = re.compile(r"^[a-z]{2,}[._][a-z]{2,}\d{0,4}$", re.IGNORECASE)
 # U+FFFD, and what UTF-8 looks like that was read as Latin-1 or Windows-1252 and encoded again.
-_MOJIBAKE = (
+_MOJIBAKE = re.compile(
     "\ufffd|\u00ef\u00bb\u00bf|\u00c3[\u0080-\u00bf]|\u00c2[\u00a0-\u00bf]"
     "|\u00e2\u20ac[\u0080-\u009d\u2018-\u203a\u0153\u00a2\u00a6\u02dc\u2122]"
 )
@@ -63,11 +63,19 @@ def text_faults(batch: pa.RecordBatch, columns: list[str]) -> Iterator[TextFault
     """Yield what may not stand in the texts of some columns, nested ones included."""
     for name in columns:
         for rows, texts in _leaves(batch.column(name), pa.array(range(batch.num_rows))):
-            for rule, pattern, look in _rules():
-                hits = pc.indices_nonzero(pc.fill_null(_matches(texts, pattern), False))
-                for hit in hits.to_pylist():
-                    for what in look(texts[hit].as_py()):
-                        yield TextFault(rows[hit].as_py(), rule, f"{what} in `{name}`")
+            suspects = pc.match_substring_regex(texts, _suspect_pattern())
+            for hit in pc.indices_nonzero(pc.fill_null(suspects, False)).to_pylist():
+                for rule, what in faults_of(texts[hit].as_py()):
+                    yield TextFault(rows[hit].as_py(), rule, f"{what} in `{name}`")
+
+
+def faults_of(text: str) -> list[tuple[str, str]]:
+    """Return rule and description of each fault of one text."""
+    found = [("secret", kind) for kind in secrets_in(text)]
+    found += [("email", address) for address in private_addresses(text)]
+    if _MOJIBAKE.search(text):
+        found.append(("mojibake", "text that was decoded wrongly"))
+    return found
 
 
 def secrets_in(text: str) -> list[str]:
@@ -101,20 +109,6 @@ def _leaves(column: pa.Array, rows: pa.Array) -> Iterator[tuple[pa.Array, pa.Arr
 
 
 @cache
-def _rules() -> list[tuple[str, str, Callable[[str], list[str]]]]:
-    """Return each rule with an RE2 pattern that matches at least the texts it is about, and the close look at these."""
-    return [
-        ("secret", _secret_pattern(), secrets_in),
-        ("email", "@[A-Za-z0-9-]+\\.", private_addresses),
-        ("mojibake", _MOJIBAKE, lambda _: ["text that was decoded wrongly"]),
-    ]
-
-
-def _matches(texts: pa.Array, pattern: str) -> pa.Array:
-    return pc.match_substring_regex(texts, pattern)
-
-
-@cache
 def _plugins() -> Mapping[str, Any]:
     from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
 
@@ -126,9 +120,9 @@ def _plugins() -> Mapping[str, Any]:
 
 
 @cache
-def _secret_pattern() -> str:
-    """Return one RE2 pattern for all detectors: RE2 has no look-ahead, so that it may match a little more than they."""
-    parts = [_HUB_TOKEN.pattern]
+def _suspect_pattern() -> str:
+    """Return one RE2 pattern for all faults: RE2 has no look-ahead, so that it may match a little more than they."""
+    parts = [_HUB_TOKEN.pattern, r"@[A-Za-z0-9-]+\.", _MOJIBAKE.pattern]
     for plugin in _plugins().values():
         for regex in plugin.denylist:
             loose = regex.pattern.replace(r"(?!\w)", "")

@@ -4,6 +4,7 @@ Row groups are cut at about 100 MB and shards at about 500 MB, uncompressed, as 
 follow the content, so that the Hub stores, and an upload sends, only what changed between two versions.
 """
 
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -25,7 +26,10 @@ FORMAT: dict[str, Any] = {
 
 
 class ShardWriter:
-    """Writes batches of one schema into `<folder>/train-00000-of-0000N.parquet`, at least one; a context manager."""
+    """Writes batches of one schema into `<folder>/train-00000-of-0000N.parquet`, at least one; a context manager.
+
+    A row group is compressed and written by a thread while the rows of the next are gathered.
+    """
 
     def __init__(self, folder: Path, schema: pa.Schema) -> None:
         self._folder, self._schema = folder, schema
@@ -33,11 +37,17 @@ class ShardWriter:
         self._gathered = self._written = 0
         self._partials: list[Path] = []
         self._writer: pq.ParquetWriter | None = None
+        self._thread = ThreadPoolExecutor(max_workers=1)
+        self._busy: Future[None] | None = None
         self.shards: list[Path] = []
         folder.mkdir(parents=True)
 
     def write(self, batch: pa.RecordBatch) -> None:
-        """Add rows."""
+        """Add rows.
+
+        Raises:
+            OSError: the disk is full or not writable; it may be that of a row group written before.
+        """
         if batch.num_rows:
             self._batches.append(batch)
             self._gathered += batch.nbytes
@@ -54,10 +64,15 @@ class ShardWriter:
         trace: TracebackType | None,
     ) -> None:
         """Finish and name the shards; after an error, only close the file."""
-        if error is None and (self._batches or not self._partials):
-            self._flush()
-        if self._writer is not None:
-            self._writer.close()
+        try:
+            if error is None and (self._batches or self._busy is None):
+                self._flush()
+            if error is None:
+                self._wait()
+        finally:
+            self._thread.shutdown()
+            if self._writer is not None:
+                self._writer.close()
         if error is None:
             count = len(self._partials)
             self.shards = [
@@ -66,14 +81,22 @@ class ShardWriter:
             ]
 
     def _flush(self) -> None:
+        self._wait()
+        self._busy = self._thread.submit(self._write_group, self._batches, self._gathered)
+        self._batches, self._gathered = [], 0
+
+    def _wait(self) -> None:
+        if self._busy is not None:
+            self._busy.result()
+
+    def _write_group(self, batches: list[pa.RecordBatch], size: int) -> None:
         if self._writer is None or self._written >= SHARD_BYTES:
             if self._writer is not None:
                 self._writer.close()
             self._partials.append(self._folder / f"{len(self._partials):05d}.partial")
             self._writer = pq.ParquetWriter(self._partials[-1], self._schema, **FORMAT)
             self._written = 0
-        if self._batches:
-            table = pa.Table.from_batches(self._batches, schema=self._schema)
+        if batches:
+            table = pa.Table.from_batches(batches, schema=self._schema)
             self._writer.write_table(table, row_group_size=table.num_rows)
-        self._written += self._gathered
-        self._batches, self._gathered = [], 0
+        self._written += size
