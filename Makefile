@@ -10,7 +10,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 LOCK ?= main
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps --no-compile
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-export PYTHONDONTWRITEBYTECODE := $(PYTHONDONTWRITEBYTECODE)
+# Some machines switch byte code off; compiling vLLM and torch anew would add half a minute to every stage.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help env repro test test-slow lint docs lock publish bench readme
 
