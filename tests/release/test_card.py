@@ -46,7 +46,7 @@ def test_one_repository_for_all_opens_side_by_side(tmp_path: Path) -> None:
     text = card_of(tmp_path, "all", package={"layout": "single"})
     configs = DatasetCard(text).data.to_dict()["configs"]
     assert [c["config_name"] for c in configs if c.get("default")] == ["parallel"]
-    assert 'tiny = load_dataset("tester/parallel_sums", "tiny", revision="v1.0.0"' in text
+    assert 'tiny = load_dataset(repo, "tiny", revision=revision, split="train")' in text
     assert "**Which one to train on:** `tiny`, `worked`, one per teacher." in text
 
 
@@ -86,8 +86,9 @@ def test_a_changed_metric_changes_the_card(tmp_path: Path) -> None:
 
 def test_load_snippets_name_repository_and_tag(tmp_path: Path) -> None:
     text = card_of(tmp_path)
-    assert 'load_dataset("tester/parallel_sums-tiny", revision="v1.0.0", split="train")' in text
-    assert 'rejected = load_dataset("tester/parallel_sums-tiny", "rejected", revision="v1.' in text
+    assert 'repo, revision = "tester/parallel_sums-tiny", "v1.0.0"' in text
+    assert 'default = load_dataset(repo, revision=revision, split="train")' in text
+    assert 'rejected = load_dataset(repo, "rejected", revision=revision, split="train")' in text
 
 
 def test_the_set_side_by_side_says_what_to_train_on(tmp_path: Path) -> None:
@@ -106,7 +107,7 @@ def test_what_licences_ask_for_is_said(tmp_path: Path) -> None:
     changed = metrics()
     changed["queries"]["by_source"]["sums"]["license"] = "cc-by-nc-sa-4.0"
     text = card_of(tmp_path, metrics=changed, package={"license": "cc-by-nc-4.0"})
-    assert "for commercial use**: source sums, rows under cc-by-nc-sa-4.0 (cc-by-nc-sa-4.0)" in text
+    assert "for commercial use**: cc-by-nc-sa-4.0: source sums, rows under cc-by" in text
     assert "**Share alike**" in text
     assert "teacher worked" not in text.partition("What follows:")[2].partition("## ")[0]
 

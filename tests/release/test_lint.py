@@ -160,6 +160,11 @@ def test_text_that_was_decoded_wrongly_is_a_warning(release: Path, text: str) ->
     assert [(f.level, f.rule) for f in lint_rows(release)] == [("warning", "mojibake")]
 
 
+def test_broken_text_of_a_rejected_attempt_is_what_the_model_said(release: Path) -> None:
+    rewrite(release, lambda rows: rows[0].update(think="caf\ufffd"), ATTEMPTS)
+    assert lint_rows(release) == []
+
+
 def test_a_category_that_a_viewer_does_not_show_is_a_warning(
     release: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

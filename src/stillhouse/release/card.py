@@ -247,9 +247,7 @@ def render(template: Path, shown: Mapping[str, Any]) -> str:
     environment.filters["percent"] = lambda share: f"{100 * share:.1f} %"
     environment.filters["cell"] = _cell
     environment.filters["type_name"] = type_name
-    environment.filters["terms"] = lambda names: ", ".join(
-        f"{_cell(name)} ({_cell(license_)})" for name, license_ in names.items()
-    )
+    environment.filters["terms"] = _by_license
     try:
         return environment.from_string(template.read_text(encoding="utf-8")).render(shown)
     except OSError as error:
@@ -281,6 +279,14 @@ def _cell(text: object) -> str:
     """Return text that cannot leave its cell of a table, nor make a link or a tag."""
     plain = " ".join(str(text).split())
     return re.sub(r"([|<>\[\]`*])", r"\\\1", plain)
+
+
+def _by_license(licenses: Mapping[str, str]) -> str:
+    """Return the names under each licence in words."""
+    names: dict[str, list[str]] = {}
+    for name, license_ in licenses.items():
+        names.setdefault(license_, []).append(_cell(name))
+    return "; ".join(f"{_cell(terms)}: {', '.join(names[terms])}" for terms in sorted(names))
 
 
 def _changelog(cards: Path) -> str:

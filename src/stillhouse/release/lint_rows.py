@@ -28,6 +28,7 @@ _TEXTS: dict[Kind, list[str]] = {
     "rejected_queries": ["prompt", "evidence"],
     "parallel": ["prompt", "answers", "ground_truth", "tests"],
 }
+_FOR_TRAINING = ("data", "parallel")
 # Without these a query of the category cannot be verified.
 _TRUTH = {"math": "ground_truth", "code": "tests", "if": "constraints"}
 
@@ -183,6 +184,8 @@ def _batch(batch: _Batch) -> Iterator[Finding]:
     yield from _nulls(batch)
     yield from _common(batch)
     for fault in text_faults(batch.rows, _TEXTS[kind]):
+        if fault.rule == "mojibake" and kind not in _FOR_TRAINING:
+            continue  # the others show what a model or a source said, broken or not
         level: Literal["error", "warning"] = "error" if fault.rule == "secret" else "warning"
         yield batch.finding(fault.position, fault.rule, f"holds {fault.what}", level)
     if batch.table.overlaps is not None:
