@@ -37,6 +37,7 @@ env: .venv/.ready .venv-eval/.ready ## Build both environments from their locks 
 
 repro: ## Run the pipeline of params.yaml from end to end; run it again to go on where it stopped
 	@$(MAKE) --no-print-directory -j2 env
+	@stillhouse params check > /dev/null
 	@echo "dvc repro: about 12 minutes for the embedded default on 2 cores; Ctrl-C keeps every answer, run it again to go on"
 	@dvc repro || { echo "A stage failed: its message stands above. Mend what it names and run make repro again;"; \
 	  echo "stillhouse doctor checks the machine, the environments and the parameters."; exit 2; }
