@@ -13,7 +13,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Some machines switch byte code off; compiling vLLM and torch anew would add half a minute to every stage.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help env repro test test-slow lint docs lock publish bench readme
+.PHONY: help env repro test test-slow lint docs lock publish bench readme card
 
 help: ## Print the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -67,8 +67,11 @@ publish: .venv/.ready ## Publish the packaged data sets to the Hub and write the
 	@dvc repro publish/dvc.yaml
 
 bench: .venv/.ready ## Run one benchmark: make bench NAME=x writes benchmarks/results/x.json
-	@test -n "$(NAME)" || { echo "usage: make bench NAME=<one of: $$(ls benchmarks/*.py | xargs -n1 basename | sed 's/\.py//' | paste -sd' ')>"; exit 2; }
+	@test -n "$(NAME)" || { echo "usage: make bench NAME=<one of: $$(ls benchmarks/[a-z]*.py | xargs -n1 basename | sed 's/\.py//' | paste -sd' ')>"; exit 2; }
 	@python benchmarks/$(NAME).py
 
 readme: .venv/.ready ## Put the last run's tables and chart into README.md
 	@python tools/readme.py
+
+card: .venv/.ready ## Show the cards of the last run in docs/example-cards
+	@python tools/card.py

@@ -14,7 +14,7 @@ from stillhouse.records import (
     Query,
     Response,
     Verdict,
-    content_hash,
+    example_id,
 )
 from stillhouse.stage import stage_command, write_metrics
 from stillhouse.tables import read_table, write_table
@@ -67,7 +67,7 @@ def example(
 ) -> Example:
     """Join all that is known of one accepted response into the row that is released."""
     return Example(
-        id=content_hash("example", response.id),
+        id=example_id(query.id, response.id),
         query_id=query.id,
         category=query.category,
         source=query.source,

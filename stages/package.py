@@ -1,64 +1,112 @@
-"""Stage package: writes and lints the Hub repository folder of every teacher."""
+"""Stage package: writes and lints the Hub repository folders of the run's data sets."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from stillhouse.benchmark.items import load_items
 from stillhouse.params import (
+    Benchmark,
+    Filter,
     Generate,
     Id,
     Package,
+    PerplexityScorer,
     Queries,
     Run,
+    StageParams,
     Teacher,
     Verify,
     load_recorded,
     load_stage,
 )
-from stillhouse.release.package import ReleaseFacts, ReleaseTables, write_release
+from stillhouse.queries.decontaminate import BenchmarkIndex, Reference
+from stillhouse.records import Message, Query
+from stillhouse.release.batches import Overlaps, TeacherTables
+from stillhouse.release.facts import RunFacts, TeacherFacts
+from stillhouse.release.package import RunTables, write_release
+from stillhouse.release.provenance import dvc_digests
 from stillhouse.stage import read_json, stage_command, write_metrics
 
-LOCKS = Path("requirements")
+DATA = Path("data")
+PER_TEACHER = ("generate", "verify", "perplexity", "filter")
 
 
 @stage_command
 def main() -> None:
-    """Write data/release/<teacher> for every teacher of the run."""
+    """Write data/release: one folder per repository."""
     params = load_stage()
-    run, package = params.section(Run, "run"), params.section(Package, "package")
-    verify = params.section(Verify, "verify")
-    teacher_ids = TypeAdapter(list[Id]).validate_python(params.value("teacher_ids"))
-    written = {}
-    for teacher in teacher_ids:
-        responses = Path("data/responses") / teacher
-        tables = ReleaseTables(
-            aligned=Path("data/aligned") / teacher,
-            responses=responses / "attempts",
-            verdicts=Path("data/verdicts") / teacher,
-            perplexity=Path("data/perplexity") / teacher,
-            decisions=Path("data/filtered") / teacher / "decisions",
-        )
-        per_teacher = ("generate", "verify", "perplexity", "filter")
-        metrics = {name: read_json(Path(f"metrics/{name}/{teacher}.json")) for name in per_teacher}
-        metrics |= {name: read_json(Path(f"metrics/{name}.json")) for name in ("queries", "align")}
-        facts = ReleaseFacts(
-            run=run,
-            package=package,
-            queries=params.section(Queries, "queries"),
-            generate=params.section(Generate, "generate"),
-            verify=verify,
-            teacher_ids=teacher_ids,
-            teacher_id=teacher,
-            teacher=load_recorded(Teacher, responses / "teacher.json"),
-            judge=load_recorded(Teacher, responses / "judge.json"),
-            fingerprint=read_json(responses / "fingerprint.json"),
-            metrics=metrics,
-            locks=sorted(LOCKS.glob("*.txt")),
-        )
-        stats = write_release(Path("data/release") / teacher, tables, facts)
-        written[teacher] = dataclasses.asdict(stats)
+    teachers = TypeAdapter(list[Id]).validate_python(params.value("teacher_ids"))
+    facts = run_facts(params, teachers)
+    tables = RunTables(
+        queries=DATA / "queries/curated",
+        rejected_queries=DATA / "queries/rejected",
+        teachers={teacher: teacher_tables(teacher) for teacher in teachers},
+    )
+    stats = write_release(DATA / "release", tables, facts, overlaps=benchmark_overlaps(facts))
+    written = {name: dataclasses.asdict(found) for name, found in stats.items()}
     write_metrics(Path("metrics/package.json"), written)
+
+
+def run_facts(params: StageParams, teachers: list[str]) -> RunFacts:
+    """Gather parameters, metrics and materials."""
+    responses = {teacher: DATA / "responses" / teacher for teacher in teachers}
+    inputs = [f"data/{table}/{t}" for table in ("responses", "verdicts", "perplexity", "filtered")
+              for t in teachers]  # fmt: skip
+    return RunFacts(
+        run=params.section(Run, "run"),
+        package=params.section(Package, "package"),
+        queries=params.section(Queries, "queries"),
+        generate=params.section(Generate, "generate"),
+        verify=params.section(Verify, "verify"),
+        perplexity=params.section(PerplexityScorer, "perplexity"),
+        filter=params.section(Filter, "filter"),
+        benchmark_tasks=params.section(Benchmark, "benchmark").tasks,
+        student_ids=TypeAdapter(list[Id]).validate_python(params.value("student_ids")),
+        teachers={
+            teacher: TeacherFacts(
+                spec=load_recorded(Teacher, folder / "teacher.json"),
+                fingerprint=read_json(folder / "fingerprint.json"),
+                metrics={n: read_json(Path(f"metrics/{n}/{teacher}.json")) for n in PER_TEACHER},
+            )
+            for teacher, folder in responses.items()
+        },
+        judge=load_recorded(Teacher, responses[teachers[0]] / "judge.json"),
+        queries_metrics=read_json(Path("metrics/queries.json")),
+        align_metrics=read_json(Path("metrics/align.json")),
+        contamination=read_json(DATA / "queries/contamination.json"),
+        audit=None,
+        locks=sorted(Path("requirements").glob("*.txt")),
+        inputs=dvc_digests(Path("dvc.lock"), ["data/queries", "data/aligned", *inputs]),
+    )
+
+
+def teacher_tables(teacher: str) -> TeacherTables:
+    """Return where the tables of one teacher lie."""
+    return TeacherTables(
+        aligned=DATA / "aligned" / teacher,
+        responses=DATA / "responses" / teacher / "attempts",
+        verdicts=DATA / "verdicts" / teacher,
+        perplexity=DATA / "perplexity" / teacher,
+        decisions=DATA / "filtered" / teacher / "decisions",
+    )
+
+
+def benchmark_overlaps(facts: RunFacts) -> Overlaps:
+    """Return the check of a chat against the benchmarks of this run, by the rules of the queries stage."""
+    items = [item for task in facts.benchmark_tasks for item in load_items(task, facts.run.seed)]
+    references = [Reference(item.task, item.id, item.prompt) for item in items]
+    index = BenchmarkIndex(references, facts.queries.decontaminate)
+
+    def overlaps(chat: Sequence[Mapping[str, str]]) -> str | None:
+        messages = [Message(role="user", content=t["content"]) for t in chat if t["role"] == "user"]
+        query = Query(id="", category="other", source="", license="", messages=messages)
+        found = index.strongest(query)
+        return None if found is None else f"{found.task}/{found.item_id}"
+
+    return overlaps
 
 
 if __name__ == "__main__":

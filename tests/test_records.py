@@ -21,6 +21,7 @@ from stillhouse.records import (
     Verdict,
     assistant_text,
     content_hash,
+    example_id,
     from_dict,
     query_id,
     response_id,
@@ -68,7 +69,18 @@ def test_ids_are_what_they_were_in_the_first_release() -> None:
         "query", "user", "1 + 1?"
     )
     assert content_hash("query", "user", "1 + 1?") == "6cca242d28dd279882d56f089b5a6708"
-    assert response_id("q", "t", 0, "2") == "b83eef904ff7db8ab29aa02804854ded"
+    assert response_id("q" * 16 + "z", "t", 0, "2") == "q" * 16 + "8a65c920748833a2"
+    assert example_id("q" * 16 + "z", "r") == "q" * 16 + "2a6257f5b70aacdd"
+
+
+@given(st.lists(st.text(max_size=4), min_size=2, max_size=9, unique=True), st.integers(0, 9))
+def test_rows_of_queries_sort_as_the_queries_do(texts: list[str], attempt: int) -> None:
+    queries = sorted(query_id([Message(role="user", content=text)]) for text in texts)
+    responses = [response_id(query, "t", attempt, "answer") for query in queries]
+    assert responses == sorted(responses)
+    assert all(len(found) == len(query) for found, query in zip(responses, queries, strict=True))
+    released = [example_id(q, r) for q, r in zip(queries, responses, strict=True)]
+    assert released == sorted(released)
 
 
 def test_the_query_id_depends_on_roles_and_turns() -> None:

@@ -32,6 +32,7 @@ from stillhouse.records import Category
 PARAMS_FILE = Path("params.yaml")
 TEACHERS_FOLDER = Path("conf/teachers")
 STUDENTS_FOLDER = Path("conf/students")
+PARALLEL = "parallel"  # folder and repository of all teachers' answers side by side
 PLACEHOLDER = "FILL_IN"  # stands in a profile where only the user can know the value
 
 
@@ -242,12 +243,21 @@ class Filter(Section):
 
 
 class Package(Section):
-    """Names and terms of the released data sets."""
+    """Names and terms of the released data sets.
+
+    `layout: per_teacher` makes one repository per teacher and one with all answers side by side; `single` makes one
+    repository with a configuration per teacher. `allow_licenses` names licences of sources or teachers that stillhouse
+    does not know and that you have read; any other unknown licence stops the release. `code_url` is where the git
+    repository of this project can be cloned from.
+    """
 
     namespace: str
     name: Id
     version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")]
     license: str
+    layout: Literal["per_teacher", "single"] = "per_teacher"
+    allow_licenses: list[str] = []
+    code_url: str | None = None
     languages: list[str] = ["en"]
     pretty_name: str
     private: bool
@@ -326,6 +336,10 @@ class RunParams(Section):
     @model_validator(mode="after")
     def _unique_ids(self) -> "RunParams":
         _unique(self.teacher_ids, "teacher_ids")
+        if PARALLEL in self.teacher_ids:
+            raise ValueError(
+                f"teacher_ids: {PARALLEL!r} names the release of all teachers side by side; rename that teacher"
+            )
         _unique(self.student_ids, "student_ids")
         return self
 

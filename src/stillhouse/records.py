@@ -20,6 +20,10 @@ State = Literal["pass", "fail", "ungradable"]
 FinishReason = Literal["stop", "length"]
 
 ID_HEX_DIGITS = 32  # 128 bits: no collision to be expected below 1e18 rows
+# The id of a response or released row begins with this many digits of its query's id. Tables sorted by id are thereby
+# in the order of the queries, so that they join by one pass over both, and equal positions of two teachers' sets show
+# the same query. The rest of the id is 64 bits of the row's own hash.
+QUERY_PART = 16
 
 
 def content_hash(*parts: str) -> str:
@@ -121,8 +125,17 @@ class Response(Row, frozen=True, kw_only=True):
 
 
 def response_id(query_id: str, teacher: str, attempt: int, text: str) -> str:
-    """Return the id of one attempt."""
-    return content_hash("response", query_id, teacher, str(attempt), text)
+    """Return the id of one attempt; it sorts where its query does (see `QUERY_PART`)."""
+    return _within(query_id, "response", query_id, teacher, str(attempt), text)
+
+
+def example_id(query_id: str, response_id: str) -> str:
+    """Return the id of the released row made of a response; it sorts where its query does."""
+    return _within(query_id, "example", response_id)
+
+
+def _within(query_id: str, *parts: str) -> str:
+    return query_id[:QUERY_PART] + content_hash(*parts)[: ID_HEX_DIGITS - QUERY_PART]
 
 
 class Check(Row, frozen=True, kw_only=True):

@@ -16,6 +16,10 @@ COMMANDS = [
     ["params"],
     ["params", "check"],
     ["pull"],
+    ["release"],
+    ["release", "diff"],
+    ["release", "export-paper"],
+    ["release", "lint"],
     ["show"],
 ]
 HEAVY = [

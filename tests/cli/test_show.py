@@ -16,7 +16,7 @@ from stillhouse.records import (
     Rejected,
     Response,
     Verdict,
-    content_hash,
+    example_id,
     query_id,
     response_id,
 )
@@ -56,7 +56,7 @@ def make_response(query: Query, teacher: str, attempt: int, text: str) -> Respon
 
 def make_example(query: Query, response: Response) -> Example:
     return Example(
-        id=content_hash("example", response.id),
+        id=example_id(query.id, response.id),
         query_id=query.id,
         category="math",
         source="sums",
@@ -196,11 +196,11 @@ def test_text_of_a_model_cannot_drive_the_terminal(run: Path) -> None:
     assert r"3 \x1b[31m" in text
 
 
-def test_a_released_row_leads_to_its_response(run: Path) -> None:
-    text = printed(RELEASED.id[:10])
+def test_a_released_row_leads_to_query_attempts_verdicts_and_source(run: Path) -> None:
+    text = printed(RELEASED.id[:24])
     assert f"released row {RELEASED.id}" in text
-    assert RIGHT.id in text
-    assert WRONG.id not in text
+    for part in (ASKED.id, "source: sums (mit)", RIGHT.id, WRONG.id, "verdict: pass"):
+        assert part in text
 
 
 def test_a_rejected_query_says_why(run: Path) -> None:
@@ -212,6 +212,7 @@ def test_a_rejected_query_says_why(run: Path) -> None:
 
 @pytest.mark.parametrize("digits", range(4, 33, 7))
 def test_a_unique_prefix_is_enough(run: Path, digits: int) -> None:
+    # its responses and released rows begin with the same digits
     found = find(ASKED.id[:digits], TEACHERS, run)
     assert (found.kind, found.id) == ("query", ASKED.id)
 
@@ -220,7 +221,7 @@ def test_a_prefix_of_several_rows_lists_them(run: Path) -> None:
     twins = [RIGHT, *(make_twin(i) for i in range(7))]
     write_table(run / "data/responses/qwen3_8b/attempts", Response, twins)
     with pytest.raises(LineageError, match=r"names 8 rows, give more digits: .* and 3 more"):
-        find(RIGHT.id[:8], TEACHERS, run)
+        find(RIGHT.id[:24], TEACHERS, run)
     assert find(RIGHT.id, TEACHERS, run).id == RIGHT.id
 
 

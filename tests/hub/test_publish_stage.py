@@ -1,4 +1,3 @@
-import dataclasses
 import json
 import shutil
 import subprocess
@@ -9,7 +8,7 @@ import pytest
 from stand_in import HubStandIn
 
 from stillhouse.release.package import write_release
-from tests.release.release_fixture import TEMPLATE, facts, write_tables
+from tests.release.release_fixture import CARDS, facts, write_tables
 
 ROOT = Path(__file__).parents[2]
 PARAMS = """teacher_ids: [tiny, worked]
@@ -68,9 +67,7 @@ def project(tmp_path: Path, hub_environment: dict[str, str]) -> Project:
     (folder / "dvc.yaml").write_text(PIPELINE)
     (folder / ".gitignore").write_text("/data/\n__pycache__/\n")
     tables = write_tables(tmp_path / "tables")
-    for teacher in ("tiny", "worked"):
-        release = dataclasses.replace(facts(), teacher_id=teacher)
-        write_release(folder / "data" / "release" / teacher, tables, release, TEMPLATE)
+    write_release(folder / "data" / "release", tables, facts(), CARDS)
     project = Project(folder, hub_environment)
     project.run("git", "init", "-q")
     project.run("dvc", "init", "-q")
@@ -114,5 +111,5 @@ def test_lint_errors_are_refused(hub: HubStandIn, project: Project) -> None:
     card.write_text(card.read_text().replace("license: apache-2.0\n", ""))
     refused = project.run("dvc", "repro", "publish/dvc.yaml:publish@tiny")
     assert refused.returncode != 0
-    assert "names no license" in refused.stdout + refused.stderr
+    assert "no license in the head" in refused.stdout + refused.stderr
     assert hub.log == []

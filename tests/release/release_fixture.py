@@ -3,24 +3,43 @@
 from pathlib import Path
 from typing import Any
 
-from stillhouse.params import Generate, Package, Queries, Run, Teacher, Verify, parse
+import msgspec
+
+from stillhouse.params import (
+    Benchmark,
+    Filter,
+    Generate,
+    Package,
+    PerplexityScorer,
+    Queries,
+    Run,
+    Teacher,
+    Verify,
+    parse,
+)
 from stillhouse.records import (
     Constraint,
     Decision,
     Example,
     Message,
     Perplexity,
+    Query,
+    Rejected,
     Response,
     Test,
     Verdict,
     content_hash,
+    example_id,
     response_id,
 )
-from stillhouse.release.package import ReleaseFacts, ReleaseTables
+from stillhouse.release.batches import TeacherTables
+from stillhouse.release.facts import RunFacts, TeacherFacts
+from stillhouse.release.package import RunTables
 from stillhouse.tables import write_table
 
 ROOT = Path(__file__).parents[2]
-TEMPLATE = ROOT / "dataset_cards" / "dataset.md.jinja"
+CARDS = ROOT / "dataset_cards"
+TEACHERS = ("tiny", "worked")
 REVISION = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 
 
@@ -46,12 +65,14 @@ REPLAY = teacher(
 )
 
 
-def example(number: int, *, think: str = "Let me add.", **changes: Any) -> Example:
+def example(
+    number: int, *, think: str = "Let me add.", teacher: str = "tiny", **changes: Any
+) -> Example:
     """One accepted response to a sum, or with `category` to something else."""
     question = f"What is {number} + {number}?"
     query = content_hash("query", "user", question)
     fields: dict[str, Any] = {
-        "id": content_hash("example", query),
+        "id": example_id(query, teacher),
         "query_id": query,
         "category": "math",
         "source": "sums",
@@ -61,7 +82,7 @@ def example(number: int, *, think: str = "Let me add.", **changes: Any) -> Examp
         "language": None,
         "tests": [],
         "constraints": [],
-        "teacher": "tiny",
+        "teacher": teacher,
         "model": "package:llm_tiny/Tiny-135M-Instruct.gguf",
         "model_revision": REVISION,
         "attempt": number % 2,
@@ -79,12 +100,13 @@ def example(number: int, *, think: str = "Let me add.", **changes: Any) -> Examp
     return Example(**(fields | changes))
 
 
-def examples() -> list[Example]:
+def examples(teacher: str = "tiny") -> list[Example]:
     """Twelve rows over three categories, with tests and constraints."""
     return [
-        *(example(number) for number in range(10)),
+        *(example(number, teacher=teacher) for number in range(10)),
         example(
             10,
+            teacher=teacher,
             category="code",
             source="programs",
             language="python",
@@ -94,6 +116,7 @@ def examples() -> list[Example]:
         ),
         example(
             11,
+            teacher=teacher,
             category="if",
             source="orders",
             ground_truth=None,
@@ -108,52 +131,120 @@ def examples() -> list[Example]:
     ]
 
 
-def write_tables(root: Path, rows: list[Example] | None = None) -> ReleaseTables:
-    """Write the tables of one teacher; each row has a failed attempt before it where its attempt is 1."""
+def query_of(row: Example) -> Query:
+    """The query of a row."""
+    return Query(
+        id=row.query_id,
+        category=row.category,
+        source=row.source,
+        license=row.source_license,
+        messages=row.messages,
+        ground_truth=row.ground_truth,
+        language=row.language,
+        tests=row.tests,
+        constraints=row.constraints,
+    )
+
+
+def unanswered() -> Query:
+    """A query to which no teacher has an accepted answer."""
+    turns = [Message(role="user", content="What is the meaning of it all?")]
+    return Query(
+        id=content_hash("query", "user", turns[0].content),
+        category="other",
+        source="riddles",
+        license="Apache-2.0",
+        messages=turns,
+    )
+
+
+def rejected_queries() -> list[Rejected]:
+    """Two equal duplicates and one that overlaps a benchmark."""
+    kept = query_of(example(0))
+    benchmark = query_of(example(99))
+    return [
+        Rejected(query=kept, reason="exact_duplicate", duplicate_of=kept.id),
+        Rejected(query=kept, reason="exact_duplicate", duplicate_of=kept.id),
+        Rejected(query=benchmark, reason="contaminated", evidence="held_out/7: What is 99 + 99?"),
+    ]
+
+
+def write_tables(root: Path, rows: list[Example] | None = None) -> RunTables:
+    """Write the tables of a run; each row has a failed attempt before it where its attempt is 1.
+
+    `rows` are those of the teacher `tiny`; `worked` answers the same queries.
+    """
     rows = examples() if rows is None else rows
+    others = [
+        msgspec.structs.replace(
+            row, teacher="worked", id=example_id(row.query_id, "worked"), answer=row.answer + " So."
+        )
+        for row in rows
+    ]
+    by_query = {row.query_id: query_of(row) for row in rows}
+    write_table(root / "queries", Query, [*by_query.values(), unanswered()])
+    write_table(root / "rejected", Rejected, rejected_queries())
+    return RunTables(
+        queries=root / "queries",
+        rejected_queries=root / "rejected",
+        teachers={
+            "tiny": write_teacher(root / "tiny", rows),
+            "worked": write_teacher(root / "worked", others),
+        },
+    )
+
+
+def write_teacher(root: Path, rows: list[Example]) -> TeacherTables:
+    """Write the tables of one teacher, who fails at the unanswered query too."""
     responses, verdicts, perplexities, decisions = [], [], [], []
+    teacher_id = rows[0].teacher if rows else "tiny"
+
+    def attempt(query: str, number: int, answer: str, row: Example | None) -> None:
+        response = Response(
+            id=response_id(query, teacher_id, number, answer),
+            query_id=query,
+            teacher=teacher_id,
+            attempt=number,
+            seed=row.seed if row else 1,
+            text=answer,
+            think=row.think if row else "",
+            answer=answer,
+            finish_reason="stop",
+            prompt_tokens=20,
+            completion_tokens=row.completion_tokens if row else 9,
+            fingerprint="f" * 32,
+        )
+        accepted = row is not None and number == row.attempt
+        responses.append(response)
+        verdicts.append(
+            Verdict(
+                response_id=response.id,
+                query_id=query,
+                state="pass" if accepted else "fail",
+                score=1.0 if accepted else 0.0,
+                reason=None if accepted else "wrong_answer",
+                verifier=row.verifier if row else "judge",
+            )
+        )
+        if accepted and row is not None:
+            perplexities.append(
+                Perplexity(response_id=response.id, perplexity=row.perplexity, tokens=30)
+            )
+        decisions.append(
+            Decision(
+                response_id=response.id,
+                query_id=query,
+                kept=accepted,
+                reason=None if accepted else "not_verified",
+            )
+        )
+
     for row in rows:
-        for attempt in range(row.attempt + 1):
-            accepted = attempt == row.attempt
-            answer = row.answer if accepted else "I do not know."
-            response = Response(
-                id=response_id(row.query_id, row.teacher, attempt, answer),
-                query_id=row.query_id,
-                teacher=row.teacher,
-                attempt=attempt,
-                seed=row.seed,
-                text=answer,
-                think=row.think,
-                answer=answer,
-                finish_reason="stop",
-                prompt_tokens=20,
-                completion_tokens=row.completion_tokens,
-                fingerprint=row.fingerprint,
-            )
-            responses.append(response)
-            verdicts.append(
-                Verdict(
-                    response_id=response.id,
-                    query_id=row.query_id,
-                    state="pass" if accepted else "fail",
-                    score=1.0 if accepted else 0.0,
-                    reason=None if accepted else "wrong_answer",
-                    verifier=row.verifier,
-                )
-            )
-            if accepted:
-                perplexities.append(
-                    Perplexity(response_id=response.id, perplexity=row.perplexity, tokens=30)
-                )
-            decisions.append(
-                Decision(
-                    response_id=response.id,
-                    query_id=row.query_id,
-                    kept=accepted,
-                    reason=None if accepted else "not_passed",
-                )
-            )
-    tables = ReleaseTables(
+        for number in range(row.attempt + 1):
+            answer = row.answer if number == row.attempt else "I do not know."
+            attempt(row.query_id, number, answer, row)
+    attempt(unanswered().id, 0, "Forty-two.", None)
+    tables = TeacherTables(
         aligned=root / "aligned",
         responses=root / "responses",
         verdicts=root / "verdicts",
@@ -239,8 +330,8 @@ def metrics() -> dict[str, Any]:
     }
 
 
-def facts(**changes: Any) -> ReleaseFacts:
-    """Parameters and metrics of the release."""
+def facts(**changes: Any) -> RunFacts:
+    """Parameters and metrics of the release; `teacher` and `metrics` are those of the teacher `tiny`."""
     limits = {
         "isolation": "bubblewrap",
         "max_tests": 10,
@@ -284,18 +375,47 @@ def facts(**changes: Any) -> ReleaseFacts:
         "dedup": {"threshold": 0.8, "permutations": 64, "shingle_words": 3},
         "decontaminate": {"ngram_words": 8, "min_overlap": 0.5},
     }
+    task = {"id": "held_out", "kind": "gsm8k", "count": 8, "samples": 1}
+    sampling = {"temperature": 0.6, "top_p": 0.95, "max_new_tokens": 64, "system_prompt": None}
+    found = changes.pop("metrics", metrics())
+    per_teacher = {name: found[name] for name in ("generate", "verify", "perplexity", "filter")}
+    own = {"tiny": changes.pop("teacher", teacher()), "worked": REPLAY}
+    scorer = {"model": "tiny/scorer", "revision": REVISION, "dtype": "float32", "max_tokens": 99}
+    rules = {
+        "require_think": False,
+        "max_tokens": 512,
+        "ngram": {"n": 20, "max_count": 20, "action": "sample"},
+    }
     base: dict[str, Any] = {
         "run": Run(name="test_run", seed=7),
         "package": parse(Package, package | changes.pop("package", {}), "test package"),
         "queries": parse(Queries, queries, "test queries"),
         "generate": Generate(max_attempts=4),
         "verify": parse(Verify, verify, "test verify"),
-        "teacher_ids": ["tiny", "worked"],
-        "teacher_id": "tiny",
-        "teacher": teacher(),
+        "perplexity": parse(PerplexityScorer, scorer, "test perplexity"),
+        "filter": parse(Filter, rules, "test filter"),
+        "benchmark_tasks": parse(
+            Benchmark, {"tasks": [task], "sampling": sampling}, "test benchmark"
+        ).tasks,
+        "student_ids": ["small"],
+        "teachers": {
+            name: TeacherFacts(
+                spec=spec,
+                fingerprint={"engine": "vllm-cpu", "dtype": "float32"},
+                metrics=per_teacher,
+            )
+            for name, spec in own.items()
+        },
         "judge": teacher(label="Tiny judge"),
-        "fingerprint": {"engine": "vllm-cpu", "dtype": "float32"},
-        "metrics": metrics(),
+        "queries_metrics": found["queries"],
+        "align_metrics": found["align"],
+        "contamination": {
+            "compared": {"gsm8k_sample": 1433, "held_out": 1439},
+            "not_compared": ["aime"],
+            "found": [],
+        },
+        "audit": None,
         "locks": [],
+        "inputs": {"data/aligned": "0123456789abcdef.dir"},
     }
-    return ReleaseFacts(**(base | changes))
+    return RunFacts(**(base | changes))

@@ -5,15 +5,18 @@ from typing import Any
 
 import pytest
 from huggingface_hub import DatasetCard
-from release_fixture import REPLAY, TEMPLATE, example, facts, metrics, teacher, write_tables
+from release_fixture import CARDS, REPLAY, facts, metrics, teacher, write_tables
 
 from stillhouse.release.card import CardError, is_weak_judge, model_size, size_category
 from stillhouse.release.package import write_release
 
+pytestmark = pytest.mark.usefixtures("made_release", "no_load")
 
-def card_of(root: Path, **changes: Any) -> str:
-    write_release(root / "out", write_tables(root), facts(**changes), TEMPLATE)
-    return (root / "out" / "README.md").read_text()
+
+def card_of(root: Path, folder: str = "tiny", **changes: Any) -> str:
+    root.mkdir(exist_ok=True)
+    write_release(root / "out", write_tables(root), facts(**changes), CARDS)
+    return (root / "out" / folder / "README.md").read_text()
 
 
 def numbers_in(content: Any) -> Iterator[float]:
@@ -30,23 +33,47 @@ def test_front_matter_is_what_the_hub_reads(tmp_path: Path) -> None:
     assert (card.license, card.language) == ("apache-2.0", ["en"])
     assert card.task_categories == ["text-generation"]
     assert card.size_categories == ["n<1K"]
-    assert [c["config_name"] for c in card.to_dict()["configs"]] == ["default", "attempts"]
-    assert card.to_dict()["dataset_info"][0]["splits"][0]["num_examples"] == 12
+    assert "synthetic" in card.tags
+    names = ["default", "all_attempts", "rejected", "rejected_queries"]
+    assert [c["config_name"] for c in card.to_dict()["configs"]] == names
+    info = {i["config_name"]: i for i in card.to_dict()["dataset_info"]}["default"]
+    assert info["splits"][0]["num_examples"] == 12
+    messages = next(f for f in info["features"] if f["name"] == "messages")
+    assert [f["name"] for f in messages["list"]] == ["role", "content"]
+
+
+def test_one_repository_for_all_opens_side_by_side(tmp_path: Path) -> None:
+    text = card_of(tmp_path, "all", package={"layout": "single"})
+    configs = DatasetCard(text).data.to_dict()["configs"]
+    assert [c["config_name"] for c in configs if c.get("default")] == ["parallel"]
+    assert 'tiny = load_dataset(repo, "tiny", revision=revision, split="train")' in text
+    assert "**Which one to train on:** `tiny`, `worked`, one per teacher." in text
 
 
 def test_every_number_is_a_metric_a_parameter_or_a_count(tmp_path: Path) -> None:
     text = DatasetCard(card_of(tmp_path)).text
-    known = set(numbers_in(metrics()))
-    known |= {12, 18, 10, 1, 0, 6, 426, 345, 40, 41}  # counts of the rows in the fixture
-    known |= {2, 4, 7, 0.9}  # teachers, generate.max_attempts, run.seed, verify.threshold
-    known |= set(numbers_in(facts().teacher.sampling.model_dump()))
-    # Taken out: code, links to the paper, version and hashes, levels, column texts and the names of models.
-    text = re.sub(r"```.*?```|`[^`]*`", " ", text, flags=re.DOTALL)
-    text = re.sub(r"arXiv 2505\.14464|\bL[0-3]\b|95th|has 135M|has 7B|from 0|0 to 1", " ", text)
+    known = set(numbers_in(metrics())) | set(numbers_in(facts().contamination))
+    known |= {12, 19, 7, 3, 10, 1, 0, 6, 426, 345, 40, 41}  # counts of the rows in the fixture
+    known |= {35.5, 41}  # mean and 95th percentile of their tokens
+    known |= {2, 4, 7, 0.9, 8}  # teachers, max_attempts, run.seed, threshold, ngram_words
+    known |= set(numbers_in(facts().teachers["tiny"].spec.sampling.model_dump()))
+    # Taken out: code, links, version and hashes, levels, column texts, names of models, and shares (see the next test).
+    text = re.sub(r"```.*?```|`[^`]*`|\]\([^)]*\)", " ", text, flags=re.DOTALL)
+    text = re.sub(r"arXiv 2505\.14464|\bL[0-3]\b|95th|p95|has 135M|has 7B", " ", text)
+    text = re.sub(r"from 0|0 to 1|first 16|u?int\d+|double|\*\*0\.1\.0\*\*|[\d.]+ %", " ", text)
     found = re.findall(r"(?<![\w.])\d[\d,]*(?:\.\d+)?", text)
     strangers = {n for n in found if float(n.rstrip(",").replace(",", "")) not in known}
     assert len(found) > 50
     assert strangers == set()
+
+
+def test_shares_are_those_of_the_rows(tmp_path: Path) -> None:
+    text = card_of(tmp_path)
+    assert re.search(
+        r"\*\*Small teacher\*\* .* \| 63\.2 % \| 0\.0 % \| 35\.50 \| 41 \|", text
+    )  # 12 of 19
+    assert re.search(r"\| `ground_truth` \| string \| 16\.7 % \|", text)  # 2 of 12
+    assert re.search(r"\| `perplexity` \| double \| 36\.8 % \|", text)  # 7 of 19 attempts
 
 
 def test_a_changed_metric_changes_the_card(tmp_path: Path) -> None:
@@ -57,9 +84,32 @@ def test_a_changed_metric_changes_the_card(tmp_path: Path) -> None:
     assert "| passed verification | 9,999 |" in other
 
 
-def test_load_snippet_names_repository_and_tag(tmp_path: Path) -> None:
+def test_load_snippets_name_repository_and_tag(tmp_path: Path) -> None:
     text = card_of(tmp_path)
-    assert 'load_dataset("tester/parallel_sums-tiny", revision="v1.0.0", split="train")' in text
+    assert 'repo, revision = "tester/parallel_sums-tiny", "v1.0.0"' in text
+    assert 'default = load_dataset(repo, revision=revision, split="train")' in text
+    assert 'rejected = load_dataset(repo, "rejected", revision=revision, split="train")' in text
+
+
+def test_the_set_side_by_side_says_what_to_train_on(tmp_path: Path) -> None:
+    text = card_of(tmp_path, "parallel")
+    assert "**Not for training as it is:**" in text
+    assert "tester/parallel_sums-worked" in text
+
+
+def test_measured_errors_of_verifiers_are_shown(tmp_path: Path) -> None:
+    audit = {"math_rule": {"cases": 71, "false_accepts": 0, "false_rejects": 73, "ungradable": 79}}
+    assert "| math_rule | 71 | 0 | 73 | 79 |" in card_of(tmp_path / "a", audit=audit)
+    assert "were not audited" in card_of(tmp_path / "b")
+
+
+def test_what_licences_ask_for_is_said(tmp_path: Path) -> None:
+    changed = metrics()
+    changed["queries"]["by_source"]["sums"]["license"] = "cc-by-nc-sa-4.0"
+    text = card_of(tmp_path, metrics=changed, package={"license": "cc-by-nc-4.0"})
+    assert "for commercial use**: cc-by-nc-sa-4.0: source sums, rows under cc-by" in text
+    assert "**Share alike**" in text
+    assert "teacher worked" not in text.partition("What follows:")[2].partition("## ")[0]
 
 
 def test_small_judge_is_called_weak(tmp_path: Path) -> None:
@@ -79,16 +129,17 @@ def test_no_judge_is_said(tmp_path: Path) -> None:
 
 
 def test_replay_is_said_to_be_no_model(tmp_path: Path) -> None:
-    text = card_of(tmp_path, teacher=REPLAY)
-    assert "**No model wrote these answers.**" in text
-    assert "**L1** for the answers" in text
+    text = card_of(tmp_path, "worked")
+    assert "**No model wrote the answers of Small teacher.**" in text
+    assert "| **L1**: nothing was generated" in text
     assert "synthetic" not in DatasetCard(text).data.tags
+    assert REPLAY.engine == "replay"
 
 
 def test_levels_follow_the_engine(tmp_path: Path) -> None:
-    assert "**L2** for generation" in card_of(tmp_path / "a")
+    assert "**L2**: the same with" in card_of(tmp_path / "a")
     endpoint = teacher(engine="openai")
-    assert "**L3** for generation" in card_of(tmp_path / "b", teacher=endpoint)
+    assert "**L3**: an endpoint" in card_of(tmp_path / "b", teacher=endpoint)
 
 
 def test_a_missing_metric_is_an_error_that_names_it(tmp_path: Path) -> None:
@@ -99,9 +150,9 @@ def test_a_missing_metric_is_an_error_that_names_it(tmp_path: Path) -> None:
 
 
 def test_pipes_and_line_breaks_stay_inside_their_cell(tmp_path: Path) -> None:
-    rows = [example(n, source_license="A | B\nC") for n in range(12)]
-    write_release(tmp_path / "out", write_tables(tmp_path, rows), facts(), TEMPLATE)
-    assert "| sums | math | A \\| B C | 12 |" in (tmp_path / "out" / "README.md").read_text()
+    odd = teacher(label="A | B\nC <img src=x> [link](http://x)")
+    text = card_of(tmp_path, teacher=odd)
+    assert "A \\| B C \\<img src=x\\> \\[link\\](http://x)" in text
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """The `stillhouse` command: look at a project, check it, and follow one row through it.
 
-It never runs the pipeline (that is `dvc repro`) and writes nothing but what `pull` fetches. Command modules are loaded
-when they are asked for and import libraries inside the function that needs them, so that `--help` answers at once.
+It never runs the pipeline (that is `dvc repro`) and writes nothing but what `pull` fetches and `release` exports.
+Command modules are loaded when they are asked for and import libraries inside the function that needs them, so that
+`--help` answers at once.
 """
 
 import importlib
@@ -16,6 +17,7 @@ _COMMANDS = {
     "journal": "stillhouse.cli.journal:journal",
     "params": "stillhouse.cli.params_check:params",
     "pull": "stillhouse.cli.pull:pull",
+    "release": "stillhouse.cli.release:release",
     "show": "stillhouse.cli.show:show",
 }
 

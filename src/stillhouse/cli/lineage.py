@@ -80,6 +80,8 @@ class Lineage(NamedTuple):
 def find(prefix: str, teacher_ids: list[str], root: Path = Path()) -> Found:
     """Return the one query, response or released row whose id starts with `prefix`.
 
+    A prefix that a query shares with its own responses alone names the query.
+
     Raises:
         LineageError: it is no id, or names nothing or several things here.
         TableError: a shard is corrupt.
@@ -94,6 +96,9 @@ def find(prefix: str, teacher_ids: list[str], root: Path = Path()) -> Found:
             f"{prefix}: no query, response or released row of this run has this id; "
             "if the data are not here, run `dvc checkout` or `dvc pull`"
         )
+    queries = [match for match in found if match.kind == "query"]
+    if queries and len({match.query_id for match in found}) == 1:
+        return queries[0]
     if len({match.id for match in found}) > 1:
         shown = ", ".join(f"{match.id} ({match.kind})" for match in found[:_SHOWN_MATCHES])
         more = "" if len(found) <= _SHOWN_MATCHES else f" and {len(found) - _SHOWN_MATCHES} more"
@@ -102,7 +107,9 @@ def find(prefix: str, teacher_ids: list[str], root: Path = Path()) -> Found:
 
 
 def trace(found: Found, teacher_ids: list[str], root: Path = Path()) -> Lineage:
-    """Return the query of a found row with all that every teacher did with it, or the one response it names.
+    """Return the query of a found row with all that every teacher did with it.
+
+    Of a released row, that is all attempts of its teacher; of a response, that response alone.
 
     Raises:
         LineageError: the query itself is in no table.
@@ -149,10 +156,11 @@ def _teacher(teacher: str, found: Found, folder: Path) -> TeacherLineage:
         "align": folder / "aligned" / teacher,
     }
     of_query = ds.field("query_id") == found.query_id
+    only = found.attempt if found.kind == "response" else None
     ids = [
         row["id"]
         for row in _columns(tables["generate"], ["id", "attempt"], of_query)
-        if found.attempt in (None, row["attempt"])
+        if only in (None, row["attempt"])
     ]
     responses = sorted(_by_key(tables["generate"], Response, ids), key=lambda r: r.attempt)
     verdicts = {v.response_id: v for v in _by_key(tables["verify"], Verdict, ids)}

@@ -39,14 +39,14 @@ def _lines(found: "Found", lineage: "Lineage") -> Iterator[Line]:
     yield from _query_lines(lineage)
     if lineage.rejected:
         return  # no teacher was asked
-    whole = found.teacher is not None
     for teacher in lineage.teachers:
         yield "", ""
         yield "bold", f"teacher {teacher.teacher}"
         if not teacher.attempts:
             yield "", f"  {_none_yet(teacher, 'generate', 'no attempt at this query')}"
         for attempt in teacher.attempts:
-            yield from _attempt_lines(teacher, attempt, whole)
+            named = found.teacher is not None and attempt.response.attempt == found.attempt
+            yield from _attempt_lines(teacher, attempt, whole=named)
         answer = "yes" if teacher.in_parallel_set else _none_yet(teacher, "align", "no")
         yield "", f"  in the parallel set: {answer}"
 
@@ -74,7 +74,7 @@ def _query_lines(lineage: "Lineage") -> Iterator[Line]:
         yield "", f"  constraint: {constraint.id} {constraint.kwargs or ''}".rstrip()
 
 
-def _attempt_lines(teacher: "TeacherLineage", attempt: "Attempt", whole: bool) -> Iterator[Line]:
+def _attempt_lines(teacher: "TeacherLineage", attempt: "Attempt", *, whole: bool) -> Iterator[Line]:
     response = attempt.response
     yield (
         "cyan",

@@ -45,7 +45,7 @@ def decontaminate(
     queries: Iterable[Query], references: Iterable[Reference], rules: Decontaminate
 ) -> Iterator[Query | tuple[Rejected, Contamination]]:
     """Yield every query, or its rejection (reason `contaminated`) with the strongest overlap as evidence."""
-    index = _Index(references, rules)
+    index = BenchmarkIndex(references, rules)
     for query in queries:
         found = index.strongest(query)
         if found is None:
@@ -55,8 +55,8 @@ def decontaminate(
             yield Rejected(query=query, reason="contaminated", evidence=evidence), found
 
 
-class _Index:
-    """All references, by their whole text and by their n-grams."""
+class BenchmarkIndex:
+    """All benchmark items, by their whole text and by their n-grams."""
 
     def __init__(self, references: Iterable[Reference], rules: Decontaminate) -> None:
         self._n = rules.ngram_words

@@ -1,91 +1,57 @@
 """The last look at a release folder before anyone else sees it.
 
 Every check names the file and, where there is one, the row. An error stops the package and publish stages; a warning is
-for a human to read. Checks never repair anything.
+listed on the card. Checks never repair anything. Rows are looked at in `lint_rows`, texts in `lint_text`; here are the
+files, the card, and whether `datasets` can load what the card promises.
 """
 
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Iterator
 from fnmatch import fnmatch
-from functools import cache
 from pathlib import Path
-from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stillhouse.records import assistant_text
-from stillhouse.release.manifest import MANIFEST, ManifestError, differences
-from stillhouse.release.rows import (
-    ATTEMPT_COLUMNS,
-    ATTEMPT_SCHEMA,
-    EXAMPLE_COLUMNS,
-    EXAMPLE_SCHEMA,
-)
-from stillhouse.tables import BATCH_ROWS
+from stillhouse.release.batches import Overlaps
+from stillhouse.release.lint_rows import Finding, lint_rows
+from stillhouse.release.lint_text import secrets_in
+from stillhouse.release.manifest import MANIFEST, ManifestError, differences, release_files
+from stillhouse.release.rows import COLUMNS, SPLIT, kind_of
+
+__all__ = ["CARD", "Finding", "lint", "lint_files", "lint_rows"]
 
 CARD = "README.md"
-THINK_OPEN = "<think>"
-THINK_CLOSE = "</think>"
-CONFIGS = {"default": EXAMPLE_SCHEMA, "attempts": ATTEMPT_SCHEMA}
-FOLDERS = {"default": "data", "attempts": "attempts"}
-
-MAY_BE_NULL = {
-    "default": frozenset({"ground_truth", "language"}),
-    "attempts": frozenset(
-        {"state", "verify_score", "verify_reason", "verifier", "perplexity", "drop_reason"}
-    ),
-}
-# detect-secrets' detectors of keys with a shape of their own. Those that go by entropy, keywords or addresses are left
-# out: ordinary maths, code and chat set them off.
-SECRET_DETECTORS = (
-    "AWSKeyDetector",
-    "AzureStorageKeyDetector",
-    "DiscordBotTokenDetector",
-    "GitHubTokenDetector",
-    "GitLabTokenDetector",
-    "JwtTokenDetector",
-    "MailchimpDetector",
-    "NpmDetector",
-    "OpenAIDetector",
-    "PrivateKeyDetector",
-    "PypiTokenDetector",
-    "SendGridDetector",
-    "SlackDetector",
-    "SquareOAuthDetector",
-    "StripeDetector",
-    "TelegramBotTokenDetector",
-    "TwilioKeyDetector",
-)
-_HUB_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{30,}\b")  # detect-secrets 1.5 does not know it
-_REPLACEMENT = "\ufffd"  # what a decoder writes for bytes that it could not read
+# A folder with one of these has to have both; a configuration without rows is left out of a release.
+TEACHER_KINDS = ("data", "all_attempts")
+SAMPLE_ROWS = 100  # of each shard are loaded: a plain load copies all that it loads
+_IMAGE = re.compile(r"!\[[^\]]*\]\(([^)\s]+)\)")
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong. `row` is the row's id (its position where the id is unreadable), null for a file."""
+def lint(folder: Path, overlaps: Overlaps | None = None) -> list[Finding]:
+    """Return all findings on a release folder, errors first; none: nothing is wrong.
 
-    level: Literal["error", "warning"]
-    rule: str
-    file: str
-    row: str | None
-    message: str
-
-    def __str__(self) -> str:
-        where = f"{self.file}: row {self.row}" if self.row is not None else self.file
-        return f"{where}: {self.message} [{self.rule}]"
-
-
-def lint(folder: Path) -> list[Finding]:
-    """Return all findings on a release folder, errors first; none: nothing is wrong."""
-    findings = [*_files(folder), *_card(folder)]
-    for config in CONFIGS:
-        findings += _rows(folder, config)
+    Args:
+        folder: the folder of one repository.
+        overlaps: tells which prompts overlap a benchmark; None: not checked.
+    """
+    findings = lint_files(folder) + lint_rows(folder, overlaps=overlaps)
     return sorted(findings, key=lambda finding: finding.level)
 
 
-def _files(folder: Path) -> Iterator[Finding]:
+def lint_files(folder: Path) -> list[Finding]:
+    """Return what is wrong with the files as such, the card, and the loading of every configuration."""
+    findings = [*_manifest(folder), *_text_files(folder)]
+    card = list(_card(folder))
+    findings += card
+    # A load fails for the same reasons again where the card or a shard is broken already.
+    if not any(finding.level == "error" for finding in findings):
+        findings += _loads(folder)
+    return findings
+
+
+def _manifest(folder: Path) -> Iterator[Finding]:
     try:
         for file, fault in differences(folder):
             yield Finding("error", "manifest", file, None, fault)
@@ -93,11 +59,23 @@ def _files(folder: Path) -> Iterator[Finding]:
         yield Finding("error", "manifest", MANIFEST, None, str(error))
 
 
-def _shards(folder: Path, config: str) -> list[Path]:
-    return sorted((folder / FOLDERS[config]).glob("*.parquet"))
+def _text_files(folder: Path) -> Iterator[Finding]:
+    for name in release_files(folder):
+        if name.endswith((".md", ".json")):
+            try:
+                text = (folder / name).read_text(encoding="utf-8")
+            except UnicodeDecodeError as error:
+                yield Finding("error", "utf8", name, None, f"not valid UTF-8 ({error.reason})")
+                continue
+            for kind in secrets_in(text):
+                yield Finding(
+                    "error", "secret", name, None, f"holds what looks like a secret: {kind}"
+                )
 
 
 def _card(folder: Path) -> Iterator[Finding]:
+    from datasets import Features
+    from datasets.info import DatasetInfosDict
     from huggingface_hub import DatasetCard
     from yaml import YAMLError
 
@@ -106,37 +84,129 @@ def _card(folder: Path) -> Iterator[Finding]:
 
     try:
         card = DatasetCard.load(folder / CARD)
-    except (OSError, ValueError, YAMLError) as fault:
+        infos = DatasetInfosDict.from_dataset_card_data(card.data)
+        head = card.data.to_dict()
+    except (OSError, ValueError, KeyError, TypeError, YAMLError) as fault:
         yield error("card", f"no readable card ({' '.join(str(fault).split())})")
         return
-    if not card.data.license:
-        yield error("license", "the front matter names no license")
-    configs = {c["config_name"]: c["data_files"] for c in card.data.to_dict().get("configs") or []}
-    stated = {
-        info["config_name"]: sum(split["num_examples"] for split in info["splits"])
-        for info in card.data.to_dict().get("dataset_info") or []
+    for field in ("license", "language", "task_categories", "size_categories", "tags"):
+        if not head.get(field):
+            yield error("license" if field == "license" else "card", f"no {field} in the head")
+    shards = [name for name in release_files(folder) if name.endswith(".parquet")]
+    configs = {
+        config["config_name"]: [part["path"] for part in config["data_files"]]
+        for config in head.get("configs") or []
     }
-    documented = set(re.findall(r"^\| `(\w+)` \|", card.text, flags=re.MULTILINE))
-    for config, columns in (("default", EXAMPLE_COLUMNS), ("attempts", ATTEMPT_COLUMNS)):
-        patterns = [files["path"] for files in configs.get(config, [])]
-        names = [path.relative_to(folder).as_posix() for path in _shards(folder, config)]
-        if not names:
-            yield Finding(
-                "error", "shards", FOLDERS[config], None, f"no shard of the configuration {config}"
+    reached: set[str] = set()
+    for name, patterns in configs.items():
+        own = [shard for shard in shards if any(fnmatch(shard, p) for p in patterns)]
+        reached |= set(own)
+        if not own:
+            yield error("shards", f"configuration {name}: no file matches {patterns}")
+            continue
+        rows = sum(_row_count(folder / shard) for shard in own)
+        info = infos.get(name)
+        stated = info.splits[SPLIT].num_examples if info and info.splits else None
+        if stated != rows:
+            yield error("card-count", f"says {stated} rows of {name}, the shards hold {rows}")
+        schema = _schema(folder / own[0])
+        if schema is not None and (
+            info is None or info.features != Features.from_arrow_schema(schema)
+        ):
+            yield error("card-schema", f"configuration {name}: other features than {own[0]} has")
+        kind = kind_of(own[0].rpartition("/")[0])
+        section = card.text.partition(f"\n### {name}\n")[2].partition("\n#")[0]
+        documented = set(re.findall(r"^\| `(\w+)` \|", section, flags=re.MULTILINE))
+        if kind and (missing := sorted(set(COLUMNS[kind]) - documented)):
+            yield error("card-schema", f"{name}: does not explain the columns {', '.join(missing)}")
+    for shard in sorted(set(shards) - reached):
+        yield error("card-files", f"no configuration reaches {shard}")
+    yield from _kinds(shards)
+    yield from _row_sums(folder, shards)
+    for image in _IMAGE.findall(card.text):
+        if "://" not in image and not (folder / image).is_file():
+            yield error("card", f"shows {image}, which is not there")
+
+
+def _kinds(shards: list[str]) -> Iterator[Finding]:
+    folders = {shard.rpartition("/")[0] for shard in shards}
+    parents = {f.rpartition("/")[0] for f in folders if kind_of(f) in TEACHER_KINDS}
+    for parent in sorted(parents):
+        for kind in TEACHER_KINDS:
+            path = f"{parent}/{kind}".lstrip("/")
+            if path not in folders:
+                yield Finding("error", "shards", path, None, "no shard of this configuration")
+    if not folders:
+        yield Finding("error", "shards", ".", None, "there is no shard")
+
+
+def _row_sums(folder: Path, shards: list[str]) -> Iterator[Finding]:
+    """Every attempt is either in the training set or rejected."""
+    rows: dict[str, int] = {}
+    for shard in shards:
+        parent = shard.rpartition("/")[0]
+        rows[parent] = rows.get(parent, 0) + _row_count(folder / shard)
+    for path, attempts in rows.items():
+        if kind_of(path) == "all_attempts":
+            parent = path.rpartition("/")[0]
+            data, rejected = (
+                rows.get(f"{parent}/{kind}".lstrip("/"), 0) for kind in ("data", "rejected")
             )
-        for name in names:
-            if not any(fnmatch(name, pattern) for pattern in patterns):
-                yield error(
-                    "card-files", f"configuration {config} does not reach {name} ({patterns})"
+            if data + rejected != attempts:
+                yield Finding(
+                    "error",
+                    "row-sum",
+                    path,
+                    None,
+                    f"{attempts} attempts, but {data} in the training set and {rejected} rejected",
                 )
-        rows = sum(_row_count(folder / name) for name in names)
-        if stated.get(config) != rows:
-            yield error(
-                "card-count",
-                f"says {stated.get(config)} rows of {config}, the shards hold {rows}",
-            )
-        if missing := sorted(set(columns) - documented):
-            yield error("card-schema", f"does not explain the columns {', '.join(missing)}")
+
+
+def _loads(folder: Path) -> Iterator[Finding]:
+    """Load every configuration with `datasets`, plainly and as a stream, from the first rows of each shard."""
+    from datasets import disable_progress_bars, load_dataset
+    from datasets.utils.logging import set_verbosity_error
+
+    set_verbosity_error()
+    disable_progress_bars()
+    with tempfile.TemporaryDirectory() as scratch:
+        sample = Path(scratch) / "sample"
+        for name in release_files(folder):
+            if name.endswith(".parquet"):
+                (sample / name).parent.mkdir(parents=True, exist_ok=True)
+                _write_first_rows(folder / name, sample / name)
+        (sample / CARD).write_bytes((folder / CARD).read_bytes())
+        plain = {"cache_dir": f"{scratch}/cache", "verification_mode": "no_checks"}
+        for config in _config_names(folder):
+            for how, more in (("plain", plain), ("streaming", {"streaming": True})):
+                try:
+                    # To the end: a stream left half read goes on reading ahead in Arrow's threads, and those hang the
+                    # interpreter when it ends meanwhile.
+                    for _ in load_dataset(str(sample), config, split=SPLIT, **more):
+                        pass
+                except Exception as error:  # whatever a reader of the release would meet
+                    said = " ".join(str(error).split())[:300]
+                    yield Finding(
+                        "error",
+                        "load",
+                        CARD,
+                        None,
+                        f"configuration {config} does not load ({how}): {type(error).__name__}: {said}",
+                    )
+
+
+def _config_names(folder: Path) -> list[str]:
+    from huggingface_hub import DatasetCard
+
+    configs = DatasetCard.load(folder / CARD).data.to_dict().get("configs") or []
+    return [str(config["config_name"]) for config in configs]
+
+
+def _write_first_rows(shard: Path, path: Path) -> None:
+    with pq.ParquetFile(shard) as file:
+        rows = next(file.iter_batches(batch_size=SAMPLE_ROWS), None)
+        table = pa.Table.from_batches([rows] if rows is not None else [], schema=file.schema_arrow)
+    pq.write_table(table, path)
 
 
 def _row_count(path: Path) -> int:
@@ -146,161 +216,8 @@ def _row_count(path: Path) -> int:
         return 0  # reported by the check against the manifest
 
 
-def _rows(folder: Path, config: str) -> Iterator[Finding]:
-    schema = CONFIGS[config]
-    previous = ""
-    queries: set[str] = set()
-    for path in _shards(folder, config):
-        name = path.relative_to(folder).as_posix()
-        try:
-            with pq.ParquetFile(path, pre_buffer=False) as file:
-                if not file.schema_arrow.equals(schema):
-                    yield Finding("error", "schema", name, None, _schema_fault(file, schema))
-                    continue
-                start = 0
-                for batch in file.iter_batches(batch_size=BATCH_ROWS):
-                    for position, (found, row) in enumerate(_readable(batch, name, start), start):
-                        yield from found
-                        if row is None:
-                            continue
-                        row_id = row["id"] or str(position)
-                        report = _Report(name, row_id)
-                        yield from _keys(row, previous, queries, config, report)
-                        previous = row["id"] or previous
-                        yield from _nulls(row, config, report)
-                        yield from _secrets(row, report)
-                        if config == "default":
-                            yield from _example(row, report)
-                    start += batch.num_rows
-        except (pa.ArrowException, OSError) as error:
-            yield Finding(
-                "error", "parquet", name, None, f"unreadable ({' '.join(str(error).split())})"
-            )
-
-
-@dataclass(frozen=True)
-class _Report:
-    file: str
-    row: str
-
-    def error(self, rule: str, message: str) -> Finding:
-        return Finding("error", rule, self.file, self.row, message)
-
-    def warning(self, rule: str, message: str) -> Finding:
-        return Finding("warning", rule, self.file, self.row, message)
-
-
-def _schema_fault(file: pq.ParquetFile, schema: pa.Schema) -> str:
-    found = {field.name: field.type for field in file.schema_arrow}
-    wanted = {field.name: field.type for field in schema}
-    differ = sorted(
-        name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name)
-    )
-    return f"other columns or types than released rows have: {', '.join(differ) or 'their order'}"
-
-
-def _readable(
-    batch: pa.RecordBatch, name: str, start: int
-) -> Iterator[tuple[list[Finding], dict[str, Any] | None]]:
-    """Yield each row as a dict, or the finding that it is not valid UTF-8."""
+def _schema(path: Path) -> pa.Schema | None:
     try:
-        batch.validate(full=True)
-    except pa.ArrowInvalid:
-        for index in range(batch.num_rows):
-            one = batch.slice(index, 1)
-            try:
-                one.validate(full=True)
-                yield [], one.to_pylist()[0]
-            except pa.ArrowInvalid as error:
-                fault = f"not valid UTF-8 ({' '.join(str(error).split())})"
-                yield [Finding("error", "utf8", name, str(start + index), fault)], None
-        return
-    for row in batch.to_pylist():
-        yield [], row
-
-
-def _keys(
-    row: dict[str, Any], previous: str, queries: set[str], config: str, report: _Report
-) -> Iterator[Finding]:
-    row_id = row["id"]
-    if row_id is not None and row_id == previous:
-        yield report.error("unique-id", "the id stands twice")
-    elif row_id is not None and row_id < previous:
-        yield report.error("sorted", f"the id comes after {previous}: rows must be sorted by id")
-    if config == "default" and row["query_id"] is not None:
-        if row["query_id"] in queries:
-            yield report.error("unique-query", f"query {row['query_id']} has two accepted rows")
-        queries.add(row["query_id"])
-
-
-def _nulls(row: dict[str, Any], config: str, report: _Report) -> Iterator[Finding]:
-    nulls = [name for name, value in row.items() if value is None]
-    if bad := sorted(set(nulls) - MAY_BE_NULL[config]):
-        yield report.error("null", f"null where a value must be: {', '.join(bad)}")
-
-
-def _texts(row: dict[str, Any]) -> Iterator[str]:
-    for message in row.get("messages") or ():
-        yield message["content"] or ""
-    for test in row.get("tests") or ():
-        yield from (test[part] or "" for part in ("code", "input", "output"))
-    if "messages" not in row:
-        yield row["think"] or ""
-        yield row["answer"] or ""
-
-
-def _secrets(row: dict[str, Any], report: _Report) -> Iterator[Finding]:
-    for text in _texts(row):
-        kinds = {kind for kind, search in _detectors().items() if search(text)}
-        for kind in sorted(kinds):
-            yield report.error("secret", f"the text holds what looks like a secret: {kind}")
-
-
-@cache
-def _detectors() -> dict[str, Callable[[str], bool]]:
-    """Return a search function per kind of secret. The detectors' online verification is not used."""
-    from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
-
-    detectors: dict[str, Callable[[str], bool]] = {
-        "Hugging Face token": lambda text: bool(_HUB_TOKEN.search(text))
-    }
-    for kind, plugin in get_mapping_from_secret_type_to_class().items():
-        if plugin.__name__ in SECRET_DETECTORS:
-            detectors[kind] = _search(plugin())
-    return detectors
-
-
-def _search(plugin: Any) -> Callable[[str], bool]:
-    return lambda text: any(True for _ in plugin.analyze_string(text))
-
-
-def _example(row: dict[str, Any], report: _Report) -> Iterator[Finding]:
-    chat = row["messages"] or []
-    if not chat or chat[-1]["role"] != "assistant":
-        yield report.error("assistant-turn", "the chat does not end with the assistant's turn")
-    else:
-        yield from _last_turn(chat[-1]["content"] or "", row, report)
-    if row["finish_reason"] == "length":
-        yield report.error("truncated", "the response was cut off (finish_reason length)")
-    score = row["verify_score"]
-    if score is not None and not 0 <= score <= 1:
-        yield report.error("score", f"verify_score {score} is not in 0..1")
-    if row["source_license"] == "":
-        yield report.error("license", f"source {row['source']} has no license")
-    if any(_REPLACEMENT in text for text in _texts(row)):
-        yield report.warning("replacement", "the text holds U+FFFD: it was decoded wrongly once")
-
-
-def _last_turn(content: str, row: dict[str, Any], report: _Report) -> Iterator[Finding]:
-    think, answer = row["think"] or "", row["answer"] or ""
-    opened, closed = content.count(THINK_OPEN), content.count(THINK_CLOSE)
-    wanted = 1 if think else 0
-    if opened != closed or opened != wanted:
-        yield report.error(
-            "think-balance",
-            f"{opened} {THINK_OPEN} and {closed} {THINK_CLOSE} in the last turn, {wanted} of each expected",
-        )
-    elif content != assistant_text(think, answer):
-        yield report.error("assistant-turn", "the last turn is not made of `think` and `answer`")
-    if not answer.strip():
-        yield report.error("answer", "the answer is empty")
+        return pq.read_schema(path)
+    except (pa.ArrowException, OSError):
+        return None

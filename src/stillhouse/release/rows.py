@@ -1,44 +1,45 @@
-"""The rows of a released data set: their columns, what each column means, and how they come from stage tables.
+"""The configurations of a released data set: their columns, what each means, and their Arrow schemas.
 
-A release has two configurations. `default` holds one accepted response per query; `attempts` holds every attempt of the
-teacher with its verdict and what became of it, so that nobody has to trust the filter.
+`data` holds one accepted response per query; `all_attempts` every attempt with its verdict and what became of it, so
+that nobody has to trust the filter; `rejected` the responses and `rejected_queries` the queries that are not in `data`,
+each with the reason; `parallel` one row per query with the answers of all teachers side by side.
 """
 
-from collections.abc import Iterable, Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from stillhouse.errors import StillhouseError
-from stillhouse.records import (
-    SCHEMAS,
-    Decision,
-    Example,
-    Perplexity,
-    Response,
-    Row,
-    Verdict,
-    assistant_text,
-)
-from stillhouse.tables import BATCH_ROWS, read_table, shard_paths
+from stillhouse.records import SCHEMAS, Example, Query
 
-# Column -> its meaning, in the order of the released files.
-EXAMPLE_COLUMNS = {
-    "id": "content hash of the row",
-    "query_id": "content hash of the query; the same in the data sets of all teachers of the run",
+Kind = Literal["data", "all_attempts", "rejected", "rejected_queries", "parallel"]
+SPLIT = "train"
+
+# Column -> its meaning, in the order of the released files. The first is the key: unique, and what rows are sorted by.
+_QUERY_COLUMNS = {
     "category": "math, code, science, if, multiturn or other: a property of the source",
     "source": "id of the query source",
     "source_license": "licence of the query source",
-    "messages": "the whole chat, the teacher's answer as its last turn",
+}
+_TRUTH_COLUMNS = {
     "ground_truth": "reference answer, where the query has one",
     "language": "programming language of a code query",
     "tests": "tests of a code query",
     "constraints": "checkable instructions of an `if` query",
+}
+_TEACHER_COLUMNS = {
     "teacher": "id of the teacher in the run",
     "model": "model that the teacher is",
     "model_revision": "commit or content hash of the model",
+}
+DATA_COLUMNS = {
+    "id": "content hash of the row; its first 16 digits are those of the query's id",
+    "query_id": "content hash of the query; the same in the data sets of all teachers of the run",
+    **_QUERY_COLUMNS,
+    "messages": "the whole chat, the teacher's answer as its last turn",
+    **_TRUTH_COLUMNS,
+    **_TEACHER_COLUMNS,
     "attempt": "which attempt was accepted, from 0",
     "seed": "seed of the request",
     "finish_reason": "always `stop`: truncated responses are not released",
@@ -50,15 +51,19 @@ EXAMPLE_COLUMNS = {
     "perplexity": "perplexity of the response under the scorer model",
     "fingerprint": "hash of all facts of the engine; spelled out in provenance.json",
 }
-ATTEMPT_COLUMNS = {
-    "id": "content hash of the attempt",
+ALL_ATTEMPTS_COLUMNS = {
+    "id": "content hash of the attempt; its first 16 digits are those of the query's id",
     "query_id": "content hash of the query",
+    **_QUERY_COLUMNS,
+    "prompt": "the chat that was asked, up to the user's last turn",
+    **_TRUTH_COLUMNS,
+    **_TEACHER_COLUMNS,
     "attempt": "number of the attempt, from 0",
     "seed": "seed of the request",
     "finish_reason": "`stop`, or `length` where the response was cut off",
     "tokens": "tokens of the response",
     "think": "reasoning part",
-    "answer": "answer part",
+    "answer": "answer part; empty where the reasoning was never closed",
     "state": "verdict: pass, fail or ungradable (trouble of the machinery, never a wrong answer)",
     "verify_score": "score of the verifier, 0 to 1; null where ungradable",
     "verify_reason": "why it did not pass",
@@ -66,151 +71,143 @@ ATTEMPT_COLUMNS = {
     "perplexity": "perplexity under the scorer model; null where not measured",
     "kept": "whether the filter kept it",
     "drop_reason": "why the filter dropped it",
+    "fingerprint": "hash of all facts of the engine",
+}
+REJECTED_COLUMNS = {
+    "id": "content hash of the attempt; the same row of `all_attempts` has its reasoning",
+    "query_id": "content hash of the query",
+    **_QUERY_COLUMNS,
+    "stage": "what dropped it: `filter`, or `align` (another teacher has no accepted answer)",
+    "reason": "why it was dropped",
+    "verify_reason": "why it did not pass verification, where it did not",
+    "prompt": "the chat that was asked",
+    "answer": "answer part",
+    "attempt": "number of the attempt, from 0",
+    "finish_reason": "`stop`, or `length` where the response was cut off",
+    "tokens": "tokens of the response",
+    "verify_score": "score of the verifier; null where ungradable",
+    "perplexity": "perplexity under the scorer model; null where not measured",
+}
+REJECTED_QUERIES_COLUMNS = {
+    "id": "the query's id; with a number behind it from the second row of the same text on",
+    "query_id": "content hash of the query",
+    **_QUERY_COLUMNS,
+    "reason": "why it was dropped before any teacher was asked",
+    "evidence": "what the reason rests on",
+    "duplicate_of": "the query that was kept in its place",
+    "prompt": "the chat; withheld where it overlaps a benchmark: a release must not spread benchmark items",
+}
+PARALLEL_COLUMNS = {
+    "query_id": "content hash of the query",
+    **_QUERY_COLUMNS,
+    "prompt": "the chat that was asked",
+    **_TRUTH_COLUMNS,
+    "answers": "by teacher: id of the row in that teacher's data set, attempt, tokens, think, answer, verify_score, "
+    "verifier, perplexity",
+}
+# The columns of an accepted response that `parallel` shows, by their names in `Example`.
+ANSWER_FIELDS = {
+    "id": "id",
+    "attempt": "attempt",
+    "completion_tokens": "tokens",
+    "think": "think",
+    "answer": "answer",
+    "verify_score": "verify_score",
+    "verifier": "verifier",
+    "perplexity": "perplexity",
 }
 
-_EXAMPLE_NAMES = {"tokens": "completion_tokens"}
-EXAMPLE_SCHEMA = pa.schema(
-    [
-        SCHEMAS[Example].field(_EXAMPLE_NAMES.get(name, name)).with_name(name)
-        for name in EXAMPLE_COLUMNS
-    ]
+_TYPES: dict[str, pa.DataType] = {field.name: field.type for field in SCHEMAS[Example]} | {
+    "tokens": pa.int64(),
+    "prompt": SCHEMAS[Query].field("messages").type,
+    "state": pa.string(),
+    "verify_reason": pa.string(),
+    "kept": pa.bool_(),
+    "drop_reason": pa.string(),
+    "stage": pa.string(),
+    "reason": pa.string(),
+    "evidence": pa.string(),
+    "duplicate_of": pa.string(),
+}
+
+
+def _schema(columns: Iterable[str]) -> pa.Schema:
+    return pa.schema([(name, _TYPES[name]) for name in columns])
+
+
+DATA_SCHEMA = _schema(DATA_COLUMNS)
+ALL_ATTEMPTS_SCHEMA = _schema(ALL_ATTEMPTS_COLUMNS)
+REJECTED_SCHEMA = _schema(REJECTED_COLUMNS)
+REJECTED_QUERIES_SCHEMA = _schema(REJECTED_QUERIES_COLUMNS)
+_ANSWER = pa.struct(
+    [(name, SCHEMAS[Example].field(column).type) for column, name in ANSWER_FIELDS.items()]
 )
-ATTEMPT_SCHEMA = pa.schema(
-    {
-        "id": pa.string(),
-        "query_id": pa.string(),
-        "attempt": pa.int32(),
-        "seed": pa.int64(),
-        "finish_reason": pa.string(),
-        "tokens": pa.int64(),
-        "think": pa.string(),
-        "answer": pa.string(),
-        "state": pa.string(),
-        "verify_score": pa.float64(),
-        "verify_reason": pa.string(),
-        "verifier": pa.string(),
-        "perplexity": pa.float64(),
-        "kept": pa.bool_(),
-        "drop_reason": pa.string(),
+
+
+def parallel_schema(teacher_ids: Sequence[str]) -> pa.Schema:
+    """Return the schema of `parallel`: in `answers` one struct per teacher."""
+    answers = pa.struct([(teacher, _ANSWER) for teacher in teacher_ids])
+    return pa.schema(
+        [(name, answers if name == "answers" else _TYPES[name]) for name in PARALLEL_COLUMNS]
+    )
+
+
+COLUMNS: dict[Kind, dict[str, str]] = {
+    "data": DATA_COLUMNS,
+    "all_attempts": ALL_ATTEMPTS_COLUMNS,
+    "rejected": REJECTED_COLUMNS,
+    "rejected_queries": REJECTED_QUERIES_COLUMNS,
+    "parallel": PARALLEL_COLUMNS,
+}
+MAY_BE_NULL: dict[Kind, frozenset[str]] = {
+    "data": frozenset({"ground_truth", "language"}),
+    "all_attempts": frozenset(
+        {"ground_truth", "language", "verify_score", "verify_reason", "perplexity", "drop_reason"}
+    ),
+    "rejected": frozenset({"verify_reason", "verify_score", "perplexity"}),
+    "rejected_queries": frozenset({"evidence", "duplicate_of", "prompt"}),
+    "parallel": frozenset({"ground_truth", "language"}),
+}
+ABOUT: dict[Kind, str] = {
+    "data": "one accepted, verified response per query: the set to train on",
+    "all_attempts": "every attempt with its verdict and what became of it",
+    "rejected": "the responses that are not in the training set, each with the reason",
+    "rejected_queries": "the queries that no teacher was asked, each with the reason",
+    "parallel": "one row per query with the accepted answers of all teachers side by side",
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """One configuration of a repository: `load_dataset(repo, name)` reads `<folder>/train-*.parquet`.
+
+    `teacher` is the teacher whose rows it holds, None where it holds all teachers' or none's.
+    """
+
+    name: str
+    kind: Kind
+    folder: str
+    teacher: str | None
+    schema: pa.Schema
+
+    @property
+    def data_files(self) -> str:
+        """The pattern of its shards, as the card's front matter gives it."""
+        return f"{self.folder}/{SPLIT}-*.parquet"
+
+
+def kind_of(folder: str) -> Kind | None:
+    """Return the kind of rows that a folder of a repository holds, by its last part; None for other folders."""
+    last = folder.rsplit("/", 1)[-1]
+    return next((kind for kind in COLUMNS if kind == last), None)
+
+
+def schema_of(kind: Kind, teacher_ids: Sequence[str] = ()) -> pa.Schema:
+    """Return the schema of a kind of rows; `parallel` has the given teachers."""
+    schemas = {
+        "data": DATA_SCHEMA,
+        "all_attempts": ALL_ATTEMPTS_SCHEMA,
+        "rejected": REJECTED_SCHEMA,
+        "rejected_queries": REJECTED_QUERIES_SCHEMA,
     }
-)
-
-
-class ReleaseRowError(StillhouseError):
-    """A stage table cannot become released rows; the message names table and row."""
-
-
-def example_batches(aligned: Path) -> Iterator[pa.RecordBatch]:
-    """Yield the `default` rows of a table of `Example`, in the table's order (by id), in bounded memory.
-
-    Raises:
-        ReleaseRowError: a chat does not end with the user's turn.
-        TableError: there is no table.
-    """
-    for shard in shard_paths(aligned):
-        with pq.ParquetFile(shard, pre_buffer=False) as file:
-            for batch in file.iter_batches(batch_size=BATCH_ROWS):
-                columns = {
-                    name: batch.column(_EXAMPLE_NAMES.get(name, name)) for name in EXAMPLE_COLUMNS
-                }
-                columns["messages"] = pa.array(
-                    _chats(batch, shard), type=EXAMPLE_SCHEMA.field("messages").type
-                )
-                yield pa.RecordBatch.from_arrays(list(columns.values()), schema=EXAMPLE_SCHEMA)
-
-
-def _chats(batch: pa.RecordBatch, shard: Path) -> Iterator[list[dict[str, str]]]:
-    names = ("id", "messages", "think", "answer")
-    for row_id, chat, think, answer in zip(
-        *(batch.column(name).to_pylist() for name in names), strict=True
-    ):
-        if not chat or chat[-1]["role"] != "user":
-            raise ReleaseRowError(
-                f"{shard}: row {row_id}: the last message must be the user's (the answer is added here), found "
-                f"{chat[-1]['role'] if chat else 'no message'}"
-            )
-        yield [*chat, {"role": "assistant", "content": assistant_text(think, answer)}]
-
-
-def attempt_batches(
-    responses: Path, verdicts: Path, perplexity: Path, decisions: Path
-) -> Iterator[pa.RecordBatch]:
-    """Yield the `attempts` rows: four tables with the same key order, merged in bounded memory.
-
-    Raises:
-        ReleaseRowError: a verdict, perplexity or decision belongs to no response.
-        TableError: a table is missing or corrupt.
-    """
-    verdict_of = _Follower(verdicts, Verdict)
-    perplexity_of = _Follower(perplexity, Perplexity)
-    decision_of = _Follower(decisions, Decision)
-    rows: list[dict[str, Any]] = []
-    for response in read_table(responses, Response):
-        verdict: Verdict | None = verdict_of.at(response.id)
-        surprise: Perplexity | None = perplexity_of.at(response.id)
-        decision: Decision | None = decision_of.at(response.id)
-        rows.append(
-            {
-                "id": response.id,
-                "query_id": response.query_id,
-                "attempt": response.attempt,
-                "seed": response.seed,
-                "finish_reason": response.finish_reason,
-                "tokens": response.completion_tokens,
-                "think": response.think,
-                "answer": response.answer,
-                "state": verdict.state if verdict else None,
-                "verify_score": verdict.score if verdict else None,
-                "verify_reason": verdict.reason if verdict else None,
-                "verifier": verdict.verifier if verdict else None,
-                "perplexity": surprise.perplexity if surprise else None,
-                "kept": decision.kept if decision else False,
-                "drop_reason": decision.reason if decision else None,
-            }
-        )
-        if len(rows) == BATCH_ROWS:
-            yield pa.RecordBatch.from_pylist(rows, schema=ATTEMPT_SCHEMA)
-            rows = []
-    for follower in (verdict_of, perplexity_of, decision_of):
-        follower.finish()
-    if rows:
-        yield pa.RecordBatch.from_pylist(rows, schema=ATTEMPT_SCHEMA)
-
-
-class _Follower:
-    """Reads a table keyed by response_id beside the table of responses, row by row."""
-
-    def __init__(self, folder: Path, row_type: type[Row]) -> None:
-        self._folder = folder
-        self._rows: Iterator[Any] = iter(read_table(folder, row_type))
-        self._next: Any = next(self._rows, None)
-
-    def at(self, response_id: str) -> Any:
-        """Return the row of this response, or None; ids must come in ascending order."""
-        if self._next is None or self._next.response_id > response_id:
-            return None
-        if self._next.response_id < response_id:
-            self.finish()
-        found, self._next = self._next, next(self._rows, None)
-        return found
-
-    def finish(self) -> None:
-        if self._next is not None:
-            raise ReleaseRowError(
-                f"{self._folder}: row {self._next.response_id} belongs to no response of this teacher; the tables come "
-                "from different runs: run `dvc repro`"
-            )
-
-
-def row_groups(batches: Iterable[pa.RecordBatch], size: int) -> Iterator[pa.Table]:
-    """Gather batches into tables of about `size` bytes, one row group each."""
-    gathered: list[pa.RecordBatch] = []
-    gathered_bytes = 0
-    for batch in batches:
-        gathered.append(batch)
-        gathered_bytes += batch.nbytes
-        if gathered_bytes >= size:
-            yield pa.Table.from_batches(gathered)
-            gathered, gathered_bytes = [], 0
-    if gathered:
-        yield pa.Table.from_batches(gathered)
+    return schemas.get(kind) or parallel_schema(teacher_ids)

@@ -1,0 +1,102 @@
+"""`stillhouse release ...`: look at a packaged release, compare two, and export one."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from stillhouse.release.diff import ConfigDiff, ReleaseDiff
+
+_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+
+
+@click.group()
+def release() -> None:
+    """Check, compare and export packaged data sets."""
+
+
+@release.command()
+@click.argument("folder", type=_FOLDER)
+def lint(folder: Path) -> None:
+    """List what is wrong with a release.
+
+    FOLDER is that of one repository, such as data/release/<teacher>. Exit code 1 if there are errors.
+    """
+    from stillhouse.release.lint import lint as findings_of
+
+    findings = findings_of(folder)
+    for finding in findings:
+        click.echo(f"{finding.level}: {finding}")
+    errors = sum(finding.level == "error" for finding in findings)
+    click.echo(f"{folder}: {errors} errors, {len(findings) - errors} warnings")
+    raise SystemExit(1 if errors else 0)
+
+
+@release.command()
+@click.argument("before", type=_FOLDER)
+@click.argument("after", type=_FOLDER)
+def diff(before: Path, after: Path) -> None:
+    """Tell what changed between two releases.
+
+    BEFORE and AFTER are folders of the same repository, packaged or pulled: rows added, removed and changed by column,
+    and what an upload of AFTER would send to a Hub that has BEFORE.
+    """
+    from stillhouse.release.diff import diff as compare
+
+    found = compare(before, after)
+    for line in _lines(found):
+        click.echo(line)
+
+
+@release.command("export-paper")
+@click.argument("folder", type=_FOLDER)
+@click.option(
+    "--to",
+    "out",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Folder to make; it must not exist yet.",
+)
+def export_paper(folder: Path, out: Path) -> None:
+    """Export to the paper's published layout.
+
+    One JSON Lines file per category from the training set in FOLDER, such as data/release/<teacher>.
+    """
+    from stillhouse.release.export import export_paper_layout
+
+    counts = export_paper_layout(folder, out)
+    for category, rows in counts.items():
+        click.echo(f"{out / category}.jsonl: {rows:,} rows")
+
+
+def _lines(found: "ReleaseDiff") -> list[str]:
+    lines = [line for config in found.configs for line in _config_lines(config)]
+    lines.append(f"other files that differ: {', '.join(found.files) or 'none'}")
+    share = found.upload / found.size if found.size else 0.0
+    lines.append(
+        f"expected upload: {found.upload / 1e6:,.1f} MB of {found.size / 1e6:,.1f} MB ({share:.1%})"
+    )
+    return lines
+
+
+def _config_lines(config: "ConfigDiff") -> list[str]:
+    head = f"{config.folder}: {config.before:,} -> {config.after:,} rows"
+    if config.same:
+        return [f"{head}, nothing changed"]
+    lines = [
+        f"{head}: {config.added:,} added, {config.removed:,} removed, {config.changed:,} changed"
+    ]
+    if columns := {name: rows for name, rows in config.columns.items() if rows}:
+        lines.append(
+            "  changed by column: "
+            + ", ".join(f"{name} {rows:,}" for name, rows in columns.items())
+        )
+    for what, names in (
+        ("new columns", config.new_columns),
+        ("lost columns", config.lost_columns),
+        *((f"{kind}, for example", ids) for kind, ids in config.ids.items()),
+    ):
+        if names:
+            lines.append(f"  {what}: {', '.join(names)}")
+    return lines

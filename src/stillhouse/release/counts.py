@@ -1,0 +1,149 @@
+"""What the released rows themselves say, counted while they are written, so that a card needs no second pass."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+
+@dataclass
+class ConfigCounts:
+    """Rows and sizes of one configuration.
+
+    `bytes` is the size in memory, uncompressed. `absent` counts, by column, the rows in which it is null, an empty text
+    or an empty list.
+    """
+
+    rows: int = 0
+    bytes: int = 0
+    absent: Counter[str] = field(default_factory=Counter)
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Count a batch."""
+        self.rows += batch.num_rows
+        self.bytes += batch.nbytes
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            self.absent[name] += column.null_count + _empty(column)
+
+
+@dataclass
+class Tokens:
+    """Lengths of responses: how many have each number of tokens, so that every quantile is exact."""
+
+    by_length: Counter[int] = field(default_factory=Counter)
+
+    def add(self, tokens: pa.Array) -> None:
+        """Count a column of lengths."""
+        for pair in pc.value_counts(tokens).to_pylist():
+            self.by_length[pair["values"]] += pair["counts"]
+
+    @property
+    def rows(self) -> int:
+        """Number of responses."""
+        return self.by_length.total()
+
+    @property
+    def total(self) -> int:
+        """Tokens of all responses."""
+        return sum(length * rows for length, rows in self.by_length.items())
+
+    @property
+    def mean(self) -> float:
+        """Mean length; 0 where there is no response."""
+        return self.total / self.rows if self.rows else 0.0
+
+    def quantile(self, share: float) -> int:
+        """Return the smallest length that at least `share` of the responses do not exceed."""
+        seen = 0
+        for length in sorted(self.by_length):
+            seen += self.by_length[length]
+            if seen >= share * self.rows:
+                return length
+        return 0
+
+
+@dataclass
+class TeacherCounts:
+    """What the rows of one teacher say.
+
+    `sources` and `categories` count released rows, `attempts` attempts by (source, state), `dropped` those not in the
+    training set by (stage, reason); `source_licenses` are the pairs of source and licence.
+    """
+
+    tokens: Tokens = field(default_factory=Tokens)
+    with_think: int = 0
+    categories: dict[str, dict[str, int]] = field(default_factory=dict)
+    sources: dict[str, dict[str, Any]] = field(default_factory=dict)
+    verifiers: Counter[str] = field(default_factory=Counter)
+    accepted_attempt: Counter[int] = field(default_factory=Counter)
+    attempts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    source_licenses: set[tuple[str, str]] = field(default_factory=set)
+    attempt_tokens: Tokens = field(default_factory=Tokens)
+    truncated: int = 0
+    dropped: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def add_data(self, batch: pa.RecordBatch) -> None:
+        """Count a batch of `data`."""
+        self.tokens.add(batch.column("tokens"))
+        self.with_think += pc.sum(pc.not_equal(batch.column("think"), "")).as_py() or 0
+        for row in _groups(batch, ["category", "source", "source_license"], tokens=True):
+            part = self.categories.setdefault(row["category"], {"rows": 0, "tokens": 0})
+            part["rows"] += row["rows"]
+            part["tokens"] += row["tokens"]
+            origin = self.sources.setdefault(
+                row["source"],
+                {"category": row["category"], "license": row["source_license"], "rows": 0},
+            )
+            origin["rows"] += row["rows"]
+        for row in _groups(batch, ["verifier"]):
+            self.verifiers[row["verifier"]] += row["rows"]
+        for row in _groups(batch, ["attempt"]):
+            self.accepted_attempt[row["attempt"]] += row["rows"]
+
+    def add_attempts(self, batch: pa.RecordBatch) -> None:
+        """Count a batch of `all_attempts`."""
+        self.attempt_tokens.add(batch.column("tokens"))
+        self.truncated += pc.sum(pc.equal(batch.column("finish_reason"), "length")).as_py() or 0
+        for row in _groups(batch, ["source", "source_license", "state"]):
+            self.attempts[row["source"], row["state"]] += row["rows"]
+            self.source_licenses.add((row["source"], row["source_license"]))
+
+    def add_rejected(self, batch: pa.RecordBatch) -> None:
+        """Count a batch of `rejected`."""
+        for row in _groups(batch, ["stage", "reason"]):
+            self.dropped[row["stage"], row["reason"]] += row["rows"]
+
+    def passed(self, source: str | None = None) -> float:
+        """Return the share of attempts that passed, of all or of one source."""
+        counts: Mapping[tuple[str, str], int] = {
+            key: rows for key, rows in self.attempts.items() if source in (None, key[0])
+        }
+        total = sum(counts.values())
+        passed = sum(rows for (_, state), rows in counts.items() if state == "pass")
+        return passed / total if total else 0.0
+
+
+def _groups(
+    batch: pa.RecordBatch, names: list[str], *, tokens: bool = False
+) -> list[dict[str, Any]]:
+    """Return the distinct values of some columns with their rows and, if asked for, the sum of `tokens`."""
+    wanted = [([], "count_all"), *([("tokens", "sum")] if tokens else [])]
+    table = pa.Table.from_batches([batch]).group_by(names, use_threads=False).aggregate(wanted)
+    renamed = {"count_all": "rows", "tokens_sum": "tokens"}
+    found: list[dict[str, Any]] = table.rename_columns(
+        [renamed.get(name, name) for name in table.column_names]
+    ).to_pylist()
+    return found
+
+
+def _empty(column: pa.Array) -> int:
+    if pa.types.is_string(column.type):
+        lengths = pc.binary_length(column)
+    elif pa.types.is_list(column.type):
+        lengths = pc.list_value_length(column)
+    else:
+        return 0
+    return int(pc.sum(pc.equal(lengths, 0)).as_py() or 0)

@@ -1,0 +1,63 @@
+"""Stage model_card: the card of one student, with its scores and their intervals."""
+
+from pathlib import Path
+
+import click
+import numpy as np
+import pyarrow.parquet as pq
+from pydantic import TypeAdapter
+
+from stillhouse.analysis.statistics import score_rows
+from stillhouse.params import (
+    Benchmark,
+    Id,
+    Package,
+    Report,
+    Run,
+    Teacher,
+    load_recorded,
+    load_stage,
+)
+from stillhouse.release.model_card import StudentFacts, write_model_card
+from stillhouse.stage import read_json, stage_command
+from stillhouse.tables import shard_paths
+
+COLUMNS = ["task", "item_id", "score", "completion_tokens", "finish_reason"]
+
+
+@stage_command
+@click.argument("teacher")
+@click.argument("student")
+def main(teacher: str, student: str) -> None:
+    """Write data/model_cards/TEACHER/STUDENT."""
+    params = load_stage()
+    run, benchmark = params.section(Run, "run"), params.section(Benchmark, "benchmark")
+    report = params.section(Report, "report")
+    shards = [str(path) for path in shard_paths(Path("data/samples", teacher, student))]
+    table = pq.ParquetDataset(shards).read(columns=COLUMNS)
+    samples = {name: np.asarray(table.column(name).to_pylist()) for name in COLUMNS}
+    facts = StudentFacts(
+        run=run,
+        package=params.section(Package, "package"),
+        teacher_ids=TypeAdapter(list[Id]).validate_python(params.value("teacher_ids")),
+        teacher_id=teacher,
+        teacher=load_recorded(Teacher, Path("data/responses", teacher, "teacher.json")),
+        student_id=student,
+        student=params.student(student),
+        sampling=benchmark.sampling,
+        sft=read_json(Path("metrics/sft", teacher, f"{student}.json")),
+        align=read_json(Path("metrics/align.json")),
+        scores=score_rows(
+            {(teacher, student): samples},
+            [task.id for task in benchmark.tasks],
+            resamples=report.resamples,
+            confidence=report.confidence,
+            seed=run.seed,
+        ),
+        confidence=report.confidence,
+    )
+    write_model_card(Path("data/model_cards", teacher, student), facts)
+
+
+if __name__ == "__main__":
+    main()
