@@ -34,7 +34,7 @@ class View:
         """Return the line and the table by category as they are now."""
         now = self._sample()
         self._samples.append(now)
-        while len(self._samples) > 2 and now.seconds - self._samples[1].seconds > WINDOW_SECONDS:
+        while len(self._samples) > 2 and now.seconds - self._samples[1].seconds >= WINDOW_SECONDS:
             self._samples.popleft()
         since = self._samples[0]
         return Figures(", ".join(self._line(since, now)), list(self._table(since, now)))

@@ -235,6 +235,10 @@ class VllmEngine:
         """Return the prompt as the chat template writes it."""
         return self._chat.render(request.messages, self._system_prompt)
 
+    def encode(self, request: Request) -> list[int]:
+        """Return the token ids of the prompt."""
+        return self._chat.encode(self.render(request))
+
     async def complete(self, request: Request) -> Completion:
         """Return the completion; the request joins the running batch at the next step.
 
@@ -242,7 +246,7 @@ class VllmEngine:
             EngineError: vLLM cannot load, or stopped.
             RefusedError: the prompt is longer than the context.
         """
-        prompt_ids = self._chat.encode(self.render(request))
+        prompt_ids = self.encode(request)
         sampling = {**self._sampling, "seed": request.seed}
         if request.max_tokens is not None:
             sampling["max_tokens"] = request.max_tokens
