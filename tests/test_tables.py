@@ -209,8 +209,6 @@ def test_a_large_table_has_several_shards_in_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tables, "SHARD_BYTES", 2000)
-    monkeypatch.setattr(tables, "ROW_GROUP_BYTES", 1000)
-    monkeypatch.setattr(tables, "BATCH_ROWS", 4)
     rows = [make_response(i, "word " * 20) for i in range(60)]
     stats = write_table(tmp_path / "t", Response, rows)
     assert len(stats.shards) > 3
@@ -250,8 +248,7 @@ def test_a_failed_write_keeps_the_old_table_and_leaves_no_partial_one(tmp_path: 
 
 
 def test_writing_again_replaces_all_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for limit, value in (("SHARD_BYTES", 1000), ("ROW_GROUP_BYTES", 500), ("BATCH_ROWS", 4)):
-        monkeypatch.setattr(tables, limit, value)
+    monkeypatch.setattr(tables, "SHARD_BYTES", 1000)
     write_table(tmp_path / "t", Response, [make_response(i) for i in range(30)])
     monkeypatch.undo()
     write_table(tmp_path / "t", Response, [make_response(99)])

@@ -29,9 +29,9 @@ from stillhouse.records import SCHEMAS, Rejected, Row, RowT, from_dict, to_dict
 SHARD_BYTES = 500_000_000
 ROW_GROUP_BYTES = 100_000_000
 BATCH_ROWS = 1000
-RUN_BYTES = 32_000_000  # what is sorted in memory at once
+RUN_BYTES = 16_000_000  # what is sorted in memory at once
 FAN_IN = 64  # runs merged at once; each has an open file and a batch in memory
-RUN_BATCH_BYTES = 500_000  # of each run in memory while it is merged
+RUN_BATCH_BYTES = 250_000  # of each run in memory while it is merged
 # How every shard is written: chunk and page borders follow the content, so that a Hub stores only what changed.
 SHARD_FORMAT: dict[str, Any] = {
     "compression": "zstd",
@@ -79,6 +79,7 @@ class TableWriter:
         self._chunk: list[dict[str, object]] = []
         self._batches: list[pa.RecordBatch] = []
         self._gathered = 0
+        self._rows = self._bytes = 0
         self._runs: list[list[Path]] = [[]]  # by how often they were merged
         self._count = 0
 
@@ -104,6 +105,8 @@ class TableWriter:
             TableError: the disk is full or not writable.
         """
         self._chunk.append(to_dict(row))
+        self._rows += 1
+        self._bytes += len(msgspec.json.encode(row))
         if len(self._chunk) >= BATCH_ROWS:
             self._gather()
             if self._gathered >= RUN_BYTES:
@@ -123,12 +126,12 @@ class TableWriter:
                 ordered = self._merged([path for level in self._runs for path in level])
             else:
                 ordered = iter([self._sorted(pa.Table.from_batches(self._batches, self._schema))])
-            stats = _write_shards(self._partial, self._schema, self._unique(ordered))
+            paths = self._write_shards(self._unique(ordered))
+            size = sum(path.stat().st_size for path in paths)
             shutil.rmtree(self._partial / "runs", ignore_errors=True)
             shutil.rmtree(self._folder, ignore_errors=True)
             self._partial.rename(self._folder)
-        shards = [self._folder / path.name for path in stats.shards]
-        return TableStats(stats.rows, shards, stats.bytes)
+        return TableStats(self._rows, [self._folder / path.name for path in paths], size)
 
     def _gather(self) -> None:
         if self._chunk:
@@ -184,6 +187,29 @@ class TableWriter:
                     del heads[i]
             yield self._sorted(pa.Table.from_batches(ready, self._schema))
 
+    def _write_shards(self, ordered: Iterable[pa.Table]) -> list[Path]:
+        """Write rows in their final order as shards of equal numbers of rows, at least one.
+
+        Where shards and row groups end follows from the sizes of the rows as JSON, since sizes in Arrow depend on how
+        rows were put together.
+        """
+        count = max(1, -(-self._bytes // SHARD_BYTES))
+        shard_rows = max(1, -(-self._rows // count))
+        count = max(1, -(-self._rows // shard_rows))
+        group_rows = max(1, ROW_GROUP_BYTES * self._rows // max(1, self._bytes))
+        rows = _Rows(ordered)
+        paths = []
+        for i in range(count):
+            paths.append(self._partial / f"shard-{i:05d}-of-{count:05d}.parquet")
+            left = min(shard_rows, self._rows - i * shard_rows)
+            with pq.ParquetWriter(paths[-1], self._schema, **SHARD_FORMAT) as writer:
+                while left:
+                    group = rows.take(min(left, group_rows))
+                    writer.write_table(group, row_group_size=group.num_rows)
+                    left -= group.num_rows
+        rows.finish()
+        return paths
+
     def _keys(self, rows: pa.RecordBatch | pa.Table) -> pa.Array | pa.ChunkedArray:
         if self._row_type is Rejected:  # the id of the nested query
             return pc.struct_field(rows.column(0), "id")
@@ -217,65 +243,29 @@ def _run_batches(path: Path) -> Iterator[pa.RecordBatch]:
                 yield batch
 
 
-def _write_shards(folder: Path, schema: pa.Schema, ordered: Iterable[pa.Table]) -> TableStats:
-    """Write rows in their final order, at least one shard, which may be empty.
+class _Rows:
+    """Hands out the rows of many tables in other portions."""
 
-    Where a row group and a shard end follows from the rows alone, and not from the tables that they come in.
-    """
-    paths: list[Path] = []
-    rows = written = 0
-    writer: pq.ParquetWriter | None = None
-    for group, size in _row_groups(schema, ordered):
-        if writer is None or written >= SHARD_BYTES:
-            if writer is not None:
-                writer.close()
-            paths.append(folder / f"{len(paths):05d}")
-            writer = pq.ParquetWriter(paths[-1], schema, **SHARD_FORMAT)
-            written = 0
-        if group.num_rows:
-            writer.write_table(group, row_group_size=group.num_rows)
-        rows += group.num_rows
-        written += size
-    assert writer is not None  # there is at least one group
-    writer.close()
-    shards = [
-        path.rename(folder / f"shard-{i:05d}-of-{len(paths):05d}.parquet")
-        for i, path in enumerate(paths)
-    ]
-    return TableStats(rows, shards, sum(path.stat().st_size for path in shards))
+    def __init__(self, tables: Iterable[pa.Table]) -> None:
+        self._tables = iter(tables)
+        self._held: list[pa.Table] = []
+        self._rows = 0
 
+    def take(self, rows: int) -> pa.Table:
+        """Return the next rows; there must be so many."""
+        while self._rows < rows:
+            table = next(self._tables)
+            self._held.append(table)
+            self._rows += table.num_rows
+        # In one piece, since the bytes of a Parquet file depend on the pieces that it is written from.
+        whole = pa.concat_tables(self._held)
+        self._held, self._rows = [whole.slice(rows)], self._rows - rows
+        return whole.slice(0, rows).combine_chunks()
 
-def _row_groups(schema: pa.Schema, ordered: Iterable[pa.Table]) -> Iterator[tuple[pa.Table, int]]:
-    """Yield row groups and their sizes; an empty one if there are no rows at all."""
-    group: list[pa.RecordBatch] = []
-    size = count = 0
-    for batch in _rebatched(schema, ordered):
-        group.append(batch)
-        # Unlike nbytes, the size in IPC does not depend on the table that a batch was cut from.
-        size += pa.ipc.get_record_batch_size(batch)
-        if size >= ROW_GROUP_BYTES:
-            yield pa.Table.from_batches(group, schema).combine_chunks(), size
-            group, size = [], 0
-            count += 1
-    if group or not count:
-        yield pa.Table.from_batches(group, schema).combine_chunks(), size
-
-
-def _rebatched(schema: pa.Schema, tables: Iterable[pa.Table]) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of all tables as batches of `BATCH_ROWS`, the last one aside."""
-    held: list[pa.Table] = []
-    rows = 0
-    for table in tables:
-        held.append(table)
-        rows += table.num_rows
-        if rows >= BATCH_ROWS:
-            whole = pa.concat_tables(held).combine_chunks()
-            full = rows - rows % BATCH_ROWS
-            for start in range(0, full, BATCH_ROWS):
-                yield whole.slice(start, BATCH_ROWS).to_batches()[0]
-            held, rows = [whole.slice(full)], rows - full
-    if rows:
-        yield pa.concat_tables(held).combine_chunks().to_batches()[0]
+    def finish(self) -> None:
+        """Run through what is left: tables without rows, and what their source does at its end."""
+        for _ in self._tables:
+            pass
 
 
 def _remove_stale(folder: Path) -> None:
