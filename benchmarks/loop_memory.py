@@ -1,7 +1,8 @@
 """Memory of the generate stage: its peak at 10,000 queries over its peak at 200,000.
 
 The whole stage runs, journal and tables included, in a process of its own for each count. Only the engine is a
-stand-in, which answers at once: half of the first attempts are right, and each answer has 2,000 characters of reasoning.
+stand-in, which answers at once: half of the first attempts are right, and an answer has about 2,000 characters of
+reasoning.
 """
 
 import argparse

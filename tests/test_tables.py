@@ -130,7 +130,7 @@ def test_a_table_sorted_in_runs_has_the_bytes_of_one_sorted_at_once(
 ) -> None:
     monkeypatch.setattr(tables, "BATCH_ROWS", 5)
     if row_groups == "many":
-        monkeypatch.setattr(tables, "ROW_GROUP_BYTES", 3000)
+        monkeypatch.setattr(tables, "GROUP_BYTES", 3000)
         monkeypatch.setattr(tables, "SHARD_BYTES", 9000)
     rows = [make_response(i, "word " * (i % 40)) for i in range(401)]
     write_table(tmp_path / "at_once", Response, rows)
@@ -177,7 +177,7 @@ def test_a_disk_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 def test_writing_holds_a_run_and_not_the_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for limit, value in (("ROW_GROUP_BYTES", 200_000), ("RUN_BYTES", 200_000), ("BATCH_ROWS", 10)):
+    for limit, value in (("GROUP_BYTES", 200_000), ("RUN_BYTES", 200_000), ("BATCH_ROWS", 10)):
         monkeypatch.setattr(tables, limit, value)
     monkeypatch.setattr(tables, "RUN_BATCH_BYTES", 10_000)
     before = most = pa.total_allocated_bytes()
@@ -280,7 +280,7 @@ def test_no_table_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
 def test_reading_holds_a_few_row_groups_and_not_the_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tables, "ROW_GROUP_BYTES", 100_000)
+    monkeypatch.setattr(tables, "GROUP_BYTES", 100_000)
     monkeypatch.setattr(tables, "BATCH_ROWS", 10)
     rows = (make_response(i, random.Random(i).randbytes(4000).hex()) for i in range(600))
     write_table(tmp_path / "t", Response, rows)

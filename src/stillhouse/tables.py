@@ -28,6 +28,9 @@ from stillhouse.records import SCHEMAS, Rejected, Row, RowT, from_dict, to_dict
 # The Hub's advice for Parquet: shards of about 500 MB, row groups of about 100 MB, both uncompressed.
 SHARD_BYTES = 500_000_000
 ROW_GROUP_BYTES = 100_000_000
+GROUP_BYTES = (
+    16_000_000  # of tables that are not released: a row group is held in memory to be written
+)
 BATCH_ROWS = 1000
 RUN_BYTES = 16_000_000  # what is sorted in memory at once
 FAN_IN = 64  # runs merged at once; each has an open file and a batch in memory
@@ -196,7 +199,7 @@ class TableWriter:
         count = max(1, -(-self._bytes // SHARD_BYTES))
         shard_rows = max(1, -(-self._rows // count))
         count = max(1, -(-self._rows // shard_rows))
-        group_rows = max(1, ROW_GROUP_BYTES * self._rows // max(1, self._bytes))
+        group_rows = max(1, GROUP_BYTES * self._rows // max(1, self._bytes))
         rows = _Rows(ordered)
         paths = []
         for i in range(count):

@@ -62,6 +62,10 @@ class VllmCore:
     def __init__(self, load: Load, runtime: Runtime) -> None:
         self.load = load
         self._runtime = runtime
+        # A student under test is small: it needs neither knob.
+        served = runtime if isinstance(runtime, TeacherRuntime) else TeacherRuntime()
+        self._pipeline_parallel_size = served.pipeline_parallel_size
+        self._prefix_caching = served.prefix_caching
         self._inbox: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._open: dict[str, tuple[_Job, float]] = {}  # with the time when it began
@@ -84,6 +88,25 @@ class VllmCore:
             self._thread.join(CLOSE_SECONDS)
             self._thread = None
 
+    def arguments(self) -> dict[str, Any]:
+        """Return what vLLM is started with, as its `EngineArgs` and `LLM` take it."""
+        from vllm.platforms import current_platform
+
+        runtime = self._runtime
+        return {
+            "model": str(resolve(self.load.model, self.load.revision)),
+            "dtype": self.load.dtype,
+            "max_model_len": self.load.max_model_len,
+            "max_num_seqs": runtime.max_num_seqs,
+            "tensor_parallel_size": runtime.tensor_parallel_size,
+            "pipeline_parallel_size": self._pipeline_parallel_size,
+            "enable_prefix_caching": self._prefix_caching,
+            "gpu_memory_utilization": runtime.gpu_memory_utilization,
+            "enforce_eager": current_platform.is_cpu(),  # compiling takes minutes on a CPU
+            "disable_log_stats": True,
+            "use_tqdm_on_load": False,
+        }
+
     def _run(self) -> None:
         try:
             engine = self._start()
@@ -100,10 +123,8 @@ class VllmCore:
 
     def _start(self) -> Any:
         runtime = self._runtime
-        pipeline = getattr(runtime, "pipeline_parallel_size", 1)
-        prefix_caching = getattr(runtime, "prefix_caching", True)
         # Read by vLLM at import: one process (three cost a minute of start on a CPU), no banner, a small CPU cache.
-        if runtime.tensor_parallel_size * pipeline == 1:
+        if runtime.tensor_parallel_size * self._pipeline_parallel_size == 1:
             os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
@@ -123,26 +144,12 @@ class VllmCore:
         self._made_on = {
             "device": _device(current_platform),
             "tensor_parallel_size": runtime.tensor_parallel_size,
-            "pipeline_parallel_size": pipeline,
-            "prefix_caching": prefix_caching,
+            "pipeline_parallel_size": self._pipeline_parallel_size,
+            "prefix_caching": self._prefix_caching,
             "torch": version("torch"),
             "transformers": version("transformers"),
         }
-        return LLMEngine.from_engine_args(
-            EngineArgs(
-                model=str(resolve(self.load.model, self.load.revision)),
-                dtype=self.load.dtype,
-                max_model_len=self.load.max_model_len,
-                max_num_seqs=runtime.max_num_seqs,
-                tensor_parallel_size=runtime.tensor_parallel_size,
-                pipeline_parallel_size=pipeline,
-                enable_prefix_caching=prefix_caching,
-                gpu_memory_utilization=runtime.gpu_memory_utilization,
-                enforce_eager=current_platform.is_cpu(),  # compiling takes minutes on a CPU
-                disable_log_stats=True,
-                use_tqdm_on_load=False,
-            )
-        )
+        return LLMEngine.from_engine_args(EngineArgs(**self.arguments()))
 
     def _admit(self, engine: Any) -> bool:
         """Take in what is queued, waiting only when nothing runs; False when asked to stop."""
@@ -213,7 +220,7 @@ class VllmEngine:
         self._core = core
         self._system_prompt = system_prompt
         self._chat = ChatTokenizer(core.load.model, core.load.revision, chat_template)
-        self._sampling: dict[str, Any] = {
+        self.sampling: dict[str, Any] = {
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             "top_k": sampling.top_k,
@@ -222,13 +229,13 @@ class VllmEngine:
             "max_tokens": sampling.max_tokens,
         }
         if keep_special_tokens:
-            self._sampling["skip_special_tokens"] = False
+            self.sampling["skip_special_tokens"] = False
         self.fingerprint: dict[str, Any] = {
             "engine": vllm_version(),
             **core.load._asdict(),
             **self._chat.fingerprint,
             "system_prompt": system_prompt,
-            "sampling": self._sampling,
+            "sampling": self.sampling,
         }
 
     def render(self, request: Request) -> str:
@@ -247,7 +254,7 @@ class VllmEngine:
             RefusedError: the prompt is longer than the context.
         """
         prompt_ids = self.encode(request)
-        sampling = {**self._sampling, "seed": request.seed}
+        sampling = {**self.sampling, "seed": request.seed}
         if request.max_tokens is not None:
             sampling["max_tokens"] = request.max_tokens
         return await asyncio.wrap_future(self._core.submit(prompt_ids, sampling))
