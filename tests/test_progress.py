@@ -39,9 +39,8 @@ def test_plain_lines_come_now_and_then_and_at_the_end(
         assert capsys.readouterr().out == "generate: 4/4 in 29 s  a 4\n"
 
 
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
-    """A double of a terminal on stderr."""
+def terminal_double(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """Put a double of a terminal in the place of stderr. Inside a test: pytest puts its own there before each."""
 
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
@@ -53,7 +52,8 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     return opened
 
 
-def test_a_terminal_gets_a_bar(terminal: io.StringIO, capsys: pytest.CaptureFixture[str]):
+def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    terminal = terminal_double(monkeypatch)
     with Progress("verify", 2) as progress:
         progress.advance("pass 1")
         progress.advance("pass 2")
@@ -63,7 +63,8 @@ def test_a_terminal_gets_a_bar(terminal: io.StringIO, capsys: pytest.CaptureFixt
     assert capsys.readouterr().out == ""
 
 
-def test_a_terminal_gets_figures_and_their_table(terminal: io.StringIO):
+def test_a_terminal_gets_figures_and_their_table(monkeypatch: pytest.MonkeyPatch):
+    terminal = terminal_double(monkeypatch)
     table = [("category", "walked"), ("math", "17"), ("code", "4")]
     with Progress("generate", 21, lambda: Figures("accepted 81%", table)):
         pass
