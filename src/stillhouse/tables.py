@@ -33,7 +33,7 @@ GROUP_BYTES = (
 )
 BATCH_ROWS = 1000
 RUN_BYTES = 16_000_000  # what is sorted in memory at once
-FAN_IN = 64  # runs merged at once; each has an open file and a batch in memory
+FAN_IN = 32  # runs merged at once; each has an open file and a batch in memory
 RUN_BATCH_BYTES = 250_000  # of each run in memory while it is merged
 # How every shard is written: chunk and page borders follow the content, so that a Hub stores only what changed.
 SHARD_FORMAT: dict[str, Any] = {
