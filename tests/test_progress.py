@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from stillhouse import progress as progress_module
-from stillhouse.progress import Progress
+from stillhouse.progress import Figures, Progress
 
 
 class Clock:
@@ -39,13 +39,21 @@ def test_plain_lines_come_now_and_then_and_at_the_end(
         assert capsys.readouterr().out == "generate: 4/4 in 29 s  a 4\n"
 
 
-def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def terminal_double(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """Put a double of a terminal in the place of stderr. Inside a test: pytest puts its own there before each."""
+
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
             return True
 
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("COLUMNS", "120")
+    opened = Terminal()
+    monkeypatch.setattr(sys, "stderr", opened)
+    return opened
+
+
+def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    terminal = terminal_double(monkeypatch)
     with Progress("verify", 2) as progress:
         progress.advance("pass 1")
         progress.advance("pass 2")
@@ -53,6 +61,23 @@ def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     assert "2/2" in terminal.getvalue()
     assert "pass 2" in terminal.getvalue()
     assert capsys.readouterr().out == ""
+
+
+def test_a_terminal_gets_figures_and_their_table(monkeypatch: pytest.MonkeyPatch):
+    terminal = terminal_double(monkeypatch)
+    table = [("category", "walked"), ("math", "17"), ("code", "4")]
+    with Progress("generate", 21, lambda: Figures("accepted 81%", table)):
+        pass
+    shown = terminal.getvalue().splitlines()
+    assert any("accepted 81%" in line for line in shown)
+    assert any(line.split() == ["math", "17"] for line in shown)
+    assert any("category" in line and "walked" in line for line in shown)  # in bold
+
+
+def test_plain_lines_show_the_line_of_the_figures(clock: Clock, capsys: pytest.CaptureFixture[str]):
+    with Progress("generate", 1, lambda: Figures("accepted 81%", [("a", "b")])) as progress:
+        progress.advance()
+    assert capsys.readouterr().out == "generate: 1/1 in 0 s  accepted 81%\n"
 
 
 def test_an_error_inside_passes_through():

@@ -15,6 +15,7 @@ COMMANDS = [
     ["journal", "stats"],
     ["params"],
     ["params", "check"],
+    ["plan"],
     ["pull"],
     ["release"],
     ["release", "diff"],

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from stillhouse.models.engine import Completion, NoAnswerError, Request
+from stillhouse.models.engine import Completion, RefusedError, Request
 from stillhouse.models.vllm_engine import Load, VllmCore, VllmEngine
 from stillhouse.params import Sampling, TeacherRuntime
 from stillhouse.records import Message
@@ -44,5 +44,5 @@ def test_seeded_requests_repeat_whatever_the_batch_and_refused_ones_fail_alone(
     assert sum(completion.prompt_tokens for completion in many) > 10_000
     assert [many[i] for i in (0, 31, 59)] == alone
     assert len({completion.text for completion in many}) > 50
-    assert isinstance(refused, NoAnswerError)
+    assert isinstance(refused, RefusedError)
     assert isinstance(answered, Completion)

@@ -12,6 +12,7 @@ from stillhouse.params import (
     Package,
     PerplexityScorer,
     Queries,
+    ReplaySolutions,
     Run,
     Teacher,
     Verify,
@@ -58,7 +59,7 @@ def teacher(**changes: Any) -> Teacher:
 REPLAY = teacher(
     engine="replay",
     sampling=None,
-    replay_from="solutions",
+    replay=ReplaySolutions(kind="solutions"),
     revision="none",
     model="worked",
     tokenizer={"model": "package:llm_tiny/Tiny-135M-Instruct.gguf", "revision": REVISION},

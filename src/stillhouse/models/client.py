@@ -44,13 +44,14 @@ class Model:
         if not self.engine.journaled:
             self.asked += 1
             return await self.engine.complete(request)
-        key = journal_key(
-            {
-                "fingerprint": self.fingerprint,
-                "prompt": self.engine.render(request),
-                "seed": request.seed,
-            }
-        )
+        facts = {
+            "fingerprint": self.fingerprint,
+            "prompt": self.engine.render(request),
+            "seed": request.seed,
+        }
+        if request.max_tokens is not None:
+            facts["max_tokens"] = request.max_tokens
+        key = journal_key(facts)
         kept = self._journal.get(key)
         if kept is not None:
             self.hits += 1
