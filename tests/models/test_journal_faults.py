@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import random
+import re
 import signal
 import sqlite3
 import subprocess
@@ -71,10 +72,15 @@ from pathlib import Path
 from stillhouse.models.journal import Journal, JournalError
 from tests.models.journal_filling import answer_of, key_of
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
-async def run(journal):
-    for n in range(10**6):
+async def walk(journal, numbers):
+    for n in numbers:
         await journal.put(key_of(n), answer_of(n), purpose="teacher", model="m")
         print(n, flush=True)
+async def run(journal):
+    numbers = iter(range(10**6))
+    results = (walk(journal, numbers) for _ in range(20))
+    for failure in await asyncio.gather(*results, return_exceptions=True):
+        raise failure
 with Journal.open(Path(sys.argv[1])) as journal:
     try:
         asyncio.run(run(journal))
@@ -93,13 +99,12 @@ def test_a_full_disk_is_one_message_and_loses_nothing(tmp_path: Path, limit: int
     out, err = writer.communicate(timeout=120)
     assert writer.returncode == 0, err
     *numbers, message, last = out.splitlines()
-    assert "cannot keep 1 answers" in message
+    assert re.search(r"cannot keep \d+ answers", message)
     assert "make room on the disk" in message
     assert last == "went on"
     assert len(numbers) > limit // 20_000
     with Journal.open(tmp_path) as journal:
         assert [n for n in map(int, numbers) if journal.get(key_of(n)) != answer_of(n)] == []
-        assert journal.get(key_of(len(numbers))) is None
         assert journal.get(key_of(-1)) == answer_of(1)
 
 

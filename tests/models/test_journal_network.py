@@ -35,7 +35,7 @@ def test_each_writer_has_a_file_and_reads_those_of_others(network: Path):
             assert all(journal.get(key_of(n)) for n in range(number))
             fill(journal, range(number, number + 1))
             assert journal.get(key_of(number)) == answer_of(number)
-            assert files(network) == [".sqlite"] * number + [".writing"]
+            assert files(network) == [".sqlite"] * number + [".writing", ".writing-journal"]
     assert files(network) == [".sqlite"] * 3
     with Journal.open(network) as journal:
         assert [journal.get(key_of(n)) for n in range(3)] == [answer_of(n) for n in range(3)]
@@ -109,7 +109,7 @@ def test_what_a_killed_process_of_this_machine_left_is_taken_over(network: Path)
     assert holder.stdout.readline() == "asked\n"
     holder.kill()
     holder.communicate(timeout=60)
-    assert files(network) == [".lease", ".writing"]
+    assert files(network) == [".lease", ".writing", ".writing-journal"]
     with Journal.open(network) as journal:
         assert all(journal.get(key_of(n)) == answer_of(n) for n in range(COUNT))
         claim(journal, "teacher", "mine")

@@ -97,12 +97,14 @@ compact(Path(sys.argv[1]))
 
 
 def test_compact_on_a_full_disk_changes_nothing(filled: Path):
-    before = {path.name: path.read_bytes() for path in filled.iterdir()}
+    before = {path.name: path.read_bytes() for path in filled.glob("*.sqlite")}
     failed = start(COMPACT_ON_FULL_DISK, filled)
     _, err = failed.communicate(timeout=60)
     assert "JournalError" in err
     assert "nothing was lost" in err
-    assert {path.name: path.read_bytes() for path in filled.iterdir()} == before
+    assert {path.name: path.read_bytes() for path in filled.glob("*.sqlite")} == before
+    assert list(filled.glob("*partial*")) == []
+    assert kept(filled) == list(range(COUNT))
 
 
 def test_export_and_import_carry_every_answer_once(filled: Path, tmp_path: Path):

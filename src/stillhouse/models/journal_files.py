@@ -11,6 +11,7 @@ import sqlite3
 import time
 import zlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -100,6 +101,8 @@ class Found(NamedTuple):
 
     def unpack(self, key: bytes) -> bytes | None:
         """Return the answer stored under `key`, or None if the row is damaged."""
+        if not (isinstance(key, bytes) and isinstance(self.payload, bytes)):
+            return None  # a broken page may give anything
         if zlib.crc32(self.payload, zlib.crc32(key)) != self.check_sum:
             return None
         return zlib.decompress(self.payload)
@@ -122,6 +125,7 @@ class AnswerFile:
             self._connection = sqlite3.connect(
                 uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
+            self._connection.text_factory = partial(str, encoding="utf-8", errors="replace")
             try:
                 for pragma in _PRAGMAS[access]:
                     self._connection.execute(f"PRAGMA {pragma}")
@@ -183,28 +187,39 @@ class AnswerFile:
 
     def rows(self) -> Iterator[Row | None]:
         """Yield all rows in the order they were written, and None for each stretch that cannot be read."""
-        last: int | None = 0
-        while last is not None:
+        last = 0
+        try:
+            with _damage(self.path):
+                for number, *columns in self._connection.execute(
+                    f"SELECT id, {_COLUMNS} FROM answers WHERE id > 0 ORDER BY id"
+                ):
+                    last = number
+                    yield Row(*columns)
+        except DamagedError:
+            yield from self._rows_one_by_one(last)
+
+    def _rows_one_by_one(self, last: int) -> Iterator[Row | None]:
+        """Look each row up from the root: what lies behind a broken page is found, though no scan gets there."""
+        number, empty, broken = last, 0, False
+        while empty < PROBES:
+            number += 1
+            row = None
             try:
                 with _damage(self.path):
-                    for number, *columns in self._connection.execute(
-                        f"SELECT id, {_COLUMNS} FROM answers WHERE id > ? ORDER BY id", (last,)
-                    ):
-                        last = number
-                        yield Row(*columns)
-                return
+                    row = self._connection.execute(
+                        f"SELECT {_COLUMNS} FROM answers WHERE id = ?", (number,)
+                    ).fetchone()
             except DamagedError:
+                broken = True
+            if row is None:
+                empty += 1
+                continue
+            if broken:
                 yield None
-                last = self._before_next_readable(last)
-
-    def _before_next_readable(self, last: int) -> int | None:
-        for number in range(last + 1, last + 1 + PROBES):
-            with contextlib.suppress(DamagedError), _damage(self.path):
-                if self._connection.execute(
-                    "SELECT payload FROM answers WHERE id = ?", (number,)
-                ).fetchone():
-                    return number - 1
-        return None
+            empty, broken = 0, False
+            yield Row(*row)
+        if broken:
+            yield None
 
     def groups(self) -> list[dict[str, Any]]:
         """Return the number of answers and their compressed bytes by purpose and model.
@@ -262,6 +277,12 @@ def open_finished(path: Path) -> AnswerFile:
     """
     has_log = any(Path(f"{path}{companion}").exists() for companion in _COMPANIONS)
     return AnswerFile(path, "read" if has_log else "read finished")
+
+
+def finish(path: Path, target: Path) -> Path:
+    """Give a file that was written alone, and is closed, its final name; its rollback journal is empty by then."""
+    Path(f"{path}-journal").unlink(missing_ok=True)
+    return path.rename(target)
 
 
 def set_aside(path: Path) -> Path:

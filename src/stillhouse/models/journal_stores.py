@@ -18,6 +18,7 @@ from stillhouse.models.journal_files import (
     DamagedError,
     JournalError,
     Row,
+    finish,
     finished_files,
     open_finished,
     set_aside,
@@ -261,7 +262,7 @@ class NetworkStore:
         self._local.cleanup()
         if self._own is not None:
             self._own.close()
-            self._path.rename(self._path.with_suffix(".sqlite"))
+            finish(self._path, self._path.with_suffix(".sqlite"))
         self._leases.close()
 
     def _open_own(self) -> AnswerFile:
@@ -288,7 +289,7 @@ def adopt(folder: Path) -> list[Path]:
             except DamagedError:
                 set_aside(path)
             else:
-                path.rename(path.with_suffix(".sqlite"))
+                finish(path, path.with_suffix(".sqlite"))
     return unfinished
 
 

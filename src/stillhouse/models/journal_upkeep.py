@@ -8,6 +8,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ from stillhouse.models.journal_files import (
     JournalError,
     Row,
     delete,
+    finish,
     finished_files,
     open_finished,
 )
@@ -68,13 +70,13 @@ def verify(folder: Path) -> Iterator[Report]:
             yield Report(path, 0, 0, [str(error)])
             continue
         whole = damaged = 0
-        for row in file.rows():
-            if row is None or row.unpack() is None:
-                damaged += 1
-            else:
-                whole += 1
-        faults = file.faults()
-        file.close()
+        with closing(file):
+            for row in file.rows():
+                if row is None or row.unpack() is None:
+                    damaged += 1
+                else:
+                    whole += 1
+            faults = file.faults()
         yield Report(path, whole, damaged, faults)
 
 
@@ -232,34 +234,31 @@ def _rebuild(folder: Path, shared: bool) -> Compacted:
     bytes_before = sum(path.stat().st_size for path in old)
     partial = folder / _PARTIAL
     delete(partial)
-    new = AnswerFile(partial, "write alone")
+    answers = damaged = 0
     try:
-        answers = damaged = 0
-        for path in old:
-            try:
-                file = _open(path)
-            except DamagedError:
-                damaged += 1
-                continue
-            rows: list[Row] = []
-            for row in file.rows():
-                if row is None or row.unpack() is None:
+        with closing(AnswerFile(partial, "write alone")) as new:
+            for path in old:
+                try:
+                    file = _open(path)
+                except DamagedError:
                     damaged += 1
                     continue
-                rows.append(row)
-                if len(rows) == BATCH:
+                with closing(file):
+                    rows: list[Row] = []
+                    for row in file.rows():
+                        if row is None or row.unpack() is None:
+                            damaged += 1
+                            continue
+                        rows.append(row)
+                        if len(rows) == BATCH:
+                            answers += new.insert(rows)
+                            rows.clear()
                     answers += new.insert(rows)
-                    rows.clear()
-            answers += new.insert(rows)
-            file.close()
-        new.close()
     except BaseException:
-        new.close()
         delete(partial)
         raise
     # First under a name that every reader takes in, and only then in place of the file that processes write.
-    finished = folder / f"answers-{Process.here()}-{time.time_ns()}.sqlite"
-    partial.rename(finished)
+    finished = finish(partial, folder / f"answers-{Process.here()}-{time.time_ns()}.sqlite")
     for path in old:
         delete(path)
     if not shared:
