@@ -1,21 +1,34 @@
-"""Ask one teacher every query, again and again until an answer is verified or the attempts are used up."""
+"""Ask one teacher every query, again and again until an answer is verified or a stop rule ends it."""
 
 import asyncio
-from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
-from stillhouse.distill.loop import Walk, distill
+from stillhouse.distill.loop import Loop, Walk
+from stillhouse.distill.tally import Tally
+from stillhouse.distill.view import View
 from stillhouse.models.build import ModelRoom
 from stillhouse.models.client import Model
 from stillhouse.models.journal import Journal
-from stillhouse.params import Generate, Run, StageParams, Verify, load_stage, load_teacher
+from stillhouse.models.replay_engine import ReplayEngine
+from stillhouse.params import (
+    Generate,
+    ParamsError,
+    Run,
+    StageParams,
+    Verify,
+    load_stage,
+    load_teacher,
+)
 from stillhouse.progress import Progress
 from stillhouse.records import Query, Response
 from stillhouse.stage import stage_command, write_json, write_metrics
-from stillhouse.tables import read_table, write_table
+from stillhouse.tables import TableWriter, column_counts, read_table
 from stillhouse.verify.grade import Grader
+
+QUERIES = Path("data/queries/curated")
 
 
 @stage_command
@@ -23,81 +36,68 @@ from stillhouse.verify.grade import Grader
 def main(teacher: str) -> None:
     """Write data/responses/TEACHER: every attempt, accepted or not."""
     params = load_stage()
-    judge_id = params.section(Verify, "verify").judge
-    queries = list(read_table(Path("data/queries/curated"), Query))
     with Journal.open() as journal:
-        walks, model = asyncio.run(generate(teacher, params, queries, journal))
-    out = Path("data/responses") / teacher
-    responses = (response for walk in walks for response in walk.responses)
-    write_table(out / "attempts", Response, responses)
-    write_json(out / "teacher.json", params.teacher(teacher).model_dump())
-    write_json(out / "judge.json", params.teacher(judge_id).model_dump())
-    write_json(out / "fingerprint.json", {"hash": model.fingerprint_hash, **model.fingerprint})
-    write_metrics(Path("metrics/generate") / f"{teacher}.json", metrics(walks))
-    # Apart from the rest: how much came from the journal differs between two runs with the same result.
-    effort = {"asked": model.asked, "journal_hits": model.hits}
-    write_metrics(Path("metrics/effort") / f"{teacher}.json", effort)
+        asyncio.run(generate(teacher, params, journal))
 
 
-async def generate(
-    teacher: str, params: StageParams, queries: list[Query], journal: Journal
-) -> tuple[list[Walk], Model]:
-    """Run the loop over all queries."""
+def queries() -> Iterator[Query]:
+    """Return the queries as a stream, in the order of their ids."""
+    return read_table(QUERIES, Query)
+
+
+async def generate(teacher: str, params: StageParams, journal: Journal) -> None:
+    """Run the loop over all queries and write what the stage makes."""
     verify = params.section(Verify, "verify")
+    rules = params.section(Generate, "generate")
     spec = params.teacher(teacher)
+    runtime = load_teacher(teacher).runtime
+    if spec.price is None and rules.needs_price:
+        raise ParamsError(
+            f"conf/teachers/{teacher}.yaml: teacher.price is missing, and params.yaml limits cost under generate"
+        )
     room = ModelRoom(journal)
-    walks: list[Walk] = []
-    model = room.model(teacher, spec, load_teacher(teacher).runtime, "teacher", queries)
-    judge_runtime = load_teacher(verify.judge).runtime
-    judge = room.model(verify.judge, params.teacher(verify.judge), judge_runtime, "judge")
+    model = room.model(teacher, spec, runtime, "teacher", queries)
+    judge_spec = params.teacher(verify.judge)
+    judge = room.model(verify.judge, judge_spec, load_teacher(verify.judge).runtime, "judge")
     grader = Grader(verify, judge)
+    run_seed = params.section(Run, "run").seed
+    loop = Loop(teacher, spec, model, grader.grade, rules, run_seed=run_seed, budget=runtime.budget)
+    tally = Tally(spec.price)
+    totals = column_counts(QUERIES, "category")
+    view = View(loop, tally, model, totals)
+    out = Path("data/responses") / teacher
     try:
-        with Progress(f"generate {teacher}", len(queries)) as progress:
+        with (
+            TableWriter(out / "attempts", Response) as attempts,
+            Progress(f"generate {teacher}", totals.total(), view.figures) as progress,
+        ):
 
             def finished(walk: Walk) -> None:
-                walks.append(walk)
-                accepted = sum(w.accepted for w in walks)
-                progress.advance(
-                    f"accepted {accepted}, asked {model.asked}, from the journal {model.hits}"
-                )
+                tally.add(walk)
+                for response in walk.responses:
+                    attempts.write(response)
+                progress.advance()
 
-            await distill(
-                queries,
-                teacher,
-                model,
-                grader.grade,
-                reasoning=spec.reasoning,
-                max_attempts=params.section(Generate, "generate").max_attempts,
-                run_seed=params.section(Run, "run").seed,
-                finished=finished,
-            )
+            await loop.run(queries(), finished)
+            attempts.finish()
+        write_json(out / "teacher.json", spec.model_dump())
+        write_json(out / "judge.json", judge_spec.model_dump())
+        write_json(out / "fingerprint.json", fingerprint(model, tally))
+        metrics = tally.metrics()
+        if isinstance(model.engine, ReplayEngine):
+            metrics["unmatched"] = model.engine.write_unmatched(out / "unmatched.jsonl")
+        write_metrics(Path("metrics/generate") / f"{teacher}.json", metrics)
+        # Apart from the rest: how much came from the journal differs between two runs with the same result.
+        effort = {"asked": model.asked, "journal_hits": model.hits, "latency": tally.latency()}
+        write_metrics(Path("metrics/effort") / f"{teacher}.json", effort)
     finally:
         await grader.close()
         await room.close()
-    return walks, model
 
 
-def metrics(walks: list[Walk]) -> dict[str, object]:
-    """Return the counts of the stage, none of which depends on what the journal held."""
-    responses = [response for walk in walks for response in walk.responses]
-    by_category: dict[str, Counter[str]] = {}
-    for walk in walks:
-        counts = by_category.setdefault(
-            walk.query.category, Counter(queries=0, attempts=0, accepted=0)
-        )
-        counts.update(queries=1, attempts=len(walk.responses), accepted=int(walk.accepted))
-    last_attempts = Counter(str(len(walk.responses) - 1) for walk in walks if walk.accepted)
-    return {
-        "queries": len(walks),
-        "attempts": len(responses),
-        "accepted": sum(walk.accepted for walk in walks),
-        "unanswered": sum(not walk.responses for walk in walks),
-        "truncated": sum(r.finish_reason == "length" for r in responses),
-        "prompt_tokens": sum(r.prompt_tokens for r in responses),
-        "completion_tokens": sum(r.completion_tokens for r in responses),
-        "accepted_by_attempt": dict(last_attempts),
-        "by_category": {category: dict(counts) for category, counts in by_category.items()},
-    }
+def fingerprint(model: Model, tally: Tally) -> dict[str, object]:
+    """Return all facts of the engine: those in the journal's key, and what answers were made on, by the rows' hash."""
+    return {"hash": model.fingerprint_hash, **model.fingerprint, "made_on": tally.made_on}
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ def test_a_model_engine_needs_sampling_and_a_commit() -> None:
 
 
 def test_replay_needs_its_source() -> None:
-    assert "replay_from" in fault(Teacher, TEACHER | {"engine": "replay", "revision": "none"})
+    assert "needs `replay`" in fault(Teacher, TEACHER | {"engine": "replay", "revision": "none"})
 
 
 def test_sections_cannot_be_changed() -> None:

@@ -1,3 +1,4 @@
+import os
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +21,14 @@ from stillhouse.records import (
     query_id,
 )
 from stillhouse.records import Test as CodeTest  # pytest would collect a class called Test
-from stillhouse.tables import TableError, read_table, shard_paths, write_table
+from stillhouse.tables import (
+    TableError,
+    TableWriter,
+    column_counts,
+    read_table,
+    shard_paths,
+    write_table,
+)
 
 # Parquet holds any text but lone surrogates.
 texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=60)
@@ -116,6 +124,80 @@ def test_the_order_of_writing_does_not_change_a_byte(tmp_path: Path) -> None:
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
 
 
+@pytest.mark.parametrize("row_groups", ["one", "many"])
+def test_a_table_sorted_in_runs_has_the_bytes_of_one_sorted_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, row_groups: str
+) -> None:
+    monkeypatch.setattr(tables, "BATCH_ROWS", 5)
+    if row_groups == "many":
+        monkeypatch.setattr(tables, "ROW_GROUP_BYTES", 3000)
+        monkeypatch.setattr(tables, "SHARD_BYTES", 9000)
+    rows = [make_response(i, "word " * (i % 40)) for i in range(401)]
+    write_table(tmp_path / "at_once", Response, rows)
+    monkeypatch.setattr(tables, "RUN_BYTES", 4000)
+    monkeypatch.setattr(tables, "RUN_BATCH_BYTES", 700)
+    monkeypatch.setattr(tables, "FAN_IN", 3)  # so that runs are merged twice and more
+    for seed in range(3):
+        random.Random(seed).shuffle(rows)
+        with TableWriter(tmp_path / "in_runs", Response) as writer:
+            for row in rows:
+                writer.write(row)
+            runs = list((tmp_path).glob("in_runs.*.partial/runs/*"))
+            writer.finish()
+        assert runs
+        assert contents(tmp_path / "in_runs") == contents(tmp_path / "at_once")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["at_once", "in_runs"]
+
+
+def test_a_key_repeated_in_two_runs_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "BATCH_ROWS", 2)
+    monkeypatch.setattr(tables, "RUN_BYTES", 1)
+    rows = [make_response(i) for i in (1, 2, 3, 4, 1, 5)]
+    with pytest.raises(TableError, match="1 rows repeat a 'id'"):
+        write_table(tmp_path / "t", Response, rows)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    gone, alive = tmp_path / "t.4194999.partial", tmp_path / f"t.{os.getppid()}.partial"
+    for folder in (gone, alive):
+        (folder / "runs").mkdir(parents=True)
+    write_table(tmp_path / "t", Response, [make_response(1)])
+    assert (gone.exists(), alive.exists()) == (False, True)
+
+
+def test_a_disk_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(TableError, match=r"cannot be written.*free disk space"):
+        write_table(tmp_path / "file" / "t", Response, [make_response(1)])
+
+
+def test_writing_holds_a_run_and_not_the_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for limit, value in (("ROW_GROUP_BYTES", 200_000), ("RUN_BYTES", 200_000), ("BATCH_ROWS", 10)):
+        monkeypatch.setattr(tables, limit, value)
+    monkeypatch.setattr(tables, "RUN_BATCH_BYTES", 10_000)
+    before = most = pa.total_allocated_bytes()
+
+    def rows():  # type: ignore[no-untyped-def]
+        nonlocal most
+        for i in range(1000):
+            most = max(most, pa.total_allocated_bytes())
+            yield make_response(i, random.Random(i).randbytes(2000).hex())
+
+    write_table(tmp_path / "t", Response, rows())
+    assert most - before < 1_500_000  # of 8 MB
+
+
+def test_values_of_a_column_are_counted(tmp_path: Path) -> None:
+    rows = [make_query(text) for text in "abc"]
+    write_table(tmp_path / "t", Query, rows)
+    assert column_counts(tmp_path / "t", "category") == {"math": 3}
+
+
 def test_an_empty_table_is_a_table(tmp_path: Path) -> None:
     stats = write_table(tmp_path / "t", Response, [])
     assert stats.rows == 0
@@ -127,6 +209,8 @@ def test_a_large_table_has_several_shards_in_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tables, "SHARD_BYTES", 2000)
+    monkeypatch.setattr(tables, "ROW_GROUP_BYTES", 1000)
+    monkeypatch.setattr(tables, "BATCH_ROWS", 4)
     rows = [make_response(i, "word " * 20) for i in range(60)]
     stats = write_table(tmp_path / "t", Response, rows)
     assert len(stats.shards) > 3
@@ -166,7 +250,8 @@ def test_a_failed_write_keeps_the_old_table_and_leaves_no_partial_one(tmp_path: 
 
 
 def test_writing_again_replaces_all_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "SHARD_BYTES", 1000)
+    for limit, value in (("SHARD_BYTES", 1000), ("ROW_GROUP_BYTES", 500), ("BATCH_ROWS", 4)):
+        monkeypatch.setattr(tables, limit, value)
     write_table(tmp_path / "t", Response, [make_response(i) for i in range(30)])
     monkeypatch.undo()
     write_table(tmp_path / "t", Response, [make_response(99)])

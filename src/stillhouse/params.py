@@ -58,7 +58,7 @@ def _check_revision(value: str) -> str:
 
 
 def _check_input(value: str) -> str:
-    if value in (PLACEHOLDER, "solutions") or (value.startswith("inputs/") and ".." not in value):
+    if value == PLACEHOLDER or (value.startswith("inputs/") and ".." not in value):
         return value
     raise ValueError(
         "a file that a run reads must lie in inputs/, the folder that the stages depend on: "
@@ -182,10 +182,55 @@ class Queries(Section):
         return self
 
 
+class Budget(Section):
+    """An upper limit: tokens of prompts and completions together, or US dollars by the teacher's `price`, or both."""
+
+    tokens: PositiveInt | None = None
+    cost: PositiveFloat | None = None
+
+    @model_validator(mode="after")
+    def _limits_something(self) -> "Budget":
+        if self.tokens is None and self.cost is None:
+            raise ValueError("a budget needs `tokens` or `cost`, or both")
+        return self
+
+
+class Longer(Section):
+    """Where an answer hit the token limit, the next attempt may have `factor` times as many, up to `max_tokens`."""
+
+    factor: Annotated[float, Field(gt=1)]
+    max_tokens: PositiveInt
+
+
+class CategoryRules(Section):
+    """What one category has otherwise than `generate` says; null: the same."""
+
+    max_attempts: PositiveInt | None = None
+    query_budget: Budget | None = None
+
+
 class Generate(Section):
-    """Parameters of the generate stage."""
+    """Parameters of the generate stage: when to stop asking a query.
+
+    A query is asked until an answer is accepted, or `max_attempts` answers were not, or its attempts have used up
+    `query_budget` (the one that reaches it is still kept). `after_truncated` gives longer answers a second chance.
+    """
 
     max_attempts: PositiveInt
+    query_budget: Budget | None = None
+    after_truncated: Longer | None = None
+    by_category: dict[Category, CategoryRules] = {}
+
+    def rules(self, category: Category) -> tuple[int, Budget | None]:
+        """Return the largest number of attempts and the budget of one query of a category."""
+        own = self.by_category.get(category, CategoryRules())
+        return own.max_attempts or self.max_attempts, own.query_budget or self.query_budget
+
+    @property
+    def needs_price(self) -> bool:
+        """Whether a budget is in dollars, so that each teacher needs a price."""
+        budgets = [self.query_budget, *(own.query_budget for own in self.by_category.values())]
+        return any(budget is not None and budget.cost is not None for budget in budgets)
 
 
 class CodeLimits(Section):
@@ -325,6 +370,18 @@ class RunParams(Section):
         return self
 
 
+# How a teacher marks its reasoning; stillhouse.distill.reasoning says what each means.
+Reasoning = Literal[
+    "none",
+    "think_tags",
+    "open_think",
+    "answer_tags",
+    "thought_marks",
+    "harmony",
+    "separate_field",
+]
+
+
 class Sampling(Section):
     """How tokens are drawn. `top_k: 0` and `min_p: 0` switch these off."""
 
@@ -343,12 +400,56 @@ class Tokenizer(Section):
     revision: Revision
 
 
+class ReplaySolutions(Section):
+    """The worked solutions that the query sources carry."""
+
+    kind: Literal["solutions"]
+
+
+class ReplayFile(Section):
+    """Answers in a JSONL or Parquet file.
+
+    `columns` maps the columns of `stillhouse.models.replay_rows` to the file's own names; given, no other is read.
+    """
+
+    kind: Literal["file"]
+    path: InputPath
+    columns: dict[str, str] = {}
+
+
+class ReplayHub(Section):
+    """Answers in the JSONL and Parquet files of a Hub data set at a pinned commit.
+
+    `files` are glob patterns over the repository's paths; `columns` as for a file.
+    """
+
+    kind: Literal["hub"]
+    repo: str
+    revision: Revision
+    files: list[str] = ["*.jsonl", "*.parquet"]
+    columns: dict[str, str] = {}
+
+
+Replay = Annotated[ReplaySolutions | ReplayFile | ReplayHub, Field(discriminator="kind")]
+
+
+class Price(Section):
+    """US dollars per million tokens."""
+
+    prompt: NonNegativeFloat
+    completion: NonNegativeFloat
+
+    def cost(self, prompt_tokens: int, completion_tokens: int) -> float:
+        """Return what so many tokens cost."""
+        return (self.prompt * prompt_tokens + self.completion * completion_tokens) / 1e6
+
+
 class Teacher(Section):
     """The tracked part of conf/teachers/<id>.yaml: all that decides what the teacher says.
 
-    `engine: replay` plays back answers that exist already: the worked solutions of the queries
-    (`replay_from: solutions`) or a JSONL or Parquet file; `tokenizer` counts their tokens.
-    `label` is what tables and cards call this teacher.
+    `engine: replay` plays back answers that exist already (`replay`); `tokenizer` counts their tokens.
+    `label` is what tables and cards call this teacher. `price` gives each answer its cost. `batch_invariant` makes
+    vLLM's output independent of what else runs in the batch (GPUs of compute capability 8.0 and above).
     """
 
     label: str
@@ -356,21 +457,23 @@ class Teacher(Section):
     model: str
     revision: Revision | Literal["none"]
     license: str
-    reasoning: Literal["none", "think_tags", "open_think", "answer_tags", "separate_field"] = "none"
+    reasoning: Reasoning = "none"
     system_prompt: str | None = None
     chat_template: str | None = None
     dtype: Literal["float32", "bfloat16", "float16", "auto"] = "auto"
     max_model_len: PositiveInt | None = None
+    batch_invariant: bool = False
     sampling: Sampling | None = None
-    replay_from: InputPath | None = None
+    price: Price | None = None
+    replay: Replay | None = None
     tokenizer: Tokenizer | None = None
 
     @model_validator(mode="after")
     def _engine_has_its_keys(self) -> "Teacher":
         if self.engine == "replay":
-            if self.replay_from is None or self.tokenizer is None:
+            if self.replay is None or self.tokenizer is None:
                 raise ValueError(
-                    "engine replay needs `replay_from` (`solutions`, or a JSONL or Parquet file) and `tokenizer`"
+                    "engine replay needs `replay` (`kind: solutions`, `file` or `hub`) and `tokenizer`"
                 )
         elif self.sampling is None:
             raise ValueError(f"engine {self.engine} needs `sampling`")
@@ -378,13 +481,32 @@ class Teacher(Section):
             raise ValueError("engine vllm needs a `revision` (a commit hash)")
         return self
 
+    @property
+    def replay_source(self) -> str | None:
+        """Where a replay's answers are from, as reports show it; null for a model."""
+        match self.replay:
+            case ReplaySolutions():
+                return "worked solutions of the queries"
+            case ReplayFile(path=path):
+                return path
+            case ReplayHub(repo=repo, revision=revision):
+                return f"{repo}@{revision}"
+            case _:
+                return None
+
 
 class TeacherRuntime(Section):
-    """The untracked part of conf/teachers/<id>.yaml: where and how fast, never what."""
+    """The untracked part of conf/teachers/<id>.yaml: where and how fast, never what.
 
+    `budget` limits what all answers of a run may cost together. It changes no answer either: a run that would go
+    beyond it stops with an error, and goes on where it stopped when the budget is raised.
+    """
+
+    budget: Budget | None = None
     max_num_seqs: PositiveInt = 64
     tensor_parallel_size: PositiveInt = 1
     pipeline_parallel_size: PositiveInt = 1
+    prefix_caching: bool = True
     gpu_memory_utilization: Share = 0.9
     cpu_kv_cache_gb: PositiveFloat = 1.0
     endpoints: list[str] = []
@@ -402,6 +524,15 @@ class TeacherFile(Section):
     teacher: Teacher
     perplexity_cut: PositiveFloat | None
     runtime: TeacherRuntime = TeacherRuntime()
+
+    @model_validator(mode="after")
+    def _cost_has_a_price(self) -> "TeacherFile":
+        budget = self.runtime.budget
+        if budget is not None and budget.cost is not None and self.teacher.price is None:
+            raise ValueError(
+                "runtime.budget.cost needs `teacher.price` (dollars per million tokens)"
+            )
+        return self
 
 
 class Recipe(Section):

@@ -31,6 +31,12 @@ def content_hash(*parts: str) -> str:
     return hashlib.sha256(framed.encode("utf-8", "surrogatepass")).hexdigest()[:ID_HEX_DIGITS]
 
 
+def nfc(text: str) -> str:
+    """Return the text as queries hold it: NFC, line ends as newlines, no space around it."""
+    plain = text.replace("\r\n", "\n").replace("\r", "\n")
+    return unicodedata.normalize("NFC", plain).strip()
+
+
 class Row(msgspec.Struct, frozen=True, kw_only=True):
     """Base of all row types."""
 
@@ -102,8 +108,8 @@ class Response(Row, frozen=True, kw_only=True):
     """One attempt of one teacher at one query.
 
     `text` is the completion as the engine gave it; `think` and `answer` are its normalised parts, `answer` is empty
-    where the reasoning was never closed. `attempt` counts from 0. `fingerprint` is the hash of the engine
-    fingerprint, whose full text stands beside the table in `fingerprint.json`.
+    where the reasoning was never closed. `attempt` counts from 0. `cost` is in US dollars, by the teacher's price.
+    `fingerprint` is the hash of all facts of the engine, which stand beside the table in `fingerprint.json`.
     """
 
     id: str
@@ -117,6 +123,7 @@ class Response(Row, frozen=True, kw_only=True):
     finish_reason: FinishReason
     prompt_tokens: int
     completion_tokens: int
+    cost: float | None = None
     fingerprint: str
 
 
@@ -306,6 +313,7 @@ SCHEMAS: dict[type[Row], pa.Schema] = {
             "finish_reason": pa.string(),
             "prompt_tokens": pa.int64(),
             "completion_tokens": pa.int64(),
+            "cost": pa.float64(),
             "fingerprint": pa.string(),
         }
     ),

@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,11 +20,19 @@ def stage_command(function: Callable[..., None]) -> click.Command:
     """Make a click command of a stage's main function.
 
     An expected error ends it with one message and exit code 2; any other exception is a defect of ours and keeps its
-    traceback.
+    traceback. SIGINT and SIGTERM let it clean up, and end it with exit code 130 or 143.
     """
 
     @functools.wraps(function)
     def run(*args: Any, **kwargs: Any) -> None:
+        ended_by = signal.SIGINT
+
+        def terminate(*_: object) -> None:
+            nonlocal ended_by
+            ended_by = signal.SIGTERM
+            signal.raise_signal(signal.SIGINT)  # which asyncio turns into a cancelled task
+
+        signal.signal(signal.SIGTERM, terminate)
         try:
             function(*args, **kwargs)
         except StillhouseError as error:
@@ -32,9 +41,10 @@ def stage_command(function: Callable[..., None]) -> click.Command:
             sys.exit(USER_ERROR)
         except KeyboardInterrupt:
             click.echo(
-                "interrupted; what was answered is kept, run the same command to go on", err=True
+                "interrupted; every answer so far is in the journal, run the same command to go on",
+                err=True,
             )
-            sys.exit(130)
+            sys.exit(128 + ended_by)
 
     return click.command()(run)
 

@@ -1,20 +1,25 @@
-"""Tables on disk: folders of Parquet shards, sorted by id, written atomically, read as a stream.
+"""Tables on disk: folders of Parquet shards, sorted by id, written atomically, read and written as a stream.
 
 A table is a folder `shard-00000-of-00002.parquet ...`. Shards are sorted by the row type's key over the whole table, so
 that the same rows give the same bytes whatever order they were made in, and are written with content-defined chunking
-and a page index, so that a Hub stores only what changed between two versions.
+and a page index, so that a Hub stores only what changed between two versions. A table larger than memory is sorted in
+runs, which are then merged.
 """
 
+import contextlib
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import msgspec
 import pyarrow as pa
-import pyarrow.compute
+import pyarrow.compute as pc
+import pyarrow.ipc
 import pyarrow.parquet as pq
 
 from stillhouse.errors import StillhouseError
@@ -24,6 +29,9 @@ from stillhouse.records import SCHEMAS, Rejected, Row, RowT, from_dict, to_dict
 SHARD_BYTES = 500_000_000
 ROW_GROUP_BYTES = 100_000_000
 BATCH_ROWS = 1000
+RUN_BYTES = 32_000_000  # what is sorted in memory at once
+FAN_IN = 64  # runs merged at once; each has an open file and a batch in memory
+RUN_BATCH_BYTES = 500_000  # of each run in memory while it is merged
 # How every shard is written: chunk and page borders follow the content, so that a Hub stores only what changed.
 SHARD_FORMAT: dict[str, Any] = {
     "compression": "zstd",
@@ -46,43 +54,247 @@ class TableStats:
 
 
 def write_table(folder: Path, row_type: type[RowT], rows: Iterable[RowT]) -> TableStats:
-    """Write rows in any order as a sorted table; the folder appears whole or not at all.
+    """Write rows in any order as a sorted table, in bounded memory; the folder appears whole or not at all.
 
     Raises:
-        TableError: two rows have the same key.
-        OSError: the disk is full or not writable; nothing is left at `folder`.
+        TableError: two rows have the same key, or the disk is full or not writable; nothing is left at `folder`.
     """
-    schema = SCHEMAS[row_type]
-    batches: list[pa.RecordBatch] = []
-    chunk: list[dict[str, object]] = []
-    for row in rows:
-        chunk.append(to_dict(row))
-        if len(chunk) == BATCH_ROWS:
-            batches.append(pa.RecordBatch.from_pylist(chunk, schema=schema))
-            chunk = []
-    if chunk:
-        batches.append(pa.RecordBatch.from_pylist(chunk, schema=schema))
-    table = pa.Table.from_batches(batches, schema=schema)
-    return write_arrow(folder, _sorted(table, row_type, folder))
+    with TableWriter(folder, row_type) as writer:
+        for row in rows:
+            writer.write(row)
+        return writer.finish()
 
 
-def write_arrow(folder: Path, table: pa.Table) -> TableStats:
-    """Write an Arrow table, already in its final order, as shards."""
-    partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+class TableWriter:
+    """Takes the rows of a table one by one, in any order; a context manager.
+
+    The folder appears with `finish`, whole or not at all. Bounded memory: what does not fit into `RUN_BYTES` is sorted
+    and put aside in runs, `FAN_IN` of which are merged into a longer one as soon as there are so many.
+    """
+
+    def __init__(self, folder: Path, row_type: type[Row]) -> None:
+        self._folder, self._row_type = folder, row_type
+        self._schema = SCHEMAS[row_type]
+        self._partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
+        self._chunk: list[dict[str, object]] = []
+        self._batches: list[pa.RecordBatch] = []
+        self._gathered = 0
+        self._runs: list[list[Path]] = [[]]  # by how often they were merged
+        self._count = 0
+
+    def __enter__(self) -> "TableWriter":
+        _remove_stale(self._folder)
+        with _told(self._folder):
+            shutil.rmtree(self._partial, ignore_errors=True)
+            self._partial.mkdir(parents=True)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        shutil.rmtree(self._partial, ignore_errors=True)
+
+    def write(self, row: Row) -> None:
+        """Add one row.
+
+        Raises:
+            TableError: the disk is full or not writable.
+        """
+        self._chunk.append(to_dict(row))
+        if len(self._chunk) >= BATCH_ROWS:
+            self._gather()
+            if self._gathered >= RUN_BYTES:
+                with _told(self._folder):
+                    self._put_aside()
+
+    def finish(self) -> TableStats:
+        """Sort what was written and put the table in its place.
+
+        Raises:
+            TableError: two rows have the same key, or the disk is full or not writable.
+        """
+        self._gather()
+        with _told(self._folder):
+            if self._count:
+                self._put_aside()
+                ordered = self._merged([path for level in self._runs for path in level])
+            else:
+                ordered = iter([self._sorted(pa.Table.from_batches(self._batches, self._schema))])
+            stats = _write_shards(self._partial, self._schema, self._unique(ordered))
+            shutil.rmtree(self._partial / "runs", ignore_errors=True)
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._partial.rename(self._folder)
+        shards = [self._folder / path.name for path in stats.shards]
+        return TableStats(stats.rows, shards, stats.bytes)
+
+    def _gather(self) -> None:
+        if self._chunk:
+            batch = pa.RecordBatch.from_pylist(self._chunk, schema=self._schema)
+            self._batches.append(batch)
+            self._gathered += batch.nbytes
+            self._chunk = []
+
+    def _put_aside(self) -> None:
+        if not self._batches:
+            return
+        table = self._sorted(pa.Table.from_batches(self._batches, self._schema))
+        self._batches, self._gathered = [], 0
+        self._runs[0].append(self._write_run([table]))
+        for level, runs in enumerate(self._runs):
+            if len(runs) == FAN_IN:
+                if level + 1 == len(self._runs):
+                    self._runs.append([])
+                self._runs[level + 1].append(self._write_run(self._merged(runs)))
+                for path in runs:
+                    path.unlink()
+                runs.clear()
+
+    def _write_run(self, tables: Iterable[pa.Table]) -> Path:
+        path = self._partial / "runs" / f"{self._count:06d}.arrow"
+        self._count += 1
+        path.parent.mkdir(exist_ok=True)
+        options = pa.ipc.IpcWriteOptions(compression="lz4")
+        with pa.ipc.new_file(path, self._schema, options=options) as file:
+            for table in tables:
+                row_bytes = max(1, table.nbytes // max(1, table.num_rows))
+                file.write_table(table, max_chunksize=max(1, RUN_BATCH_BYTES // row_bytes))
+        return path
+
+    def _merged(self, paths: list[Path]) -> Iterator[pa.Table]:
+        """Yield the rows of sorted runs in order.
+
+        A batch of each is held. All rows up to the smallest of their last keys can go out together.
+        """
+        runs = [_run_batches(path) for path in paths]
+        heads = {i: next(run) for i, run in enumerate(runs)}
+        while heads:
+            horizon = min(self._keys(head)[-1].as_py() for head in heads.values())
+            ready = []
+            for i, head in list(heads.items()):
+                below = pc.sum(pc.less_equal(self._keys(head), horizon)).as_py()
+                ready.append(head.slice(0, below))
+                if below < head.num_rows:
+                    heads[i] = head.slice(below)
+                elif (following := next(runs[i], None)) is not None:
+                    heads[i] = following
+                else:
+                    del heads[i]
+            yield self._sorted(pa.Table.from_batches(ready, self._schema))
+
+    def _keys(self, rows: pa.RecordBatch | pa.Table) -> pa.Array | pa.ChunkedArray:
+        if self._row_type is Rejected:  # the id of the nested query
+            return pc.struct_field(rows.column(0), "id")
+        return rows.column(0)
+
+    def _sorted(self, table: pa.Table) -> pa.Table:
+        return table.take(pc.sort_indices(self._keys(table)))
+
+    def _unique(self, ordered: Iterable[pa.Table]) -> Iterator[pa.Table]:
+        """Pass sorted rows on, and raise at the end if keys repeat that must not."""
+        repeated, last = 0, None
+        for table in ordered:
+            if (
+                table.num_rows and self._row_type is not Rejected
+            ):  # repeats where text was duplicated
+                keys = table.column(0)
+                repeated += table.num_rows - len(keys.unique()) + (keys[0].as_py() == last)
+                last = keys[-1].as_py()
+            yield table
+        if repeated:
+            raise TableError(
+                f"{self._folder}: {repeated} rows repeat a {key_column(self._row_type)!r} that must be unique"
+            )
+
+
+def _run_batches(path: Path) -> Iterator[pa.RecordBatch]:
+    with pa.OSFile(str(path)) as source, pa.ipc.open_file(source) as file:
+        for i in range(file.num_record_batches):
+            batch = file.get_batch(i)
+            if batch.num_rows:
+                yield batch
+
+
+def _write_shards(folder: Path, schema: pa.Schema, ordered: Iterable[pa.Table]) -> TableStats:
+    """Write rows in their final order, at least one shard, which may be empty.
+
+    Where a row group and a shard end follows from the rows alone, and not from the tables that they come in.
+    """
+    paths: list[Path] = []
+    rows = written = 0
+    writer: pq.ParquetWriter | None = None
+    for group, size in _row_groups(schema, ordered):
+        if writer is None or written >= SHARD_BYTES:
+            if writer is not None:
+                writer.close()
+            paths.append(folder / f"{len(paths):05d}")
+            writer = pq.ParquetWriter(paths[-1], schema, **SHARD_FORMAT)
+            written = 0
+        if group.num_rows:
+            writer.write_table(group, row_group_size=group.num_rows)
+        rows += group.num_rows
+        written += size
+    assert writer is not None  # there is at least one group
+    writer.close()
+    shards = [
+        path.rename(folder / f"shard-{i:05d}-of-{len(paths):05d}.parquet")
+        for i, path in enumerate(paths)
+    ]
+    return TableStats(rows, shards, sum(path.stat().st_size for path in shards))
+
+
+def _row_groups(schema: pa.Schema, ordered: Iterable[pa.Table]) -> Iterator[tuple[pa.Table, int]]:
+    """Yield row groups and their sizes; an empty one if there are no rows at all."""
+    group: list[pa.RecordBatch] = []
+    size = count = 0
+    for batch in _rebatched(schema, ordered):
+        group.append(batch)
+        # Unlike nbytes, the size in IPC does not depend on the table that a batch was cut from.
+        size += pa.ipc.get_record_batch_size(batch)
+        if size >= ROW_GROUP_BYTES:
+            yield pa.Table.from_batches(group, schema).combine_chunks(), size
+            group, size = [], 0
+            count += 1
+    if group or not count:
+        yield pa.Table.from_batches(group, schema).combine_chunks(), size
+
+
+def _rebatched(schema: pa.Schema, tables: Iterable[pa.Table]) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of all tables as batches of `BATCH_ROWS`, the last one aside."""
+    held: list[pa.Table] = []
+    rows = 0
+    for table in tables:
+        held.append(table)
+        rows += table.num_rows
+        if rows >= BATCH_ROWS:
+            whole = pa.concat_tables(held).combine_chunks()
+            full = rows - rows % BATCH_ROWS
+            for start in range(0, full, BATCH_ROWS):
+                yield whole.slice(start, BATCH_ROWS).to_batches()[0]
+            held, rows = [whole.slice(full)], rows - full
+    if rows:
+        yield pa.concat_tables(held).combine_chunks().to_batches()[0]
+
+
+def _remove_stale(folder: Path) -> None:
+    """Remove what a killed process left behind; its folder's name has its number."""
+    for path in folder.parent.glob(f"{folder.name}.*.partial"):
+        number = path.name.removeprefix(f"{folder.name}.").removesuffix(".partial")
+        if number.isdigit() and not Path(f"/proc/{number}").exists():
+            shutil.rmtree(path, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _told(folder: Path) -> Iterator[None]:
+    """Turn trouble with the disk into an error that names the table."""
     try:
-        count = max(1, -(-table.nbytes // SHARD_BYTES))
-        rows_per_shard = max(1, -(-table.num_rows // count))
-        names = [f"shard-{i:05d}-of-{count:05d}.parquet" for i in range(count)]
-        for i, name in enumerate(names):
-            _write_shard(partial / name, table.slice(i * rows_per_shard, rows_per_shard))
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    shards = [folder / name for name in names]
-    return TableStats(table.num_rows, shards, sum(path.stat().st_size for path in shards))
+        yield
+    except OSError as error:
+        raise TableError(
+            f"{folder}: cannot be written: {error}; free disk space or mend the rights, then run the stage again"
+        ) from None
 
 
 def read_table(folder: Path, row_type: type[RowT]) -> Iterator[RowT]:
@@ -120,6 +332,15 @@ def shard_paths(folder: Path) -> list[Path]:
     return paths
 
 
+def column_counts(folder: Path, column: str) -> Counter[str]:
+    """Return how many rows of a table have each value of a text column, without reading the others."""
+    counts: Counter[str] = Counter()
+    for path in shard_paths(folder):
+        for pair in pc.value_counts(pq.read_table(path, columns=[column]).column(0)).to_pylist():
+            counts[pair["values"]] += pair["counts"]
+    return counts
+
+
 def key_column(row_type: type[Row]) -> str:
     """Return the column by which a row type's tables are sorted, unique in each."""
     return str(SCHEMAS[row_type].names[0])
@@ -130,23 +351,3 @@ def _row(row_type: type[RowT], plain: dict[str, object], path: Path, position: i
         return from_dict(row_type, plain)
     except msgspec.ValidationError as error:
         raise TableError(f"{path}: row {position}: {error}") from None
-
-
-def _sorted(table: pa.Table, row_type: type[Row], folder: Path) -> pa.Table:
-    keys = table.column(0)
-    if (
-        row_type is Rejected
-    ):  # the key is the id of the nested query, and repeats where text was duplicated
-        keys = pa.compute.struct_field(keys.combine_chunks(), "id")
-        return table.take(pa.compute.sort_indices(keys))
-    unique = pa.compute.count_distinct(keys).as_py()
-    if unique != table.num_rows:
-        raise TableError(
-            f"{folder}: {table.num_rows - unique} rows repeat a {key_column(row_type)!r} that must be unique"
-        )
-    return table.take(pa.compute.sort_indices(keys))
-
-
-def _write_shard(path: Path, table: pa.Table) -> None:
-    row_bytes = max(1, table.nbytes // max(1, table.num_rows))
-    pq.write_table(table, path, row_group_size=max(1, ROW_GROUP_BYTES // row_bytes), **SHARD_FORMAT)

@@ -19,6 +19,7 @@ COMMANDS = [
     ["journal", "verify"],
     ["params"],
     ["params", "check"],
+    ["plan"],
     ["pull"],
     ["show"],
 ]

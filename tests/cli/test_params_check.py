@@ -113,7 +113,7 @@ def test_a_replay_cannot_judge(edit: Edit) -> None:
     edit(
         "conf/teachers/qwen2_5_7b_judge.yaml",
         "engine: vllm",
-        f"engine: replay\n  replay_from: solutions\n  tokenizer: {{model: a/b, revision: {'a' * 40}}}",
+        f"engine: replay\n  replay: {{kind: solutions}}\n  tokenizer: {{model: a/b, revision: {'a' * 40}}}",
     )
     assert "a judge must answer new prompts" in faults()
 

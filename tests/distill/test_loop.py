@@ -3,26 +3,46 @@ import tempfile
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stillhouse.distill.loop import WALKERS_PER_SLOT, Walk, distill, request_seed
+from stillhouse.distill.loop import WALKERS_PER_SLOT, BudgetError, Loop, Walk, request_seed
 from stillhouse.errors import StillhouseError
 from stillhouse.models.client import Model, fingerprint_hash
-from stillhouse.models.engine import Completion, EngineError, NoAnswerError, Request
+from stillhouse.models.engine import (
+    Completion,
+    EngineError,
+    NoAnswerError,
+    RefusedError,
+    Request,
+)
 from stillhouse.models.journal import Journal
-from stillhouse.records import Message, Query, Response, Verdict, query_id, response_id
+from stillhouse.params import Budget, Generate, Teacher, parse
+from stillhouse.records import Category, Message, Query, Response, Verdict, query_id, response_id
 from tests.doubles.scripted_engine import ScriptedEngine, said
 
 SECONDS = 20  # after which a test that waits for an event has failed
 
 
-def query(name: str) -> Query:
+SPEC = {
+    "label": "t",
+    "engine": "vllm",
+    "model": "m",
+    "revision": "a" * 40,
+    "license": "mit",
+    "reasoning": "think_tags",
+    "sampling": {"temperature": 1.0, "top_p": 1.0, "max_tokens": 10},
+    "price": {"prompt": 1e6, "completion": 2e6},  # a dollar and two dollars a token
+}
+
+
+def query(name: str, category: Category = "math") -> Query:
     messages = [Message(role="user", content=name)]
     return Query(
         id=query_id(messages),
-        category="math",
+        category=category,
         source="made_up",
         license="cc0-1.0",
         messages=messages,
@@ -75,8 +95,9 @@ def run(
     model: Model,
     *,
     grading: Callable[[Query, Response], Awaitable[Verdict]] = grade,
-    max_attempts: int = 3,
     finished: Callable[[Walk], None] | None = None,
+    budget: Budget | None = None,
+    **rules: object,
 ) -> dict[str, Walk]:
     walks: dict[str, Walk] = {}
 
@@ -86,20 +107,22 @@ def run(
         if finished is not None:
             finished(walk)
 
+    loop = Loop(
+        "teacher",
+        parse(Teacher, SPEC, "spec"),
+        model,
+        grading,
+        parse(Generate, {"max_attempts": 3, **rules}, "generate"),
+        run_seed=7,
+        budget=budget,
+    )
+
     async def within_time() -> None:
         async with asyncio.timeout(SECONDS):
-            await distill(
-                queries,
-                "teacher",
-                model,
-                grading,
-                reasoning="think_tags",
-                max_attempts=max_attempts,
-                run_seed=7,
-                finished=keep,
-            )
+            await loop.run(queries, keep)
 
     asyncio.run(within_time())
+    assert loop.in_flight == 0
     return walks
 
 
@@ -135,6 +158,7 @@ def test_an_attempt_is_recorded_whole(journal: Journal):
         finish_reason="stop",
         prompt_tokens=5,
         completion_tokens=1,
+        cost=7.0,
         fingerprint=fingerprint_hash(engine.fingerprint),
     )
     assert [(r.think, r.answer) for r in walks["unclosed"].responses] == [("right", "")] * 3
@@ -299,3 +323,149 @@ def test_an_error_of_the_verifier_surfaces_as_itself(journal: Journal):
 
 def test_no_queries_is_no_work(journal: Journal):
     assert run([], Model(ScriptedEngine(scripted), journal, "teacher", "t")) == {}
+
+
+def test_each_walk_says_why_it_ended(journal: Journal):
+    walks = run(
+        [query(name) for name in SCRIPTS], Model(ScriptedEngine(scripted), journal, "teacher", "t")
+    )
+    assert {name: walk.stop for name, walk in walks.items()} == {
+        "right": "accepted",
+        "second": "accepted",
+        "never": "max_attempts",
+        "truncated": "max_attempts",
+        "unclosed": "max_attempts",
+        "replay": "no_answer",
+        "unknown": "no_answer",
+    }
+
+
+def test_a_truncated_answer_is_never_accepted_whatever_the_verifier_says(journal: Journal):
+    async def says_yes(asked: Query, response: Response) -> Verdict:
+        graded.append(response.finish_reason)
+        return Verdict(
+            response_id=response.id,
+            query_id=asked.id,
+            state="pass",
+            score=1.0,
+            reason=None,
+            verifier="double",
+        )
+
+    graded: list[str] = []
+    model = Model(ScriptedEngine(scripted), journal, "teacher", "t")
+    walks = run([query("truncated"), query("never")], model, grading=says_yes)
+    assert (walks["truncated"].accepted, len(walks["truncated"].attempts)) == (False, 3)
+    assert walks["never"].accepted
+    assert graded == ["stop"]
+
+
+def test_after_a_truncated_answer_the_next_may_be_longer(journal: Journal):
+    longer = {"factor": 1.5, "max_tokens": 20}
+    engine = ScriptedEngine(scripted)
+    run(
+        [query("truncated"), query("never")],
+        Model(engine, journal, "teacher", "t"),
+        after_truncated=longer,
+    )
+    limits = {
+        name: [r.max_tokens for r in engine.requests if r.messages[-1].content == name]
+        for name in ("truncated", "never")
+    }
+    assert limits == {"truncated": [None, 15, 20], "never": [None, None, None]}
+    # Another limit is another question: nothing but the first attempts comes from the journal.
+    engine = ScriptedEngine(scripted)
+    again = Model(engine, journal, "teacher", "t")
+    run([query("truncated")], again, after_truncated={"factor": 1.2, "max_tokens": 20})
+    assert [r.max_tokens for r in engine.requests] == [12, 14]
+    assert again.hits == 1
+
+
+def test_a_category_has_its_own_number_of_attempts(journal: Journal):
+    model = Model(ScriptedEngine(scripted), journal, "teacher", "t")
+    asked = [query("never", "code"), query("truncated", "math")]
+    walks = run(asked, model, max_attempts=1, by_category={"code": {"max_attempts": 2}})
+    assert {name: len(walk.attempts) for name, walk in walks.items()} == {
+        "never": 2,
+        "truncated": 1,
+    }
+
+
+# An attempt at "never" is 5 prompt tokens and 1 answer token: 6 tokens, 7 dollars.
+@pytest.mark.parametrize(
+    ("limits", "attempts"),
+    [({"tokens": 6}, 1), ({"tokens": 7}, 2), ({"cost": 7.0}, 1), ({"cost": 14.5}, 3)],
+)
+def test_a_query_that_has_used_up_its_budget_is_left(
+    journal: Journal, limits: dict[str, float], attempts: int
+):
+    model = Model(ScriptedEngine(scripted), journal, "teacher", "t")
+    walks = run([query("never")], model, query_budget=limits)
+    assert len(walks["never"].attempts) == attempts
+    assert walks["never"].stop == ("max_attempts" if attempts == 3 else "query_budget")
+
+
+def test_the_teachers_budget_stops_the_run_and_keeps_what_was_answered(journal: Journal):
+    engine = ScriptedEngine(scripted, concurrency=1)
+    model = Model(engine, journal, "teacher", "t")
+    names = ["never", "truncated", "unclosed"]
+    with pytest.raises(
+        BudgetError, match=r"budget is used up: \d+ tokens.*stillhouse plan teacher"
+    ):
+        run([query(name) for name in names], model, budget=Budget(tokens=20))
+    asked = len(engine.requests)
+    assert asked < 9
+    again = Model(ScriptedEngine(scripted), journal, "teacher", "t")
+    walks = run([query(name) for name in names], again, budget=Budget(tokens=1000))
+    assert sum(len(walk.attempts) for walk in walks.values()) == 9
+    assert (again.hits, again.asked) == (asked, 9 - asked)
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    limit=st.integers(30, 70),
+    order=st.permutations(["never", "truncated", "unclosed", "right"]),
+    concurrency=st.integers(1, 4),
+)
+def test_whether_a_budget_is_enough_depends_on_neither_order_nor_concurrency(
+    limit: int, order: list[str], concurrency: int
+):
+    with tempfile.TemporaryDirectory() as folder, Journal.open(Path(folder)) as unused:
+        engine = ScriptedEngine(scripted, concurrency=concurrency, journaled=False)
+        model = Model(engine, unused, "teacher", "t")
+        cost = 3 * 6 + 3 * 6 + 3 * 6 + 6
+        if limit >= cost:
+            assert len(run([query(n) for n in order], model, budget=Budget(tokens=limit))) == 4
+        else:
+            with pytest.raises(BudgetError):
+                run([query(n) for n in order], model, budget=Budget(tokens=limit))
+
+
+def test_a_refused_request_costs_its_own_query_only(journal: Journal):
+    async def refuses(request: Request) -> Completion:
+        if request.messages[-1].content == "never":
+            raise RefusedError("the prompt is longer than the context")
+        return await scripted(request)
+
+    model = Model(ScriptedEngine(refuses), journal, "teacher", "t")
+    walks = run([query("right"), query("never")], model)
+    assert {name: walk.stop for name, walk in walks.items()} == {
+        "right": "accepted",
+        "never": "refused",
+    }
+    with pytest.raises(RefusedError, match="longer than the context"):
+        run([query("never")], model)
+
+
+def test_a_row_names_what_its_answer_was_made_on(journal: Journal):
+    async def on_two_devices(request: Request) -> Completion:
+        answer = await scripted(request)
+        return msgspec.structs.replace(answer, made_on={"device": f"gpu {request.attempt % 2}"})
+
+    engine = ScriptedEngine(on_two_devices)
+    walks = run([query("never")], Model(engine, journal, "teacher", "t"))
+    expected = [
+        fingerprint_hash({**engine.fingerprint, "made_on": {"device": f"gpu {n}"}})
+        for n in (0, 1, 0)
+    ]
+    assert [r.fingerprint for r in walks["never"].responses] == expected

@@ -1,6 +1,7 @@
 import asyncio
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,6 +41,7 @@ def test_a_second_run_asks_nothing_and_says_the_same(tmp_path: Path):
         (request(seed=2), {}),
         (request(text="What is 2 + 2?"), {}),
         (request(), {"revision": "b"}),
+        (msgspec.structs.replace(request(), max_tokens=9), {}),
     ],
 )
 def test_seed_prompt_and_fingerprint_are_part_of_the_key(

@@ -1,4 +1,5 @@
 import asyncio
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -7,9 +8,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from stillhouse.models.engine import EngineError, NoAnswerError, Request
+from stillhouse.models import replay_rows
+from stillhouse.models.engine import Completion, EngineError, NoAnswerError, Request
 from stillhouse.models.replay_engine import ReplayEngine
-from stillhouse.records import Message, Query, Trace
+from stillhouse.params import ReplayFile, ReplayHub, ReplaySolutions
+from stillhouse.records import Message, Query, Trace, query_id
 
 
 class WordTokenizerDouble:
@@ -25,114 +28,264 @@ class WordTokenizerDouble:
 
 
 TOKENIZER: Any = WordTokenizerDouble()
+ONE = "What is 1 + 1?"
 
 
-def query(query_id: str, prompt: str, solution: Trace | None = None) -> Query:
+@pytest.fixture(autouse=True)
+def cache(inputs: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty project, with a cache that must be empty again after each test."""
+    folder = inputs.parent.resolve() / "cache"
+    monkeypatch.setenv("STILLHOUSE_CACHE", str(folder))
+    yield folder
+    assert not list(folder.glob("replay.*"))
+
+
+def query(prompt: str, *earlier: Message, solution: Trace | None = None) -> Query:
+    messages = [*earlier, Message(role="user", content=prompt)]
     return Query(
-        id=query_id,
+        id=query_id(messages),
         category="math",
         source="made_up",
         license="cc0-1.0",
-        messages=[Message(role="user", content=prompt)],
+        messages=messages,
         solution=solution,
     )
 
 
-def ask(engine: ReplayEngine, query_id: str, attempt: int = 0, prompt: str = "What is 1 + 1?"):
-    request = Request(
-        messages=[Message(role="user", content=prompt)], seed=1, query_id=query_id, attempt=attempt
-    )
+ASKED = query(ONE)
+
+
+def write(*rows: object, name: str = "answers.jsonl") -> str:
+    path = Path("inputs") / name
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return str(path)
+
+
+def of_file(path: str, *queries: Query, **columns: str) -> ReplayEngine:
+    source = ReplayFile(kind="file", path=path, columns=columns)
+    return ReplayEngine("old", TOKENIZER, source, lambda: queries or (ASKED,))
+
+
+def ask(engine: ReplayEngine, attempt: int = 0, asked: Query = ASKED) -> Completion:
+    request = Request(messages=asked.messages, seed=1, query_id=asked.id, attempt=attempt)
     return asyncio.run(engine.complete(request))
 
 
-def jsonl(folder: Path, *rows: object) -> Path:
-    path = folder / "answers.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return path
+def texts(engine: ReplayEngine, asked: Query = ASKED) -> list[str]:
+    """Return all answers to a query."""
+    found: list[str] = []
+    while True:
+        try:
+            found.append(ask(engine, len(found), asked).text)
+        except NoAnswerError:
+            return found
+
+
+def unmatched(engine: ReplayEngine) -> tuple[dict[str, int], list[dict[str, str]]]:
+    counts = engine.write_unmatched(Path("out/unmatched.jsonl"))
+    return counts, [json.loads(line) for line in Path("out/unmatched.jsonl").open()]
 
 
 def test_worked_solutions_are_played_back_once():
-    queries = [
-        query("a", "What is 1 + 1?", Trace(think="one more than one", answer="2")),
-        query("b", "What is 2 + 2?", Trace(think="", answer="4")),
-        query("c", "What is 3 + 3?"),
-    ]
-    engine = ReplayEngine.of_solutions("worked", TOKENIZER, queries)
-    answer = ask(engine, "a")
+    solved = query(ONE, solution=Trace(think="one more than one", answer="2"))
+    plain = query("What is 2 + 2?", solution=Trace(think="", answer="4"))
+    unsolved = query("What is 3 + 3?")
+    replay = ReplaySolutions(kind="solutions")
+    engine = ReplayEngine("worked", TOKENIZER, replay, lambda: [solved, plain, unsolved])
+    answer = ask(engine, asked=solved)
     assert answer.text == "<think>\none more than one\n</think>\n\n2"
     assert (answer.prompt_tokens, answer.completion_tokens) == (6, 7)
-    assert ask(engine, "b").text == "4"
-    with pytest.raises(NoAnswerError, match="query a: 1 answers to replay, attempt 1"):
-        ask(engine, "a", attempt=1)
-    with pytest.raises(NoAnswerError, match="query c: 0 answers"):
-        ask(engine, "c", prompt="What is 3 + 3?")
+    assert texts(engine, plain) == ["4"]
+    with pytest.raises(NoAnswerError, match="no answer to replay as attempt 1"):
+        ask(engine, 1, solved)
     assert engine.journaled is False
+    counts, lines = unmatched(engine)
+    assert counts == {"rows": 2, "matched": 2, "queries": 1, "answers": 0}
+    assert lines == [{"kind": "query", "place": unsolved.id, "asked": "What is 3 + 3?"}]
 
 
-def test_a_file_answers_by_query_id_and_attempt_in_any_row_order(tmp_path: Path):
-    path = jsonl(
-        tmp_path,
-        {"query_id": "a", "attempt": 1, "text": "second"},
-        {"query_id": "a", "attempt": 0, "text": "first", "finish_reason": "length"},
-        {"query_id": "a", "attempt": 2, "text": "third"},
+def test_a_file_answers_by_query_id_and_attempt_in_any_row_order():
+    path = write(
+        {"query_id": ASKED.id, "attempt": 4, "text": "second"},
+        {"query_id": ASKED.id, "attempt": 0, "text": "first", "finish_reason": "length"},
+        {"query_id": ASKED.id, "attempt": 7, "text": "third"},
     )
-    engine = ReplayEngine.of_file("old", TOKENIZER, path)
-    answers = [ask(engine, "a", attempt) for attempt in range(3)]
-    assert [a.text for a in answers] == ["first", "second", "third"]
-    assert [a.finish_reason for a in answers] == ["length", "stop", "stop"]
+    engine = of_file(path)
+    assert texts(engine) == ["first", "second", "third"]
+    assert [ask(engine, n).finish_reason for n in range(3)] == ["length", "stop", "stop"]
 
 
-def test_rows_without_attempt_count_up(tmp_path: Path):
-    path = jsonl(tmp_path, {"query_id": "a", "text": "first"}, {"query_id": "a", "text": "second"})
-    engine = ReplayEngine.of_file("old", TOKENIZER, path)
-    assert [ask(engine, "a", n).text for n in range(2)] == ["first", "second"]
+def test_rows_without_attempt_and_lists_count_up():
+    path = write(
+        {"prompt": ONE, "text": "first"},
+        {"prompt": ONE, "text": ["second", "third"], "reasoning": ["I think", None]},
+    )
+    engine = of_file(path)
+    assert texts(engine) == ["first", "second", "third"]
+    assert [ask(engine, n).reasoning for n in range(3)] == [None, "I think", None]
 
 
-def test_a_file_answers_by_prompt_whatever_its_unicode_form(tmp_path: Path):
-    path = jsonl(tmp_path, {"prompt": "cafe\u0301?", "text": "yes"})
-    engine = ReplayEngine.of_file("old", TOKENIZER, path)
-    assert ask(engine, "unknown id", prompt="caf\u00e9?").text == "yes"
-    with pytest.raises(NoAnswerError):
-        ask(engine, "unknown id", prompt="cafe?")
+def test_a_query_is_found_by_its_text_whatever_its_unicode_form_and_space():
+    asked = query("caf\u00e9?")
+    engine = of_file(write({"prompt": " cafe\u0301?\r\n", "text": "yes"}), asked, query("cafe?"))
+    assert texts(engine, asked) == ["yes"]
+    assert texts(engine, query("cafe?")) == []
 
 
-def test_parquet_is_read_as_jsonl_is(tmp_path: Path):
-    path = tmp_path / "answers.parquet"
-    rows = [{"query_id": "a", "attempt": n, "text": f"text {n}"} for n in (1, 0)]
-    pq.write_table(pa.Table.from_pylist(rows), path)
-    engine = ReplayEngine.of_file("old", TOKENIZER, path)
-    assert [ask(engine, "a", n).text for n in range(2)] == ["text 0", "text 1"]
+def test_a_conversation_is_found_by_all_its_turns():
+    earlier = [Message(role="user", content="A riddle?"), Message(role="assistant", content="Yes.")]
+    asked, other = query("Tell.", *earlier), query("Tell.")
+    turns = [{"role": m.role, "content": m.content} for m in asked.messages]
+    engine = of_file(write({"messages": turns, "text": "x"}), asked, other)
+    assert (texts(engine, asked), texts(engine, other)) == (["x"], [])
+
+
+def test_a_system_prompt_on_either_side_does_not_part_them():
+    asked = query(ONE, Message(role="system", content="Be brief."))
+    row = {"messages": [{"role": "system", "content": "Think."}, {"role": "user", "content": ONE}]}
+    assert texts(of_file(write(row | {"text": "2"}), asked), asked) == ["2"]
+
+
+def test_the_published_layout_of_am_thinking_is_read():
+    def row(question: str, answer: str) -> dict[str, Any]:
+        info = {"source": "made_up", "ground_truth": "2", "test_case": None, "think_content": None}
+        verdict = {"verify_score": 1.0, "model_name": "am_v1", "ppl": 2.1}
+        return {
+            "system": "Think first, then answer.",
+            "conversations": [
+                {"from": "human", "value": question, "info": info},
+                {"from": "assistant", "value": answer, "info": info | verdict},
+            ],
+        }
+
+    told = "<think>1 and 1</think>\n<answer>2</answer>"
+    other = "<think>What?</think>\n<answer>Nothing.</answer>"
+    path = write(row(ONE, told), row("Another question?", other))
+    engine = of_file(path, ASKED, query("What is 5 + 5?"), messages="conversations")
+    assert texts(engine) == [told]
+    counts, lines = unmatched(engine)
+    assert counts == {"rows": 2, "matched": 1, "queries": 1, "answers": 1}
+    assert lines == [
+        {"kind": "query", "place": query("What is 5 + 5?").id, "asked": "What is 5 + 5?"},
+        {"kind": "answer", "place": f"{path}: row 2", "asked": "Another question?"},
+    ]
+
+
+def test_columns_are_mapped_and_no_other_is_read():
+    path = write({"q": ONE, "answers": ["2"], "n": 9, "text": "other", "attempt": "x"})
+    engine = of_file(path, prompt="q", text="answers", completion_tokens="n")
+    answer = ask(engine)
+    assert (answer.text, answer.completion_tokens, answer.prompt_tokens) == ("2", 9, 6)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"question": "q"}, "replay.columns: unknown question; can be mapped: query_id, prompt"),
+        ({"prompt": "query", "text": "a"}, "row 1: needs `query_id`, .*found the keys q, a"),
+        (
+            {"prompt": "q", "text": "a", "finish_reason": "stop_reason"},
+            "replay.columns.finish_reason: no row of .* has 'stop_reason'; found: a, q",
+        ),
+    ],
+)
+def test_a_wrong_mapping_is_told(columns: dict[str, str], message: str):
+    with pytest.raises(EngineError, match=message):
+        of_file(write({"q": ONE, "a": "2"}), **columns)
+
+
+def test_parquet_is_read_as_jsonl_is():
+    rows = [{"query_id": ASKED.id, "attempt": n, "text": f"text {n}"} for n in (1, 0)]
+    pq.write_table(pa.Table.from_pylist(rows), "inputs/answers.parquet")
+    assert texts(of_file("inputs/answers.parquet")) == ["text 0", "text 1"]
 
 
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([{"query_id": "a", "text": "x"}, {"text": "x"}], "row 2: needs `query_id` or `prompt`"),
-        ([{"query_id": "a", "answer": "x"}], "row 1: .*found the keys query_id, answer"),
-        ([{"query_id": 3, "text": "x"}], "row 1: needs"),
+        ([{"query_id": "a", "text": "x"}, {"text": "x"}], "row 2: needs `query_id`, `prompt`"),
+        (
+            [{"query_id": "a", "answer": "x"}],
+            "row 1: needs `text`.*found the keys query_id, answer",
+        ),
+        ([{"query_id": 3, "text": "x"}], "row 1: `query_id` must be text"),
+        ([{"query_id": "a", "text": ["x", None]}], "row 1: `text` must be text"),
         ([{"query_id": "a", "text": "x", "finish_reason": "eos"}], "stop or length"),
         ([{"query_id": "a", "text": "x", "attempt": "0"}], "a whole number as `attempt`"),
-        ([{"query_id": "a", "text": "x", "attempt": 0}] * 2, "row 2: a second answer to 'a'"),
-        ([["a", "x"]], "line 1: a JSON object"),
+        ([{"query_id": "a", "text": "x", "attempt": True}], "a whole number as `attempt`"),
+        ([{"query_id": "a", "text": ["x"] * 2, "attempt": 0}], "numbers one answer"),
+        ([{"query_id": "a", "text": ["x"], "reasoning": []}], "has 0 entries and `text` 1"),
+        ([{"messages": [{"role": "robot", "content": "x"}]}], "must list turns of system, user"),
+        ([{"messages": ["x"], "text": "x"}], "must list turns"),
+        ([{"messages": [{"role": "user", "content": 3}]}], "`messages` must be text"),
+        ([{"messages": [{"role": "user", "content": "x"}]}], "end with the assistant's turn"),
+        ([{"query_id": ASKED.id, "text": "x", "attempt": 0}] * 2, "row 2: a second answer to"),
+        ([["a", "x"]], "row 1: a JSON object"),
     ],
 )
-def test_a_malformed_row_is_named(tmp_path: Path, rows: list, message: str):
-    path = jsonl(tmp_path, *rows)
+def test_a_malformed_row_is_named(rows: list[object], message: str):
+    path = write(*rows)
     with pytest.raises(EngineError, match=message) as raised:
-        ReplayEngine.of_file("old", TOKENIZER, path)
-    assert str(path) in str(raised.value)
+        of_file(path)
+    assert path in str(raised.value)
 
 
 @pytest.mark.parametrize("name", ["missing.jsonl", "broken.jsonl", "broken.parquet"])
-def test_an_unreadable_file_is_named(tmp_path: Path, name: str):
+def test_an_unreadable_file_is_named(name: str):
     if name.startswith("broken"):
-        (tmp_path / name).write_text("{not json")
+        (Path("inputs") / name).write_text("{not json")
     with pytest.raises(EngineError, match=f"{name}: cannot be read as JSONL or Parquet"):
-        ReplayEngine.of_file("old", TOKENIZER, tmp_path / name)
+        of_file(f"inputs/{name}")
 
 
-def test_the_fingerprint_follows_the_content_of_the_file(tmp_path: Path):
-    one = ReplayEngine.of_file("old", TOKENIZER, jsonl(tmp_path, {"query_id": "a", "text": "x"}))
-    other = ReplayEngine.of_file("old", TOKENIZER, jsonl(tmp_path, {"query_id": "a", "text": "y"}))
-    assert one.fingerprint != other.fingerprint
-    assert one.fingerprint["tokenizer_sha256"] == "words"
+def test_text_that_no_table_can_hold_is_refused():
+    Path("inputs/a.jsonl").write_text('{"prompt": "a", "text": "\\ud800"}\n')
+    with pytest.raises(EngineError, match=r"a\.jsonl: cannot be read"):
+        of_file("inputs/a.jsonl")
+
+
+def test_the_fingerprint_follows_the_content_of_the_file():
+    one = of_file(write({"prompt": ONE, "text": "x"})).fingerprint
+    other = of_file(write({"prompt": ONE, "text": "y"})).fingerprint
+    assert one["tokenizer_sha256"] == "words"
+    digest = hashlib.sha256(Path("inputs/answers.jsonl").read_bytes()).hexdigest()
+    assert other["files_sha256"] == {"inputs/answers.jsonl": digest}
+    assert one["files_sha256"] != other["files_sha256"]
+
+
+def test_files_of_the_hub_are_chosen_by_pattern_at_their_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    snapshot = tmp_path / "snapshot"
+    (snapshot / "more").mkdir(parents=True)
+    for name, text in (("math.jsonl", "2"), ("more/code.jsonl", "3"), ("README.md", "#")):
+        (snapshot / name).write_text(json.dumps({"prompt": ONE, "text": text}) + "\n")
+    fetched: list[tuple[Any, ...]] = []
+
+    def snapshot_double(repo: str, **wanted: Any) -> str:
+        fetched.append((repo, wanted["repo_type"], wanted["revision"], wanted["allow_patterns"]))
+        return str(snapshot)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_double)
+    commit = "c" * 40
+
+    def engine(files: list[str]) -> ReplayEngine:
+        source = ReplayHub(kind="hub", repo="a/b", revision=commit, files=files)
+        return ReplayEngine("old", TOKENIZER, source, lambda: [ASKED])
+
+    assert texts(engine(["*.jsonl"])) == ["2", "3"]
+    assert texts(engine(["math.jsonl"])) == ["2"]
+    assert fetched[0] == ("a/b", "dataset", commit, ["*.jsonl"])
+    with pytest.raises(
+        EngineError, match=r"a/b@c+ has no \.jsonl or \.parquet file that matches x"
+    ):
+        engine(["x"])
+
+
+def test_a_hub_that_does_not_answer_is_told(monkeypatch: pytest.MonkeyPatch):
+    def unreachable(*_: Any, **__: Any) -> str:
+        raise OSError("no network")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", unreachable)
+    with pytest.raises(EngineError, match="cannot be fetched from the Hub: no network"):
+        replay_rows.ReplaySource(ReplayHub(kind="hub", repo="a/b", revision="c" * 40))

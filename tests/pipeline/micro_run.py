@@ -218,7 +218,7 @@ class MicroRun:
             "revision": "none",
             "license": "apache-2.0",
             "reasoning": "think_tags",
-            "replay_from": "solutions",
+            "replay": {"kind": "solutions"},
             "tokenizer": {"model": f"path:{tiny_model}", "revision": ZEROS},
         }
         self.write_teacher("worked", {"teacher": teacher, "perplexity_cut": None})

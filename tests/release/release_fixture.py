@@ -3,7 +3,16 @@
 from pathlib import Path
 from typing import Any
 
-from stillhouse.params import Generate, Package, Queries, Run, Teacher, Verify, parse
+from stillhouse.params import (
+    Generate,
+    Package,
+    Queries,
+    ReplaySolutions,
+    Run,
+    Teacher,
+    Verify,
+    parse,
+)
 from stillhouse.records import (
     Constraint,
     Decision,
@@ -39,7 +48,7 @@ def teacher(**changes: Any) -> Teacher:
 REPLAY = teacher(
     engine="replay",
     sampling=None,
-    replay_from="solutions",
+    replay=ReplaySolutions(kind="solutions"),
     revision="none",
     model="worked",
     tokenizer={"model": "package:llm_tiny/Tiny-135M-Instruct.gguf", "revision": REVISION},

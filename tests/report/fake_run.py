@@ -81,7 +81,7 @@ def settings(student_ids: list[str] | None = None) -> Settings:
                     "model": "none",
                     "revision": "none",
                     "license": "Apache-2.0",
-                    "replay_from": "solutions",
+                    "replay": {"kind": "solutions"},
                     "tokenizer": {"model": model, "revision": "a" * 64},
                 }
             ),

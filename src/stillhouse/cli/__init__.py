@@ -15,6 +15,7 @@ _COMMANDS = {
     "doctor": "stillhouse.cli.doctor:doctor",
     "journal": "stillhouse.cli.journal:journal",
     "params": "stillhouse.cli.params_check:params",
+    "plan": "stillhouse.cli.plan:plan",
     "pull": "stillhouse.cli.pull:pull",
     "show": "stillhouse.cli.show:show",
 }

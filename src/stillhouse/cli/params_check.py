@@ -179,8 +179,8 @@ def _teacher_faults(file: "TeacherFile", path: Path, folders: tuple[Path, Path])
         )
     if teacher.chat_template is not None:
         yield from _missing_file(teacher.chat_template, path, "teacher.chat_template", folders)
-    if teacher.replay_from not in (None, "solutions"):
-        yield from _missing_file(teacher.replay_from, path, "teacher.replay_from", folders)
+    if teacher.replay is not None and teacher.replay.kind == "file":
+        yield from _missing_file(teacher.replay.path, path, "teacher.replay.path", folders)
 
 
 def _missing_file(

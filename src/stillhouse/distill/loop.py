@@ -1,32 +1,64 @@
-"""The loop: ask, verify, ask again with the next seed, until an answer is accepted or the attempts are used up.
+"""The loop: ask, verify, ask again with the next seed, until an answer is accepted or a stop rule ends it.
 
 Each query is walked by one coroutine, and enough of them run at once to keep the engine busy while answers are being
 verified. So there is no round and no barrier: a rejected answer's next attempt joins the running batch at once.
+
+What is asked of a query depends on that query's own answers alone, so that neither the order of the queries nor what
+else runs has an influence on any answer. The one limit over all queries, the teacher's budget, therefore never cuts a
+data set: a run that would exceed it fails, with all answers kept.
 """
 
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Literal
+
+import msgspec
 
 from stillhouse.distill.reasoning import split
-from stillhouse.models.client import Model
-from stillhouse.models.engine import NoAnswerError, Request
+from stillhouse.errors import StillhouseError
+from stillhouse.models.client import Model, fingerprint_hash
+from stillhouse.models.engine import Completion, EngineError, NoAnswerError, RefusedError, Request
+from stillhouse.params import Budget, Generate, Teacher
 from stillhouse.records import Query, Response, Verdict, response_id
 
 # Queries walked at once, as a multiple of what the engine runs at once: the rest is being verified.
 WALKERS_PER_SLOT = 2
 
 Grade = Callable[[Query, Response], Awaitable[Verdict]]
+Stop = Literal["accepted", "max_attempts", "query_budget", "no_answer", "refused"]
+
+
+class BudgetError(StillhouseError):
+    """The answers of a run cost more than the teacher's budget."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One answer: as the engine gave it, and as the pipeline goes on with it."""
+
+    completion: Completion
+    response: Response
 
 
 @dataclass(frozen=True)
 class Walk:
-    """All attempts at one query, in order, and whether the last was accepted."""
+    """All attempts at one query, in order, and why there are no more."""
 
     query: Query
-    responses: list[Response] = field(default_factory=list)
-    accepted: bool = False
+    attempts: list[Attempt] = field(default_factory=list)
+    stop: Stop = "max_attempts"
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the last attempt was accepted."""
+        return self.stop == "accepted"
+
+    @property
+    def responses(self) -> list[Response]:
+        """The attempts as rows."""
+        return [attempt.response for attempt in self.attempts]
 
 
 def request_seed(query_id: str, teacher: str, attempt: int, run_seed: int) -> int:
@@ -35,61 +67,124 @@ def request_seed(query_id: str, teacher: str, attempt: int, run_seed: int) -> in
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
-async def distill(
-    queries: Iterable[Query],
-    teacher: str,
-    model: Model,
-    grade: Grade,
-    *,
-    reasoning: str,
-    max_attempts: int,
-    run_seed: int,
-    finished: Callable[[Walk], None],
-) -> None:
-    """Ask `model` each query until `grade` accepts an answer; `finished` gets each query's walk as it ends.
+class Loop:
+    """Walks queries with one teacher. `in_flight`, `tokens` and `cost` say where it stands.
 
-    The order of the queries has no influence on any answer. A query that a replay has no answer for ends early.
-
-    Raises:
-        EngineError, JournalError: the run cannot go on; all answers so far are in the journal.
+    `tokens` and `cost` count all answers of this run, those from the journal too: a run from the journal has cost what
+    its answers cost once.
     """
-    stream = iter(queries)
 
-    async def walker() -> None:
-        for query in stream:
-            finished(await _walk(query, teacher, model, grade, reasoning, max_attempts, run_seed))
+    def __init__(
+        self,
+        teacher: str,
+        spec: Teacher,
+        model: Model,
+        grade: Grade,
+        rules: Generate,
+        *,
+        run_seed: int,
+        budget: Budget | None = None,
+    ) -> None:
+        """Name the teacher and say when to stop; `budget` is for all queries together."""
+        self.in_flight = 0
+        self._teacher, self._spec = teacher, spec
+        self._model, self._grade = model, grade
+        self._rules, self._run_seed, self._budget = rules, run_seed, budget
+        self._prompt_tokens = self._completion_tokens = 0
+        self._walked = self._refused = 0
+        self._refusal: EngineError | None = None
+        self._stopped = False
+        self._fingerprints: dict[bytes, str] = {}
 
-    try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(model.engine.concurrency * WALKERS_PER_SLOT):
-                group.create_task(walker())
-    except ExceptionGroup as errors:
-        raise next(_leaves(errors)) from None
+    @property
+    def tokens(self) -> int:
+        """Tokens of all prompts and completions so far."""
+        return self._prompt_tokens + self._completion_tokens
 
+    @property
+    def cost(self) -> float | None:
+        """US dollars so far; null where the teacher has no price."""
+        return self._cost(self._prompt_tokens, self._completion_tokens)
 
-async def _walk(
-    query: Query,
-    teacher: str,
-    model: Model,
-    grade: Grade,
-    reasoning: str,
-    max_attempts: int,
-    run_seed: int,
-) -> Walk:
-    responses: list[Response] = []
-    for attempt in range(max_attempts):
-        seed = request_seed(query.id, teacher, attempt, run_seed)
-        request = Request(messages=query.messages, seed=seed, query_id=query.id, attempt=attempt)
+    async def run(self, queries: Iterable[Query], finished: Callable[[Walk], None]) -> None:
+        """Ask each query until an answer is accepted; `finished` gets each query's walk as it ends.
+
+        Queries are drawn as they are walked, and walks are not kept.
+
+        Raises:
+            BudgetError: the answers cost more than the budget; nothing new was asked for after that, and what was being
+                answered then is in the journal too.
+            EngineError, JournalError: the run cannot go on; all answers so far are in the journal.
+        """
+        stream = iter(queries)
+
+        async def walker() -> None:
+            for query in stream:
+                walk = await self._walk(query)
+                if self._stopped:
+                    return
+                self._walked += 1
+                finished(walk)
+
         try:
-            completion = await model.complete(request)
-        except NoAnswerError:
-            break
-        parts = split(completion, reasoning)
-        response = Response(
-            id=response_id(query.id, teacher, attempt, completion.text),
+            async with asyncio.TaskGroup() as group:
+                for _ in range(self._model.engine.concurrency * WALKERS_PER_SLOT):
+                    group.create_task(walker())
+        except ExceptionGroup as errors:
+            raise next(_leaves(errors)) from None
+        if self._stopped:
+            raise BudgetError(self._over_budget())
+        if self._refusal is not None and self._refused == self._walked:
+            raise self._refusal  # it is not one query that is at fault
+
+    async def _walk(self, query: Query) -> Walk:
+        most, query_budget = self._rules.rules(query.category)
+        attempts: list[Attempt] = []
+        while len(attempts) < most:
+            try:
+                attempt = await self._attempt(query, attempts)
+            except NoAnswerError:
+                return Walk(query, attempts, "no_answer")
+            except RefusedError as error:
+                self._refused, self._refusal = self._refused + 1, error
+                return Walk(query, attempts, "refused")
+            attempts.append(attempt)
+            if self._exceeds_budget():
+                self._stopped = True
+            # A truncated answer is never accepted, whatever a verifier would say to it.
+            elif attempt.response.finish_reason == "stop":
+                verdict = await self._grade(query, attempt.response)
+                if verdict.state == "pass":
+                    return Walk(query, attempts, "accepted")
+            if self._stopped:
+                break
+            if len(attempts) < most and query_budget and self._used_up(query_budget, attempts):
+                return Walk(query, attempts, "query_budget")
+        return Walk(query, attempts)
+
+    async def _attempt(self, query: Query, earlier: list[Attempt]) -> Attempt:
+        number = len(earlier)
+        seed = request_seed(query.id, self._teacher, number, self._run_seed)
+        request = Request(
+            messages=query.messages,
+            seed=seed,
             query_id=query.id,
-            teacher=teacher,
-            attempt=attempt,
+            attempt=number,
+            max_tokens=self._longer(earlier),
+        )
+        self.in_flight += 1
+        try:
+            completion = await self._model.complete(request)
+        finally:
+            self.in_flight -= 1
+        self._prompt_tokens += completion.prompt_tokens
+        self._completion_tokens += completion.completion_tokens
+        parts = split(completion, self._spec.reasoning)
+        response = Response(
+            id=response_id(query.id, self._teacher, number, completion.text),
+            query_id=query.id,
+            teacher=self._teacher,
+            attempt=number,
             seed=seed,
             text=completion.text,
             think=parts.think,
@@ -97,12 +192,59 @@ async def _walk(
             finish_reason=completion.finish_reason,
             prompt_tokens=completion.prompt_tokens,
             completion_tokens=completion.completion_tokens,
-            fingerprint=model.fingerprint_hash,
+            cost=self._cost(completion.prompt_tokens, completion.completion_tokens),
+            fingerprint=self._fingerprint(completion),
         )
-        responses.append(response)
-        if (await grade(query, response)).state == "pass":
-            return Walk(query, responses, accepted=True)
-    return Walk(query, responses)
+        return Attempt(completion, response)
+
+    def _longer(self, earlier: list[Attempt]) -> int | None:
+        """Return the token limit of the next attempt where truncated ones have raised it."""
+        longer, sampling = self._rules.after_truncated, self._spec.sampling
+        truncated = sum(attempt.response.finish_reason == "length" for attempt in earlier)
+        if longer is None or sampling is None or not truncated:
+            return None
+        limit = min(int(sampling.max_tokens * longer.factor**truncated), longer.max_tokens)
+        return limit if limit > sampling.max_tokens else None
+
+    def _fingerprint(self, completion: Completion) -> str:
+        """Return the hash of all that an answer was made with: the journal's fingerprint, and what it was made on."""
+        if not completion.made_on:
+            return self._model.fingerprint_hash
+        made_on = msgspec.json.encode(completion.made_on, order="sorted")
+        known = self._fingerprints.get(made_on)
+        if known is None:
+            known = fingerprint_hash({**self._model.fingerprint, "made_on": completion.made_on})
+            self._fingerprints[made_on] = known
+        return known
+
+    def _used_up(self, budget: Budget, attempts: list[Attempt]) -> bool:
+        prompt = sum(attempt.completion.prompt_tokens for attempt in attempts)
+        completion = sum(attempt.completion.completion_tokens for attempt in attempts)
+        if budget.tokens is not None and prompt + completion >= budget.tokens:
+            return True
+        cost = self._cost(prompt, completion)
+        return budget.cost is not None and cost is not None and cost >= budget.cost
+
+    def _cost(self, prompt_tokens: int, completion_tokens: int) -> float | None:
+        price = self._spec.price
+        return None if price is None else price.cost(prompt_tokens, completion_tokens)
+
+    def _exceeds_budget(self) -> bool:
+        # Strictly more, so that it depends on the answers alone, and not on their order, whether a run is complete.
+        budget = self._budget
+        if budget is None:
+            return False
+        if budget.tokens is not None and self.tokens > budget.tokens:
+            return True
+        return budget.cost is not None and (self.cost or 0.0) > budget.cost
+
+    def _over_budget(self) -> str:
+        spent = f"{self.tokens:,} tokens" + (f", ${self.cost:.2f}" if self.cost is not None else "")
+        return (
+            f"teacher {self._teacher}: runtime.budget is used up: {spent} for {self._walked} queries walked to their "
+            "end; every answer is in the journal. Raise the budget to go on from here, or ask fewer queries; "
+            f"`stillhouse plan {self._teacher}` says what all would cost"
+        )
 
 
 def _leaves(errors: ExceptionGroup[Exception]) -> Iterator[Exception]:

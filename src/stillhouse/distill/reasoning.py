@@ -1,15 +1,39 @@
 """The many ways in which models mark their reasoning, normalised to think and answer.
 
-An unclosed reasoning block has no answer: what follows a think tag that was never closed is no result.
+An unclosed reasoning block has no answer: what follows a think tag that was never closed is no result. The text as the
+model wrote it is kept beside the parts, so that nothing is lost where a model kept to no format.
+
+| format | the completion |
+|---|---|
+| `none` | is the answer |
+| `think_tags` | `<think>..</think>`, then the answer; without any tag all is answer (Qwen3 told not to think) |
+| `open_think` | thoughts, `</think>`, the answer: the chat template opened the block (DeepSeek-R1) |
+| `answer_tags` | `<think>..</think><answer>..</answer>` (AM-Thinking) |
+| `thought_marks` | the thought, then the solution, between begin and end marks (Sky-T1, OpenThoughts) |
+| `harmony` | messages in the channels analysis, commentary and final (gpt-oss) |
+| `separate_field` | is the answer; the endpoint returned the reasoning apart |
 """
 
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
 from stillhouse.models.engine import Completion
+from stillhouse.params import Reasoning
 
 _OPEN, _CLOSE = "<think>", "</think>"
 _ANSWER = re.compile(r"\A\s*<answer>(.*)</answer>\s*\Z", re.DOTALL)
+_BEGIN_THOUGHT, _END_THOUGHT = "<|begin_of_thought|>", "<|end_of_thought|>"
+_SOLUTION = re.compile(r"\A\s*<\|begin_of_solution\|>(.*?)<\|end_of_solution\|>\s*\Z", re.DOTALL)
+# One message of gpt-oss: a header that names the channel (and what else: a recipient, a constraint), then its text up
+# to the mark that ends it. The last one may lack that mark: the engine stops at it and does not return it. Possessive,
+# because a header without an end would otherwise cost quadratic time.
+_MESSAGE = re.compile(
+    r"<\|channel\|>\s*(?P<channel>\w++)[^<]*+(?:<\|constrain\|>[^<]*+)?<\|message\|>(?P<text>.*?)"
+    r"(?:<\|end\|>|<\|return\|>|<\|call\|>|(?=<\|start\|>|<\|channel\|>)|\Z)",
+    re.DOTALL,
+)
+_FINAL = "final"
 
 
 class Parts(NamedTuple):
@@ -19,31 +43,53 @@ class Parts(NamedTuple):
     answer: str
 
 
-def split(completion: Completion, reasoning: str) -> Parts:
-    """Split a completion by the teacher's reasoning format.
-
-    Formats: `none` (all is answer), `think_tags` (`<think>..</think>` then the answer), `open_think` (the chat template
-    has opened the think block in the prompt), `answer_tags` (think tags, then `<answer>..</answer>`), `separate_field`
-    (the endpoint returns the reasoning apart).
-    """
+def split(completion: Completion, reasoning: Reasoning) -> Parts:
+    """Split a completion by the teacher's reasoning format (the table above)."""
     text = completion.text
-    if reasoning == "none":
-        return Parts("", text.strip())
-    if reasoning == "separate_field":
-        return Parts((completion.reasoning or "").strip(), text.strip())
+    match reasoning:
+        case "none":
+            return Parts("", text.strip())
+        case "separate_field":
+            return Parts((completion.reasoning or "").strip(), text.strip())
+        case "harmony":
+            return _harmony(text)
+        case "thought_marks":
+            return _between(text, _BEGIN_THOUGHT, _END_THOUGHT, _solution, opened=False)
+        case "answer_tags":
+            return _between(text, _OPEN, _CLOSE, _tagged, opened=False)
+        case "think_tags" | "open_think":
+            return _between(text, _OPEN, _CLOSE, str.strip, opened=reasoning == "open_think")
+
+
+def _between(
+    text: str, begin: str, end: str, answer_of: Callable[[str], str], opened: bool
+) -> Parts:
+    """Split at the first end mark. `opened` says that the prompt has opened the block."""
     body = text.lstrip()
-    if body.startswith(_OPEN):
-        body = body.removeprefix(_OPEN)
-    elif reasoning != "open_think" and _OPEN not in body and _CLOSE not in body:
-        return Parts("", _unwrap(text, reasoning))
-    think, closed, answer = body.partition(_CLOSE)
-    if not closed:
-        return Parts(think.strip(), "")
-    return Parts(think.strip(), _unwrap(answer, reasoning))
+    if body.startswith(begin):
+        body = body.removeprefix(begin)
+    elif not opened and begin not in body and end not in body:
+        return Parts("", answer_of(text))
+    think, closed, rest = body.partition(end)
+    return Parts(think.strip(), answer_of(rest) if closed else "")
 
 
-def _unwrap(answer: str, reasoning: str) -> str:
-    if reasoning == "answer_tags":
-        match = _ANSWER.match(answer)
-        return match.group(1).strip() if match else ""
-    return answer.strip()
+def _tagged(text: str) -> str:
+    match = _ANSWER.match(text)
+    return match.group(1).strip() if match else ""
+
+
+def _solution(text: str) -> str:
+    match = _SOLUTION.match(text)
+    if match:
+        return match.group(1).strip()
+    return "" if "<|begin_of_solution|>" in text or "<|end_of_solution|>" in text else text.strip()
+
+
+def _harmony(text: str) -> Parts:
+    messages = [(m["channel"], m["text"].strip()) for m in _MESSAGE.finditer(text)]
+    if not messages:
+        return Parts(text.strip(), "") if "<|channel|>" in text else Parts("", text.strip())
+    think = "\n\n".join(said for channel, said in messages if channel != _FINAL and said)
+    answers = [said for channel, said in messages if channel == _FINAL]
+    return Parts(think, answers[-1] if answers else "")

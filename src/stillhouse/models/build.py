@@ -1,11 +1,10 @@
 """From a teacher's file to a model that answers."""
 
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Callable, Iterable
 
 from stillhouse.models.chat import ChatTokenizer
 from stillhouse.models.client import Model
-from stillhouse.models.engine import Engine, EngineError, Purpose
+from stillhouse.models.engine import Engine, Purpose
 from stillhouse.models.journal import Journal
 from stillhouse.models.openai_engine import OpenAIEngine
 from stillhouse.models.replay_engine import ReplayEngine
@@ -28,9 +27,9 @@ class ModelRoom:
         teacher: Teacher,
         runtime: TeacherRuntime,
         purpose: Purpose,
-        queries: Iterable[Query] = (),
+        queries: Callable[[], Iterable[Query]] = tuple,
     ) -> Model:
-        """Return the model of a teacher or judge; `queries` hold the solutions that a replay plays back.
+        """Return the model of a teacher or judge; `queries` gives the queries that a replay answers.
 
         Raises:
             EngineError: what the engine needs is missing.
@@ -45,7 +44,7 @@ class ModelRoom:
             await engine.close()
 
     def _engine(
-        self, teacher: Teacher, runtime: TeacherRuntime, queries: Iterable[Query]
+        self, teacher: Teacher, runtime: TeacherRuntime, queries: Callable[[], Iterable[Query]]
     ) -> Engine:
         if teacher.engine == "replay":
             return _replay(teacher, queries)
@@ -58,7 +57,13 @@ class ModelRoom:
                 runtime,
                 system_prompt=teacher.system_prompt,
             )
-        load = Load(teacher.model, teacher.revision, teacher.dtype, teacher.max_model_len)
+        load = Load(
+            teacher.model,
+            teacher.revision,
+            teacher.dtype,
+            teacher.max_model_len,
+            teacher.batch_invariant,
+        )
         core = self._cores.setdefault(load, VllmCore(load, runtime))
         return VllmEngine(
             core,
@@ -66,13 +71,12 @@ class ModelRoom:
             chat_template=teacher.chat_template,
             system_prompt=teacher.system_prompt,
             concurrency=runtime.max_num_seqs,
+            keep_special_tokens=teacher.reasoning == "harmony",
         )
 
 
-def _replay(teacher: Teacher, queries: Iterable[Query]) -> ReplayEngine:
-    if teacher.tokenizer is None or teacher.replay_from is None:
-        raise EngineError("engine replay needs `replay_from` and `tokenizer`")
+def _replay(teacher: Teacher, queries: Callable[[], Iterable[Query]]) -> ReplayEngine:
+    assert teacher.tokenizer is not None  # params.Teacher has checked both
+    assert teacher.replay is not None
     tokenizer = ChatTokenizer(teacher.tokenizer.model, teacher.tokenizer.revision)
-    if teacher.replay_from == "solutions":
-        return ReplayEngine.of_solutions(teacher.model, tokenizer, queries)
-    return ReplayEngine.of_file(teacher.model, tokenizer, Path(teacher.replay_from))
+    return ReplayEngine(teacher.model, tokenizer, teacher.replay, queries)

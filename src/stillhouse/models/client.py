@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import struct
 from typing import Any
 
 import msgspec
@@ -71,10 +72,10 @@ class Model:
             ) from None
 
     def _key(self, request: Request) -> bytes:
-        # The fingerprint is hashed once: it is by far the longest part. Its JSON holds no zero byte and a seed has
-        # eight, so that no two requests give the same bytes.
+        # The fingerprint is hashed once: it is by far the longest part. Its JSON holds no zero byte and the numbers
+        # have eight bytes each, so that no two requests give the same bytes.
         key = self._key_of_fingerprint.copy()
-        key.update(b"\0" + request.seed.to_bytes(8, "big"))
+        key.update(struct.pack(">xQQ", request.seed, request.max_tokens or 0))
         key.update(self.engine.render(request).encode("utf-8", "surrogatepass"))
         return key.digest()
 

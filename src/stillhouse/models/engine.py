@@ -20,26 +20,39 @@ class NoAnswerError(EngineError):
     """A replay engine holds no answer for this query and attempt."""
 
 
+class RefusedError(EngineError):
+    """The engine cannot take this one request: a prompt longer than the context."""
+
+
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """One request for one completion.
 
     `query_id` and `attempt` name the request for the replay engine and the logs; they are no part of its journal key.
+    `max_tokens` takes the place of the sampling's, and is part of the key where it does.
     """
 
     messages: list[Message]
     seed: int
     query_id: str
     attempt: int = 0
+    max_tokens: int | None = None
 
 
 class Completion(msgspec.Struct, frozen=True, kw_only=True):
-    """One answer. `reasoning` is filled by endpoints that return it apart from the text."""
+    """One answer, as the journal keeps it.
+
+    `reasoning` is filled by endpoints that return it apart from the text. `latency_seconds` is the time from asking to
+    the last token. `made_on` holds what may change the last bit of a number but is no reason to ask again, so that it
+    is no part of the journal key: device, parallel sizes, versions of libraries.
+    """
 
     text: str
     finish_reason: FinishReason
     prompt_tokens: int
     completion_tokens: int
     reasoning: str | None = None
+    latency_seconds: float | None = None
+    made_on: dict[str, Any] | None = None
 
 
 class Engine(Protocol):

@@ -151,7 +151,7 @@ class OpenAIEngine:
             "seed": request.seed,
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
-            "max_tokens": sampling.max_tokens,
+            "max_tokens": request.max_tokens or sampling.max_tokens,
         }
         # vLLM's extensions, sent only where they are used: hosted APIs refuse unknown keys.
         if sampling.top_k:

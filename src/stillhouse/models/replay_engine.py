@@ -1,28 +1,46 @@
 """Replay: answers that exist already stand in for a teacher.
 
-Two kinds: the worked solutions that the queries carry (`solutions`), and a JSONL or Parquet file of answers with the
-columns `query_id` or `prompt`, `text`, and if wanted `attempt` and `finish_reason`. Nothing is sampled, so nothing is
-journaled; a query without an answer, or asked more often than there are answers, raises `NoAnswerError`.
+They are the worked solutions that the queries carry, or rows of files (`replay_rows`). Nothing is sampled, so nothing
+is journaled; a query without an answer, or asked more often than there are answers, raises `NoAnswerError`. Answers are
+held in a temporary file and not in memory: published sets have tens of gigabytes.
 """
 
-import hashlib
-import json
-import unicodedata
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+import os
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+import msgspec
 
 from stillhouse.models.chat import ChatTokenizer
 from stillhouse.models.engine import Completion, EngineError, NoAnswerError, Request
-from stillhouse.records import FinishReason, Query, assistant_text
+from stillhouse.models.replay_rows import (
+    SHOWN_CHARS,
+    Answer,
+    ReplaySource,
+    SourceRow,
+    conversation_key,
+)
+from stillhouse.models.weights import cache_folder
+from stillhouse.params import Replay, ReplaySolutions
+from stillhouse.records import Query, assistant_text
+
+_SCHEMA = """
+PRAGMA journal_mode = OFF;
+PRAGMA synchronous = OFF;
+CREATE TABLE queries (id TEXT PRIMARY KEY, key TEXT NOT NULL, prompt TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX queries_by_key ON queries (key);
+CREATE TABLE answers (
+    query_id TEXT, attempt INTEGER, answer BLOB NOT NULL, PRIMARY KEY (query_id, attempt)
+) WITHOUT ROWID;
+CREATE TABLE unmatched (place TEXT NOT NULL, asked TEXT NOT NULL);
+"""
+_decode = msgspec.json.Decoder(Answer).decode
 
 
 class ReplayEngine:
-    """Plays back answers by query id, or by the text of the last user turn."""
+    """Plays back the answers to a set of queries, found by the query's id or by the text of its turns."""
 
     journaled = False
     concurrency = 64
@@ -31,66 +49,30 @@ class ReplayEngine:
         self,
         model: str,
         tokenizer: ChatTokenizer,
-        answers: dict[str, list[tuple[str, str]]],
-        source: str,
+        replay: Replay,
+        queries: Callable[[], Iterable[Query]],
     ) -> None:
-        """Take answers as (text, finish reason) per query id or NFC prompt; `tokenizer` counts their tokens."""
+        """Take the answers to `queries`; `tokenizer` counts tokens where the rows do not tell.
+
+        Raises:
+            EngineError: a file is missing or broken, or a row cannot be read; the message names it.
+        """
+        self._tokenizer = tokenizer
+        self._store = _temporary_database()
+        self._rows = self._answers = 0
+        if isinstance(replay, ReplaySolutions):
+            facts: dict[str, Any] = {"source": "worked solutions of the queries"}
+            self._take(queries(), _solutions(queries()))
+        else:
+            source = ReplaySource(replay)
+            facts = source.fingerprint
+            self._take(queries(), source.rows())
         self.fingerprint: dict[str, Any] = {
             "engine": "replay",
             "model": model,
-            "source": source,
+            **facts,
             **tokenizer.fingerprint,
         }
-        self._answers = answers
-        self._tokenizer = tokenizer
-
-    @classmethod
-    def of_solutions(
-        cls, model: str, tokenizer: ChatTokenizer, queries: Iterable[Query]
-    ) -> "ReplayEngine":
-        """Replay the worked solutions that queries carry."""
-        answers = {
-            query.id: [(assistant_text(query.solution.think, query.solution.answer), "stop")]
-            for query in queries
-            if query.solution is not None
-        }
-        return cls(model, tokenizer, answers, "worked solutions of the queries")
-
-    @classmethod
-    def of_file(cls, model: str, tokenizer: ChatTokenizer, path: Path) -> "ReplayEngine":
-        """Replay a JSONL or Parquet file.
-
-        Raises:
-            EngineError: the file is missing or broken, or a row lacks `text` or both `query_id` and `prompt`.
-        """
-        found: dict[str, dict[int, tuple[str, str]]] = defaultdict(dict)
-        for number, row in enumerate(_rows(path), start=1):
-            key = row.get("query_id") or row.get("prompt")
-            text = row.get("text")
-            finish = row.get("finish_reason") or "stop"
-            attempt = row.get("attempt")
-            if (
-                not isinstance(key, str)
-                or not isinstance(text, str)
-                or finish not in ("stop", "length")
-                or not isinstance(attempt, int | None)
-            ):
-                raise EngineError(
-                    f"{path}: row {number}: needs `query_id` or `prompt`, and `text`, all text, and a `finish_reason` "
-                    f"of stop or length and a whole number as `attempt` if any; "
-                    f"found the keys {', '.join(map(str, row))}"
-                )
-            attempts = found[unicodedata.normalize("NFC", key)]
-            number_of = len(attempts) if attempt is None else attempt
-            if number_of in attempts:
-                raise EngineError(
-                    f"{path}: row {number}: a second answer to {key[:80]!r} as attempt {number_of}; "
-                    "number the attempts, or leave `attempt` out"
-                )
-            attempts[number_of] = (text, finish)
-        answers = {key: [a[i] for i in sorted(a)] for key, a in found.items()}
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        return cls(model, tokenizer, answers, f"{path.name} sha256:{digest}")
 
     def render(self, request: Request) -> str:
         """Return the last user turn: nothing is rendered for a replay."""
@@ -102,36 +84,113 @@ class ReplayEngine:
         Raises:
             NoAnswerError: there is none.
         """
-        prompt = unicodedata.normalize("NFC", self.render(request))
-        answers = self._answers.get(request.query_id) or self._answers.get(prompt) or []
-        if request.attempt >= len(answers):
+        found = self._store.execute(
+            "SELECT answer FROM answers WHERE query_id = ? ORDER BY attempt LIMIT 1 OFFSET ?",
+            (request.query_id, request.attempt),
+        ).fetchone()
+        if found is None:
             raise NoAnswerError(
-                f"query {request.query_id}: {len(answers)} answers to replay, attempt {request.attempt} asked for"
+                f"query {request.query_id}: no answer to replay as attempt {request.attempt}"
             )
-        text, finish = answers[request.attempt]
-        finish_reason: FinishReason = "length" if finish == "length" else "stop"
+        answer = _decode(found[0])
         return Completion(
-            text=text,
-            finish_reason=finish_reason,
-            prompt_tokens=len(self._tokenizer.encode(self._tokenizer.render(request.messages))),
-            completion_tokens=len(self._tokenizer.encode(text)),
+            text=answer.text,
+            reasoning=answer.reasoning,
+            finish_reason=answer.finish_reason,
+            prompt_tokens=self._prompt_tokens(answer, request),
+            completion_tokens=self._completion_tokens(answer),
         )
 
+    def write_unmatched(self, path: Path) -> dict[str, int]:
+        """List queries without an answer and answers without a query as JSONL, and return how many there are.
+
+        A line has `kind` (`query` or `answer`), `place` (the query's id, or file and row) and the start of what is
+        asked.
+        """
+        queries = self._store.execute(
+            "SELECT id, prompt FROM queries WHERE id NOT IN (SELECT query_id FROM answers) ORDER BY id"
+        )
+        answers = self._store.execute("SELECT place, asked FROM unmatched ORDER BY rowid")
+        counts = {"queries": 0, "answers": 0}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as file:
+            for kind, name, rows in (("query", "queries", queries), ("answer", "answers", answers)):
+                for place, asked in rows:
+                    line = {"kind": kind, "place": place, "asked": asked}
+                    file.write(msgspec.json.encode(line) + b"\n")
+                    counts[name] += 1
+        return {"rows": self._rows, "matched": self._answers, **counts}
+
     async def close(self) -> None:
-        """Nothing is held open."""
+        """Remove the temporary file."""
+        self._store.close()
 
+    def _take(self, queries: Iterable[Query], rows: Iterator[SourceRow]) -> None:
+        self._store.executemany(
+            "INSERT INTO queries VALUES (?, ?, ?)",
+            ((q.id, conversation_key(q.messages), q.prompt[:SHOWN_CHARS]) for q in queries),
+        )
+        for row in rows:
+            self._rows += 1
+            for answer in row.answers:
+                self._keep(answer, row)
+        self._store.commit()
 
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
-    try:
-        if path.suffix == ".parquet":
-            for batch in pq.ParquetFile(path).iter_batches(batch_size=1000):
-                yield from batch.to_pylist()
+    def _keep(self, answer: Answer, row: SourceRow) -> None:
+        ids = self._store.execute(
+            "SELECT id FROM queries WHERE id = ?1 UNION SELECT id FROM queries WHERE key = ?1",
+            (answer.key,),
+        ).fetchall()
+        if not ids:
+            self._store.execute("INSERT INTO unmatched VALUES (?, ?)", (row.place, row.asked))
             return
-        with path.open(encoding="utf-8") as file:
-            for number, line in enumerate(file, start=1):
-                row = json.loads(line)
-                if not isinstance(row, dict):
-                    raise EngineError(f"{path}: line {number}: a JSON object was expected")
-                yield row
-    except (OSError, pa.ArrowException, ValueError) as error:
-        raise EngineError(f"{path}: cannot be read as JSONL or Parquet answers: {error}") from None
+        self._answers += 1
+        for (query_id,) in ids:
+            attempt = answer.attempt
+            if attempt is None:
+                (attempt,) = self._store.execute(
+                    "SELECT COALESCE(MAX(attempt) + 1, 0) FROM answers WHERE query_id = ?",
+                    (query_id,),
+                ).fetchone()
+            try:
+                self._store.execute(
+                    "INSERT INTO answers VALUES (?, ?, ?)",
+                    (query_id, attempt, msgspec.json.encode(answer)),
+                )
+            except sqlite3.IntegrityError:
+                raise EngineError(
+                    f"{row.place}: a second answer to {row.asked[:80]!r} as attempt {attempt}; "
+                    "number the attempts, or leave `attempt` out"
+                ) from None
+
+    def _prompt_tokens(self, answer: Answer, request: Request) -> int:
+        if answer.prompt_tokens is not None:
+            return answer.prompt_tokens
+        return len(self._tokenizer.encode(self._tokenizer.render(request.messages)))
+
+    def _completion_tokens(self, answer: Answer) -> int:
+        if answer.completion_tokens is not None:
+            return answer.completion_tokens
+        return len(self._tokenizer.encode((answer.reasoning or "") + answer.text))
+
+
+def _solutions(queries: Iterable[Query]) -> Iterator[SourceRow]:
+    for query in queries:
+        if query.solution is not None:
+            text = assistant_text(query.solution.think, query.solution.answer)
+            yield SourceRow(
+                query.id, query.prompt, [Answer(query.id, 0, text, None, "stop", None, None)]
+            )
+
+
+def _temporary_database() -> sqlite3.Connection:
+    """Return a database in a file that nobody else sees and that is gone with the process."""
+    path = cache_folder() / f"replay.{os.getpid()}.{os.urandom(4).hex()}.sqlite"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        store = sqlite3.connect(path)
+        store.executescript(_SCHEMA)
+        path.unlink()
+    except (OSError, sqlite3.Error) as error:
+        raise EngineError(f"{path}: cannot hold the answers to replay: {error}") from None
+    return store

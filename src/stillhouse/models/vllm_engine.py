@@ -10,17 +10,20 @@ import asyncio
 import os
 import queue
 import threading
+import time
 import warnings
 from concurrent.futures import Future
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
 
 from stillhouse.models.chat import ChatTokenizer
-from stillhouse.models.engine import Completion, EngineError, Request
+from stillhouse.models.engine import Completion, EngineError, RefusedError, Request
 from stillhouse.models.weights import resolve
 from stillhouse.params import Sampling, StudentRuntime, TeacherRuntime
 
 Runtime = TeacherRuntime | StudentRuntime
+BATCH_INVARIANT = "VLLM_BATCH_INVARIANT"
+CLOSE_SECONDS = 5.0  # for the step that runs; a model that is still being loaded is not waited for
 
 
 class Load(NamedTuple):
@@ -30,6 +33,7 @@ class Load(NamedTuple):
     revision: str
     dtype: str
     max_model_len: int | None
+    batch_invariant: bool = False
 
 
 class _Job(NamedTuple):
@@ -60,7 +64,8 @@ class VllmCore:
         self._runtime = runtime
         self._inbox: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
-        self._open: dict[str, _Job] = {}
+        self._open: dict[str, tuple[_Job, float]] = {}  # with the time when it began
+        self._made_on: dict[str, Any] = {}
         self._count = 0
 
     def submit(self, prompt_ids: list[int], sampling: dict[str, Any]) -> "Future[Completion]":
@@ -76,7 +81,7 @@ class VllmCore:
         """Stop the thread; unfinished jobs fail."""
         if self._thread is not None:
             self._inbox.put(None)
-            self._thread.join()
+            self._thread.join(CLOSE_SECONDS)
             self._thread = None
 
     def _run(self) -> None:
@@ -94,27 +99,45 @@ class VllmCore:
             self._fail(f"vLLM stopped while running {self.load.model}: {error!r}")
 
     def _start(self) -> Any:
+        runtime = self._runtime
+        pipeline = getattr(runtime, "pipeline_parallel_size", 1)
+        prefix_caching = getattr(runtime, "prefix_caching", True)
         # Read by vLLM at import: one process (three cost a minute of start on a CPU), no banner, a small CPU cache.
-        if self._runtime.tensor_parallel_size == 1:
+        if runtime.tensor_parallel_size * pipeline == 1:
             os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-        os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", f"{self._runtime.cpu_kv_cache_gb:g}")
+        os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", f"{runtime.cpu_kv_cache_gb:g}")
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+        wanted = str(int(self.load.batch_invariant))
+        if os.environ.setdefault(BATCH_INVARIANT, wanted) != wanted:
+            raise EngineError(
+                f"batch_invariant must be the same for all models of one process, and {BATCH_INVARIANT} be unset"
+            )
         warnings.filterwarnings(
             "ignore", module=r"vllm\.|torch\."
         )  # of their own use of each other
         from vllm import EngineArgs, LLMEngine
         from vllm.platforms import current_platform
 
+        self._made_on = {
+            "device": _device(current_platform),
+            "tensor_parallel_size": runtime.tensor_parallel_size,
+            "pipeline_parallel_size": pipeline,
+            "prefix_caching": prefix_caching,
+            "torch": version("torch"),
+            "transformers": version("transformers"),
+        }
         return LLMEngine.from_engine_args(
             EngineArgs(
                 model=str(resolve(self.load.model, self.load.revision)),
                 dtype=self.load.dtype,
                 max_model_len=self.load.max_model_len,
-                max_num_seqs=self._runtime.max_num_seqs,
-                tensor_parallel_size=self._runtime.tensor_parallel_size,
-                gpu_memory_utilization=self._runtime.gpu_memory_utilization,
+                max_num_seqs=runtime.max_num_seqs,
+                tensor_parallel_size=runtime.tensor_parallel_size,
+                pipeline_parallel_size=pipeline,
+                enable_prefix_caching=prefix_caching,
+                gpu_memory_utilization=runtime.gpu_memory_utilization,
                 enforce_eager=current_platform.is_cpu(),  # compiling takes minutes on a CPU
                 disable_log_stats=True,
                 use_tqdm_on_load=False,
@@ -137,25 +160,30 @@ class VllmCore:
                     name, {"prompt_token_ids": job.prompt_ids}, SamplingParams(**job.sampling)
                 )
             except ValueError as error:  # a prompt longer than the context
-                job.answer.set_exception(EngineError(f"vLLM refused a request: {error}"))
+                job.answer.set_exception(RefusedError(f"vLLM refused a request: {error}"))
                 continue
-            self._open[name] = job
+            self._open[name] = job, time.perf_counter()
         return True
 
     def _settle(self, output: Any) -> None:
-        job = self._open.pop(output.request_id)
+        job, began = self._open.pop(output.request_id)
         made = output.outputs[0]
+        if made.finish_reason not in ("stop", "length"):
+            job.answer.set_exception(EngineError(f"vLLM ended a request by {made.finish_reason}"))
+            return
         job.answer.set_result(
             Completion(
                 text=made.text,
-                finish_reason="length" if made.finish_reason == "length" else "stop",
+                finish_reason=made.finish_reason,
                 prompt_tokens=len(job.prompt_ids),
                 completion_tokens=len(made.token_ids),
+                latency_seconds=round(time.perf_counter() - began, 3),
+                made_on=self._made_on,
             )
         )
 
     def _fail(self, message: str) -> None:
-        waiting = list(self._open.values())
+        waiting = [job for job, _ in self._open.values()]
         self._open.clear()
         while not self._inbox.empty():
             job = self._inbox.get()
@@ -178,12 +206,14 @@ class VllmEngine:
         chat_template: str | None = None,
         system_prompt: str | None = None,
         concurrency: int = 64,
+        keep_special_tokens: bool = False,
     ) -> None:
+        """Take what a core is asked with; `keep_special_tokens` leaves marks such as gpt-oss's channels in the text."""
         self.concurrency = concurrency
         self._core = core
         self._system_prompt = system_prompt
         self._chat = ChatTokenizer(core.load.model, core.load.revision, chat_template)
-        self._sampling = {
+        self._sampling: dict[str, Any] = {
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             "top_k": sampling.top_k,
@@ -191,6 +221,8 @@ class VllmEngine:
             "repetition_penalty": sampling.repetition_penalty,
             "max_tokens": sampling.max_tokens,
         }
+        if keep_special_tokens:
+            self._sampling["skip_special_tokens"] = False
         self.fingerprint: dict[str, Any] = {
             "engine": vllm_version(),
             **core.load._asdict(),
@@ -203,17 +235,32 @@ class VllmEngine:
         """Return the prompt as the chat template writes it."""
         return self._chat.render(request.messages, self._system_prompt)
 
+    def encode(self, request: Request) -> list[int]:
+        """Return the token ids of the prompt."""
+        return self._chat.encode(self.render(request))
+
     async def complete(self, request: Request) -> Completion:
         """Return the completion; the request joins the running batch at the next step.
 
         Raises:
-            EngineError: vLLM cannot load, stopped, or the prompt is longer than the context.
+            EngineError: vLLM cannot load, or stopped.
+            RefusedError: the prompt is longer than the context.
         """
-        prompt_ids = self._chat.encode(self.render(request))
-        return await asyncio.wrap_future(
-            self._core.submit(prompt_ids, {**self._sampling, "seed": request.seed})
-        )
+        prompt_ids = self.encode(request)
+        sampling = {**self._sampling, "seed": request.seed}
+        if request.max_tokens is not None:
+            sampling["max_tokens"] = request.max_tokens
+        return await asyncio.wrap_future(self._core.submit(prompt_ids, sampling))
 
     async def close(self) -> None:
         """Stop the core (also for others that share it)."""
         self._core.close()
+
+
+def _device(platform: Any) -> str:
+    """Return the name of the device, as far as it decides the last bit of a sum."""
+    if platform.is_cpu():
+        import torch
+
+        return f"cpu {torch.backends.cpu.get_cpu_capability()}"
+    return str(platform.get_device_name())

@@ -5,6 +5,7 @@ import unicodedata
 from typing import NamedTuple
 
 from stillhouse.records import Query
+from stillhouse.records import nfc as nfc
 
 # A word, a number with its separators ("1,200.5"), or an arithmetic sign: "7 - 4" and "7 + 4" are different problems.
 _WORD = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d]+|[-+*/^=<>×÷%]")
@@ -18,12 +19,6 @@ class Word(NamedTuple):
     text: str
     start: int
     end: int
-
-
-def nfc(text: str) -> str:
-    """Return the text as queries hold it: NFC, line ends as newlines, no space around it."""
-    plain = text.replace("\r\n", "\n").replace("\r", "\n")
-    return unicodedata.normalize("NFC", plain).strip()
 
 
 def folded(text: str) -> str:

@@ -54,7 +54,11 @@ def teacher_names(teachers: Mapping[str, Teacher]) -> dict[str, str]:
     for teacher_id, teacher in teachers.items():
         names[teacher_id] = teacher.label
         if teacher.engine == "replay":
-            note = REPLAY_NOTE if teacher.replay_from == "solutions" else STORED_NOTE
+            note = (
+                REPLAY_NOTE
+                if teacher.replay and teacher.replay.kind == "solutions"
+                else STORED_NOTE
+            )
             names[teacher_id] = f"{re.sub(r' *[(][^()]*[)]$', '', teacher.label)} ({note})"
     twice = {name for name in names.values() if list(names.values()).count(name) > 1}
     return {i: f"{name} [{i}]" if name in twice else name for i, name in names.items()}

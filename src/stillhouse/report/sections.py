@@ -519,7 +519,7 @@ def _provenance(files: RunFiles, settings: Settings, names: Mapping[str, str]) -
 
 def _model(teacher: Teacher) -> str:
     if teacher.engine == "replay":
-        return f"replay from {teacher.replay_from}, no model asked"
+        return f"replay from {teacher.replay_source}, no model asked"
     return f"{teacher.model} @ {teacher.revision}"
 
 

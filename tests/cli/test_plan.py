@@ -1,0 +1,152 @@
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from stillhouse.cli import main
+from stillhouse.distill.loop import Loop
+from stillhouse.models.build import ModelRoom
+from stillhouse.models.journal import FOLDER_VARIABLE, Journal
+from stillhouse.params import load_run, load_teacher, read_yaml
+from stillhouse.records import Message, Query, Verdict, query_id
+from stillhouse.tables import write_table
+from tests.doubles.scripted_endpoint import ScriptedEndpoint, completion
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def query(name: str) -> Query:
+    messages = [Message(role="user", content=name)]
+    return Query(
+        id=query_id(messages), category="math", source="s", license="mit", messages=messages
+    )
+
+
+QUERIES = [query(f"What is {n} and {n}?") for n in range(10, 20)]  # 19 characters, 7 tokens each
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run of one priced endpoint teacher, with three attempts at each of ten queries."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(FOLDER_VARIABLE, "journal")
+    params = read_yaml(ROOT / "params.yaml")
+    params["teacher_ids"] = ["hosted"]
+    params["generate"] = {"max_attempts": 3}
+    Path("params.yaml").write_text(json.dumps(params))
+    write_table(Path("data/queries/curated"), Query, QUERIES)
+    write_teacher("http://127.0.0.1:9/v1")
+    return tmp_path
+
+
+def write_teacher(url: str, **more: object) -> None:
+    teacher = {
+        "label": "Hosted",
+        "engine": "openai",
+        "model": "hosted",
+        "revision": "none",
+        "license": "mit",
+        "sampling": {"temperature": 1.0, "top_p": 1.0, "max_tokens": 100},
+        "price": {"prompt": 1.0e6, "completion": 2.0e6},
+        **more,
+    }
+    runtime = {"endpoints": [url], "budget": {"cost": 50.0}}
+    content = {"teacher": teacher, "perplexity_cut": None, "runtime": runtime}
+    Path("conf/teachers").mkdir(parents=True, exist_ok=True)
+    Path("conf/teachers/hosted.yaml").write_text(json.dumps(content))
+
+
+async def answer(queries: list[Query], rejected: set[str]) -> None:
+    """Run the loop over some queries; one rejected is asked again."""
+
+    async def grade(asked: Query, response: object) -> Verdict:
+        return Verdict(
+            response_id="r",
+            query_id=asked.id,
+            state="fail" if asked.id in rejected else "pass",
+            score=None,
+            reason=None,
+            verifier="double",
+        )
+
+    file, run = load_teacher("hosted"), load_run()
+    with Journal.open() as journal:
+        room = ModelRoom(journal)
+        model = room.model("hosted", file.teacher, file.runtime, "teacher")
+        loop = Loop("hosted", file.teacher, model, grade, run.generate, run_seed=run.run.seed)
+        await loop.run(queries, lambda walk: None)
+        await room.close()
+
+
+def lines(*arguments: str) -> list[str]:
+    result = CliRunner().invoke(main, ["plan", *arguments])
+    assert result.exit_code == 0, result.output
+    return result.stdout.splitlines()
+
+
+@pytest.mark.usefixtures("project")
+def test_before_the_first_request_everything_is_still_to_come():
+    assert lines() == [
+        "hosted (Hosted): 10 queries, up to 3 attempts each",
+        "  in the journal    0 answers: 0 prompt and 0 completion tokens, $0.00",
+        "  requests to come  at least 10, at most 30",
+        lines()[3],
+        lines()[4],
+        "  budget            $50.00 (runtime.budget)",
+    ]
+    assert lines()[3].endswith("prompt (estimated: 4 characters a token) and 3,000 completion")
+    assert lines()[4].startswith("  cost at most      $6,")
+
+
+@pytest.mark.usefixtures("project")
+def test_what_is_in_the_journal_is_not_to_come_again():
+    with ScriptedEndpoint(lambda body: completion("four words and done")) as endpoint:
+        write_teacher(endpoint.url)
+        # Two accepted at once, one rejected three times: five answers of 7 and 4 tokens.
+        asyncio.run(answer(QUERIES[:3], {QUERIES[2].id}))
+        asked = len(endpoint.requests)
+        found = lines("hosted")
+        assert len(endpoint.requests) == asked == 5
+    assert found[1] == ("  in the journal    5 answers: 35 prompt and 20 completion tokens, $75.00")
+    # Seven unasked, and two whose first answer may yet be rejected.
+    assert found[2] == f"  requests to come  at least 7, at most {7 * 3 + 2 * 2}"
+    assert found[4].endswith("answers so far had 4 completion tokens")
+
+
+@pytest.mark.usefixtures("project")
+def test_another_temperature_is_another_question():
+    with ScriptedEndpoint(lambda body: completion("4")) as endpoint:
+        write_teacher(endpoint.url)
+        asyncio.run(answer(QUERIES, set()))
+        assert "at least 0" in lines()[2]
+        write_teacher(endpoint.url, sampling={"temperature": 0.5, "top_p": 1.0, "max_tokens": 9})
+        assert "at least 10" in lines()[2]
+
+
+@pytest.mark.usefixtures("project")
+def test_without_a_price_the_cost_is_unknown():
+    write_teacher("http://127.0.0.1:9/v1", price=None)
+    content = json.loads(Path("conf/teachers/hosted.yaml").read_text())
+    del content["runtime"]["budget"]
+    Path("conf/teachers/hosted.yaml").write_text(json.dumps(content))
+    assert lines()[-1].startswith("  cost              unknown: set teacher.price")
+
+
+@pytest.mark.usefixtures("project")
+def test_a_replay_costs_nothing():
+    tokenizer = {"model": "a/b", "revision": "a" * 40}
+    write_teacher("x", engine="replay", replay={"kind": "solutions"}, tokenizer=tokenizer)
+    assert lines() == [
+        "hosted: a replay of worked solutions of the queries; no model is asked, and nothing is paid"
+    ]
+
+
+@pytest.mark.usefixtures("project")
+def test_no_queries_yet_is_told():
+    for path in Path("data/queries/curated").iterdir():
+        path.unlink()
+    result = CliRunner().invoke(main, ["plan"])
+    assert result.exit_code == 2
+    assert "run the stage that makes it" in result.stderr

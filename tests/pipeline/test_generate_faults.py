@@ -1,0 +1,264 @@
+"""The generate stage killed at random moments, interrupted, and out of budget: what is lost, what is asked again."""
+
+import hashlib
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stillhouse.distill.loop import WALKERS_PER_SLOT, request_seed
+from stillhouse.records import Message, Query, Response, query_id
+from stillhouse.stage import read_json
+from stillhouse.tables import read_table, write_table
+from tests.doubles.scripted_endpoint import ScriptedEndpoint, completion
+
+ROOT = Path(__file__).resolve().parents[2]
+WORKER = Path(__file__).with_name("generate_worker.py")
+QUERIES = 60
+ATTEMPTS = 3
+IN_FLIGHT = 4
+RUN_SEED = 11
+SECONDS = 120  # after which a test that waits for a process has failed; starting one takes a few
+
+
+def made_query(number: int) -> Query:
+    messages = [Message(role="user", content=f"Question {number}: which number is meant?")]
+    return Query(
+        id=query_id(messages),
+        category="math",
+        source="made_up",
+        license="cc0-1.0",
+        messages=messages,
+        ground_truth=str(100 + number),
+    )
+
+
+def attempts_needed(number: int) -> int:
+    """Every fourth query is never answered right."""
+    return number % (ATTEMPTS + 1) + 1
+
+
+class ScriptedTeacher:
+    """Answers by query and attempt, and tells when so many requests have come."""
+
+    def __init__(self) -> None:
+        self.asked: Counter[tuple[int, int]] = Counter()
+        self.reached = threading.Event()
+        self.hold: threading.Event | None = None
+        self._after = -1
+        self._lock = threading.Lock()
+
+    def tell_after(self, more: int) -> None:
+        self.reached.clear()
+        self._after = self.asked.total() + more
+
+    def __call__(self, body: dict[str, Any]) -> dict[str, Any]:
+        if body["model"] == "judge":
+            return completion("no")
+        match = re.search(r"Question (\d+):", body["messages"][-1]["content"])
+        assert match
+        number = int(match.group(1))
+        asked = made_query(number)
+        seeds = [request_seed(asked.id, "alpha", n, RUN_SEED) for n in range(ATTEMPTS)]
+        attempt = seeds.index(body["seed"])
+        with self._lock:
+            self.asked[number, attempt] += 1
+            if self.asked.total() == self._after:
+                self.reached.set()
+        if self.hold is not None:
+            self.hold.wait(SECONDS)
+        right = attempt + 1 == attempts_needed(number)
+        return completion(f"The answer is {asked.ground_truth if right else 7 + attempt}.")
+
+
+class Project:
+    """A folder in which the generate stage of one teacher can run."""
+
+    def __init__(self, folder: Path, endpoint: ScriptedEndpoint, **runtime: Any) -> None:
+        self.folder = folder
+        write_table(folder / "data/queries/curated", Query, map(made_query, range(QUERIES)))
+        teacher = {
+            "label": "alpha",
+            "engine": "openai",
+            "model": "alpha",
+            "revision": "0" * 40,
+            "license": "mit",
+            "sampling": {"temperature": 0.7, "top_p": 1.0, "max_tokens": 64},
+        }
+        code = {
+            "isolation": "rlimits",
+            "max_tests": 1,
+            "test_seconds": 1.0,
+            "total_seconds": 1.0,
+            "memory_mb": 256,
+        }
+        verify = {
+            "threshold": 0.9,
+            "judge": "judge",
+            "judge_advisory": False,
+            "item_seconds": 60.0,
+            "code": code,
+        }
+        tracked: dict[str, Any] = {
+            "run": {"name": "faults", "seed": RUN_SEED},
+            "generate": {"max_attempts": ATTEMPTS},
+            "verify": verify,
+        }
+        (folder / "conf/teachers").mkdir(parents=True)
+        for name in ("alpha", "judge"):
+            tracked[f"conf/teachers/{name}.yaml:teacher"] = teacher | {"model": name}
+            self.write_teacher(name, teacher | {"model": name}, endpoint, runtime)
+        (folder / "tracked.json").write_text(json.dumps(tracked))
+
+    def write_teacher(
+        self,
+        name: str,
+        teacher: dict[str, Any],
+        endpoint: ScriptedEndpoint,
+        runtime: dict[str, Any],
+    ) -> None:
+        where = {"endpoints": [endpoint.url], "in_flight_per_endpoint": IN_FLIGHT, **runtime}
+        content = {"teacher": teacher, "perplexity_cut": None, "runtime": where}
+        path = self.folder / f"conf/teachers/{name}.yaml"
+        path.write_text(json.dumps(content))  # JSON is YAML
+
+    def start(self) -> "subprocess.Popen[str]":
+        environment = {
+            **os.environ,
+            "STILLHOUSE_JOURNAL": "journal",
+            "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+        return subprocess.Popen(
+            [sys.executable, WORKER],
+            cwd=self.folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def finish(self) -> str:
+        """Run to the end and return what was printed."""
+        process = self.start()
+        out, errors = process.communicate(timeout=SECONDS)
+        assert process.returncode == 0, out + errors
+        return out + errors
+
+    def digests(self) -> dict[str, str]:
+        """Return the sha256 of everything the stage wrote but the effort, which differs by design."""
+        return {
+            str(path.relative_to(self.folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+            for top in ("data/responses", "metrics/generate")
+            for path in sorted((self.folder / top).rglob("*"))
+            if path.is_file()
+        }
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    with ScriptedEndpoint(ScriptedTeacher()) as endpoint:
+        project = Project(tmp_path_factory.mktemp("undisturbed"), endpoint)
+        project.finish()
+    return project
+
+
+def test_every_query_is_answered_as_the_rules_say(undisturbed: Project):
+    rows = read_table(undisturbed.folder / "data/responses/alpha/attempts", Response)
+    found = Counter(row.query_id for row in rows)
+    wanted = {made_query(n).id: min(attempts_needed(n), ATTEMPTS) for n in range(QUERIES)}
+    assert found == wanted
+    metrics = read_json(undisturbed.folder / "metrics/generate/alpha.json")
+    assert metrics["queries"] == QUERIES
+    assert metrics["accepted"] == QUERIES * 3 // 4
+    assert metrics["queries_by_attempts"] == {"1": 15, "2": 15, "3": 30}
+    assert metrics["queries_by_stop"] == {"accepted": 45, "max_attempts": 15}
+    assert metrics["by_attempt"]["1"] == {
+        "asked": 45,
+        "accepted": 15,
+        "truncated": 0,
+        "pass_rate": 0.3333,
+    }
+    effort = read_json(undisturbed.folder / "metrics/effort/alpha.json")
+    assert (effort["asked"], effort["journal_hits"]) == (sum(wanted.values()), 0)
+
+
+@pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.slow)])
+def test_killed_at_random_moments_nothing_is_lost_and_little_asked_again(
+    tmp_path: Path, undisturbed: Project, kills: int
+):
+    teacher = ScriptedTeacher()
+    draw = random.Random(kills)
+    with ScriptedEndpoint(teacher) as endpoint:
+        project = Project(tmp_path, endpoint)
+        for _ in range(kills):
+            teacher.tell_after(draw.randint(1, 120 // kills))
+            process = project.start()
+            assert teacher.reached.wait(SECONDS)
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            assert process.returncode == -signal.SIGKILL
+            assert not (tmp_path / "data/responses/alpha/attempts").exists()
+        project.finish()
+    assert project.digests() == undisturbed.digests()
+    assert len(teacher.asked) == 15 + 2 * 15 + 3 * 30  # every answer was asked for
+    again = sum(times - 1 for times in teacher.asked.values())
+    assert again <= kills * IN_FLIGHT * WALKERS_PER_SLOT
+    hits = read_json(tmp_path / "metrics/effort/alpha.json")["journal_hits"]
+    assert hits >= 5 * kills // 2  # the kills came in the middle of the work
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"]
+)
+def test_an_interrupted_run_ends_in_seconds_and_says_how_to_go_on(
+    tmp_path: Path, undisturbed: Project, number: signal.Signals, code: int
+):
+    teacher = ScriptedTeacher()
+    with ScriptedEndpoint(teacher) as endpoint:
+        project = Project(tmp_path, endpoint)
+        teacher.tell_after(20)
+        process = project.start()
+        assert teacher.reached.wait(SECONDS)
+        teacher.hold = threading.Event()  # what is in flight now will never be answered
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=30)
+        assert (process.returncode, "Traceback" in errors) == (code, False), errors
+        assert "every answer so far is in the journal, run the same command to go on" in errors
+        assert list((tmp_path / "data/responses/alpha").glob("*")) == []  # nothing half-written
+        teacher.hold.set()
+        teacher.hold = None
+        project.finish()
+    assert project.digests() == undisturbed.digests()
+
+
+def test_a_run_beyond_its_budget_ends_with_what_to_do_and_goes_on_when_it_is_raised(
+    tmp_path: Path, undisturbed: Project
+):
+    teacher = ScriptedTeacher()
+    with ScriptedEndpoint(teacher) as endpoint:
+        project = Project(tmp_path, endpoint, budget={"tokens": 300})
+        process = project.start()
+        _, errors = process.communicate(timeout=SECONDS)
+        assert process.returncode == 2
+        assert re.search(r"teacher alpha: runtime.budget is used up: [34]\d\d tokens", errors)
+        asked = teacher.asked.total()
+        assert asked < 60
+        raised = json.loads((tmp_path / "conf/teachers/alpha.yaml").read_text())
+        raised["runtime"]["budget"] = {"tokens": 1_000_000}
+        (tmp_path / "conf/teachers/alpha.yaml").write_text(json.dumps(raised))
+        project.finish()
+    assert set(teacher.asked.values()) == {
+        1
+    }  # what was in flight when the budget ended was waited for
+    assert project.digests() == undisturbed.digests()
