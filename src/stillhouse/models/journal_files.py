@@ -153,10 +153,12 @@ class AnswerFile:
         Raises:
             DamagedError: the page is broken.
         """
-        with _damage(self.path):
+        try:
             row = self._connection.execute(
                 "SELECT check_sum, payload FROM answers WHERE key = ?", (key,)
             ).fetchone()
+        except sqlite3.DatabaseError as error:  # no context manager: each look-up would pay for it
+            raise _told_apart(error, self.path) from None
         return None if row is None else Found(*row)
 
     def insert(self, rows: list[Row]) -> int:
@@ -254,14 +256,16 @@ def _damage(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.DatabaseError as error:
-        # The low byte is the primary code, the rest says more of it. A schema that cannot be parsed has the code
-        # SQLITE_CORRUPT too; a missing table or column is a file that never was a journal.
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF in (
-            sqlite3.SQLITE_CORRUPT,
-            sqlite3.SQLITE_NOTADB,
-        ):
-            raise DamagedError(f"{path}: {error}") from None
-        raise
+        raise _told_apart(error, path) from None
+
+
+def _told_apart(error: sqlite3.DatabaseError, path: Path) -> Exception:
+    """Return damage as DamagedError and any other error as it is."""
+    # The low byte is the primary code, the rest says more of it.
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return DamagedError(f"{path}: {error}")
+    return error
 
 
 def finished_files(folder: Path) -> list[Path]:

@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from typing import Annotated, Any
 from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import aiohttp
 import msgspec
@@ -235,7 +236,9 @@ class OpenAIEngine:
                     total=self._request_seconds, sock_connect=CONNECT_SECONDS
                 ),
                 connector=aiohttp.TCPConnector(limit=0),
-                trust_env=True,  # HTTPS_PROXY and the like
+                trust_env=bool(
+                    getproxies()
+                ),  # asked in a thread for each request, so only where there is one
             )
         return self._session
 
