@@ -517,6 +517,10 @@ class Teacher(Section):
 class TeacherRuntime(Section):
     """The untracked part of conf/teachers/<id>.yaml: where and how fast, never what.
 
+    `in_flight_per_endpoint` is the most that an endpoint may have at once; below that its limit finds itself. The API
+    key is read from the environment variable that `api_key_variable` names. A request that has not ended after
+    `request_seconds` is cut off and sent again.
+
     `budget` limits what all answers of a run may cost together. It changes no answer either: a run that would go
     beyond it stops with an error, and goes on where it stopped when the budget is raised.
     """
@@ -530,7 +534,7 @@ class TeacherRuntime(Section):
     cpu_kv_cache_gb: PositiveFloat = 1.0
     endpoints: list[str] = []
     api_key_variable: str | None = None
-    in_flight_per_endpoint: PositiveInt = 32
+    in_flight_per_endpoint: PositiveInt = 256
     request_seconds: PositiveFloat = 600.0
 
 

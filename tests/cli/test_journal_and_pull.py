@@ -5,7 +5,7 @@ import pytest
 from click.testing import CliRunner
 
 from stillhouse.cli import main
-from stillhouse.models.journal import FOLDER_VARIABLE, Journal
+from stillhouse.models.journal import FOLDER_VARIABLE, Journal, journal_key
 
 
 def test_stats_count_answers_by_purpose_and_model(
@@ -23,7 +23,7 @@ def test_stats_count_answers_by_purpose_and_model(
     result = CliRunner().invoke(main, ["journal", "stats"])
     assert result.exit_code == 0, result.output
     first, *groups = result.stdout.splitlines()
-    assert first.startswith(f"{tmp_path}/journal.sqlite: 4 answers")
+    assert first.startswith(f"{tmp_path}: 4 answers in 1 file")
     assert [line.split()[:2] for line in groups] == [["judge", "1"], ["teacher", "3"]]
     assert [line.split()[-1] for line in groups] == ["wise", "smol"]
 
@@ -36,6 +36,47 @@ def test_stats_make_no_journal_where_there_is_none(
     assert result.exit_code == 2
     assert "no journal here yet" in result.stderr
     assert not (tmp_path / "none").exists()
+
+
+def run(*arguments: str, code: int = 0) -> str:
+    result = CliRunner().invoke(main, ["journal", *arguments])
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+def test_answers_go_from_one_journal_to_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one", "two"):
+        with Journal.open(tmp_path / name) as journal:
+            for number in range(2):
+                asyncio.run(
+                    journal.put(
+                        journal_key({"n": number + (name == "two")}),
+                        f"answer {number}".encode(),
+                        purpose="teacher",
+                        model="smol",
+                    )
+                )
+    file = str(tmp_path / "answers.jsonl")
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "one"))
+    assert "2 answers exported" in run("export", file)
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "two"))
+    assert "1 answers added, 1 were there already" in run("import", file)
+    assert "3 answers, ok" in run("verify")
+    assert "1 file of" in run("compact")
+    (tmp_path / "answers.jsonl").write_text("rubbish")
+    assert "line 1" in run("import", file, code=2)
+
+
+def test_verify_ends_with_an_error_where_something_is_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    (tmp_path / "answers.sqlite").write_bytes(b"rubbish" * 1000)
+    output = run("verify", code=2)
+    assert "DAMAGED" in output
+    assert "journal compact" in output
 
 
 def test_pull_hands_its_arguments_to_the_hub_room(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,12 +1,14 @@
 """A double of an OpenAI-compatible chat server, over real HTTP on an ephemeral port of 127.0.0.1."""
 
+import contextlib
 import json
+import socket
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-Reply = dict[str, Any] | int | bytes
+Reply = dict[str, Any] | int | bytes | tuple[int, dict[str, str], bytes]
 Answer = Callable[[dict[str, Any]], Reply]
 
 
@@ -28,14 +30,16 @@ def completion(
 class ScriptedEndpoint:
     """Serves `POST {url}/chat/completions` with what `answer(request body)` says, each request in a thread of its own.
 
-    `answer` returns a completion (a dict), an HTTP status (an int; the body then is an error object naming it), or raw
-    bytes, sent with status 200. `declare_bytes` more than are sent are promised in the header for raw bytes: the
-    connection then ends in the middle of the body. `requests` and `headers` keep what came in, in order of arrival.
+    `answer` returns a completion (a dict), an HTTP status (an int; the body then is an error object naming it), raw
+    bytes, sent with status 200, or status, headers and body. `declare_bytes` more than are sent are promised in the
+    header for raw bytes: the connection then ends in the middle of the body. `requests` and `headers` keep what came
+    in, in order of arrival.
     """
 
     def __init__(self, answer: Answer, *, declare_bytes: int = 0) -> None:
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
+        self.connections: set[socket.socket] = set()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self, answer, declare_bytes))
         self._server.daemon_threads = True
         self._thread = threading.Thread(
@@ -46,6 +50,14 @@ class ScriptedEndpoint:
     def url(self) -> str:
         """The base URL, as it stands in `runtime.endpoints`."""
         return f"http://127.0.0.1:{self._server.server_port}/v1"
+
+    def vanish(self) -> None:
+        """Close the port and every connection, as a killed server does."""
+        self._server.shutdown()
+        self._server.server_close()
+        for connection in list(self.connections):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     def __enter__(self) -> "ScriptedEndpoint":
         self._thread.start()
@@ -63,6 +75,15 @@ def _handler(
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
+        def setup(self) -> None:
+            super().setup()
+            endpoint.connections.add(self.connection)
+
+        def finish(self) -> None:
+            endpoint.connections.discard(self.connection)
+            with contextlib.suppress(OSError):
+                super().finish()
+
         def do_POST(self) -> None:  # the name that http.server calls
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             if self.path != "/v1/chat/completions":
@@ -73,6 +94,9 @@ def _handler(
             reply = answer(body)
             if isinstance(reply, int):
                 self._send(reply, {"error": {"message": f"scripted status {reply}"}})
+            elif isinstance(reply, tuple):
+                status, headers, raw = reply
+                self._send_bytes(status, raw, len(raw), headers)
             elif isinstance(reply, bytes):
                 self._send_bytes(200, reply, len(reply) + declare_bytes)
             else:
@@ -82,8 +106,12 @@ def _handler(
             raw = json.dumps(content).encode()
             self._send_bytes(status, raw, len(raw))
 
-        def _send_bytes(self, status: int, raw: bytes, declared: int) -> None:
+        def _send_bytes(
+            self, status: int, raw: bytes, declared: int, headers: dict[str, str] | None = None
+        ) -> None:
             self.send_response(status)
+            for name, value in (headers or {}).items():
+                self.send_header(name, value)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(declared))
             self.end_headers()

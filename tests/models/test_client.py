@@ -1,11 +1,14 @@
 import asyncio
 from pathlib import Path
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stillhouse.models.client import Model, fingerprint_hash
 from stillhouse.models.engine import Completion, EngineError, Request
-from stillhouse.models.journal import Journal
+from stillhouse.models.journal import Journal, JournalError
 from stillhouse.records import Message
 from tests.doubles.scripted_engine import ScriptedEngine, said
 
@@ -38,6 +41,7 @@ def test_a_second_run_asks_nothing_and_says_the_same(tmp_path: Path):
         (request(seed=2), {}),
         (request(text="What is 2 + 2?"), {}),
         (request(), {"revision": "b"}),
+        (msgspec.structs.replace(request(), max_tokens=9), {}),
     ],
 )
 def test_seed_prompt_and_fingerprint_are_part_of_the_key(
@@ -58,26 +62,56 @@ def test_the_query_id_is_no_part_of_the_key(tmp_path: Path):
         assert (model.hits, model.asked) == (1, 1)
 
 
-def test_two_who_ask_the_same_at_once_get_the_same_answer(tmp_path: Path):
-    async def ask_twice(journal: Journal) -> tuple[list[Completion], Completion]:
-        both_asked = asyncio.Event()
-
-        async def never_the_same(_: Request) -> Completion:
-            number = len(engine.requests)
-            if number == 2:
-                both_asked.set()
-            await both_asked.wait()
-            return said(f"answer {number}")
-
-        engine = ScriptedEngine(never_the_same)
+def test_two_who_ask_the_same_at_once_share_one_answer(tmp_path: Path):
+    async def ask_twice(journal: Journal) -> list[Completion]:
         model = Model(engine, journal, "judge", "j")
-        answers = await asyncio.gather(model.complete(request()), model.complete(request()))
-        assert len(engine.requests) == 2
-        return answers, await model.complete(request())
+        answers = await asyncio.gather(*(model.complete(request()) for _ in range(5)))
+        assert (model.asked, model.hits) == (1, 4)
+        return answers
 
+    async def never_the_same(_: Request) -> Completion:
+        await asyncio.sleep(0)
+        return said(f"answer {len(engine.requests)}")
+
+    engine = ScriptedEngine(never_the_same)
     with Journal.open(tmp_path) as journal:
-        answers, later = asyncio.run(ask_twice(journal))
-    assert answers == [later, later]
+        answers = asyncio.run(ask_twice(journal))
+    assert [a.text for a in answers] == ["answer 1"] * 5
+
+
+def test_who_waited_for_one_that_failed_asks_itself(tmp_path: Path):
+    async def fail_once(_: Request) -> Completion:
+        if len(engine.requests) == 1:
+            raise EngineError("no luck")
+        return said("second")
+
+    async def ask_twice(journal: Journal) -> list[Completion | BaseException]:
+        model = Model(engine, journal, "judge", "j")
+        both = (model.complete(request()) for _ in range(2))
+        return await asyncio.gather(*both, return_exceptions=True)
+
+    engine = ScriptedEngine(fail_once)
+    with Journal.open(tmp_path) as journal:
+        first, second = asyncio.run(ask_twice(journal))
+    assert isinstance(first, EngineError)
+    assert second.text == "second"
+
+
+def test_an_answer_that_is_no_completion_is_an_error_with_its_key(tmp_path: Path):
+    with Journal.open(tmp_path) as journal:
+        model = Model(ScriptedEngine(echo), journal, "teacher", "t")
+        asyncio.run(journal.put(model._key(request()), b'{"no": 1}', purpose="teacher", model="t"))
+        with pytest.raises(JournalError, match=f"{model._key(request()).hex()}.*no completion"):
+            asyncio.run(model.complete(request()))
+
+
+@given(
+    st.tuples(st.integers(0, 2**63 - 1), st.text()), st.tuples(st.integers(0, 2**63 - 1), st.text())
+)
+def test_keys_differ_exactly_where_requests_differ(one: tuple[int, str], other: tuple[int, str]):
+    model = Model(ScriptedEngine(echo), None, "teacher", "t")  # type: ignore[arg-type]
+    keys = [model._key(request(text=text, seed=seed)) for seed, text in (one, other)]
+    assert (keys[0] == keys[1]) == (one == other)
 
 
 def test_what_costs_nothing_is_not_journaled(tmp_path: Path):

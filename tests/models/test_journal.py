@@ -1,5 +1,5 @@
 import asyncio
-import os
+import contextlib
 import signal
 import sqlite3
 import subprocess
@@ -12,10 +12,20 @@ from hypothesis import strategies as st
 
 from stillhouse.models import journal as journal_module
 from stillhouse.models.journal import Journal, JournalError, journal_folder, journal_key
+from stillhouse.models.journal_files import LIVE_NAME
 
 
 def key(name: str) -> bytes:
     return journal_key({"name": name})
+
+
+def damage_row(path: Path, name: bytes, position: int) -> None:
+    """Flip one bit of a stored answer."""
+    with contextlib.closing(sqlite3.connect(path)) as other, other:
+        (payload,) = other.execute("SELECT payload FROM answers WHERE key = ?", (name,)).fetchone()
+        damaged = bytearray(payload)
+        damaged[position] ^= 0x40
+        other.execute("UPDATE answers SET payload = ? WHERE key = ?", (bytes(damaged), name))
 
 
 def put(journal: Journal, name: str, answer: bytes) -> None:
@@ -39,24 +49,26 @@ def test_the_first_answer_wins(tmp_path: Path):
 
 
 @pytest.mark.parametrize("position", [0, 5, -1])
-def test_a_damaged_answer_is_asked_for_again(tmp_path: Path, position: int):
+def test_a_damaged_answer_is_told_and_asked_for_again(
+    tmp_path: Path, position: int, capsys: pytest.CaptureFixture[str]
+):
     with Journal.open(tmp_path) as journal:
         put(journal, "a", b"answer" * 20)
         put(journal, "whole", b"whole")
-        with sqlite3.connect(journal.path) as other:
-            (payload,) = other.execute(
-                "SELECT payload FROM answers WHERE key = ?", (key("a"),)
-            ).fetchone()
-            damaged = bytearray(payload)
-            damaged[position] ^= 0x40
-            other.execute(
-                "UPDATE answers SET payload = ? WHERE key = ?", (bytes(damaged), key("a"))
-            )
-        other.close()
+        damage_row(tmp_path / LIVE_NAME, key("a"), position)
         assert journal.get(key("a")) is None
+        assert "a damaged answer was removed" in capsys.readouterr().err
         assert journal.get(key("whole")) == b"whole"
         put(journal, "a", b"asked again")
         assert journal.get(key("a")) == b"asked again"
+
+
+def test_an_answer_under_another_key_is_damaged(tmp_path: Path):
+    with Journal.open(tmp_path) as journal:
+        put(journal, "a", b"answer to a")
+        with contextlib.closing(sqlite3.connect(tmp_path / LIVE_NAME)) as other, other:
+            other.execute("UPDATE answers SET key = ?", (key("b"),))
+        assert journal.get(key("b")) is None
 
 
 @pytest.mark.parametrize("group_limit", [1, 7, 512])
@@ -149,14 +161,14 @@ def test_a_failed_commit_tells_everyone_who_waits_and_the_journal_goes_on(tmp_pa
         )
 
     with Journal.open(tmp_path) as journal:
-        other = sqlite3.connect(journal.path)
+        other = sqlite3.connect(tmp_path / LIVE_NAME)
         other.execute(
             "CREATE TRIGGER full BEFORE INSERT ON answers BEGIN SELECT RAISE(ABORT, 'disk is full'); END"
         )
         failures = asyncio.run(put_three(journal))
         assert [type(f) for f in failures] == [JournalError] * 3
         assert "disk is full" in str(failures[0])
-        assert str(journal.path) in str(failures[0])
+        assert str(tmp_path) in str(failures[0])
         assert journal.get(key("a")) is None
         other.execute("DROP TRIGGER full")
         other.close()
@@ -175,7 +187,7 @@ def test_answers_of_a_stage_that_failed_meanwhile_are_kept(tmp_path: Path):
         raise RuntimeError("the stage failed")
 
     with Journal.open(tmp_path) as journal:
-        other = sqlite3.connect(journal.path, isolation_level=None)
+        other = sqlite3.connect(tmp_path / LIVE_NAME, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")  # nothing can be committed before the loop is closed
         with pytest.raises(RuntimeError, match="the stage failed"):
             asyncio.run(fail_while_writing(journal))
@@ -185,33 +197,42 @@ def test_answers_of_a_stage_that_failed_meanwhile_are_kept(tmp_path: Path):
         assert [journal.get(key(str(i))) for i in range(20)] == [b"paid for"] * 20
 
 
-def test_a_file_that_is_no_journal_is_an_error_with_a_remedy(tmp_path: Path):
-    path = tmp_path / "journal.sqlite"
-    path.write_bytes(b"no database at all " * 500)
-    with pytest.raises(JournalError, match=r"journal\.sqlite: cannot open.*move the file away"):
-        Journal(path)
-    assert path.read_bytes().startswith(b"no database")
+def test_a_journal_is_opened_once_in_a_process(tmp_path: Path):
+    with (
+        Journal.open(tmp_path / "one"),
+        Journal.open(tmp_path / "other"),
+        pytest.raises(JournalError, match="open already"),
+    ):
+        Journal.open(tmp_path / "other" / ".." / "one")
+    with Journal.open(tmp_path / "one") as journal:
+        assert journal.get(key("a")) is None
+
+
+def test_a_file_that_is_no_journal_is_set_aside_and_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    content = b"no database at all " * 500
+    (tmp_path / LIVE_NAME).write_bytes(content)
+    with Journal.open(tmp_path) as journal:
+        put(journal, "a", b"answer")
+        assert journal.get(key("a")) == b"answer"
+    (aside,) = tmp_path.glob("damaged-*.sqlite")
+    assert aside.read_bytes() == content
+    assert f"set aside as {aside.name}" in capsys.readouterr().err
+
+
+def test_a_file_of_another_version_is_an_error_with_a_remedy(tmp_path: Path):
+    with contextlib.closing(sqlite3.connect(tmp_path / LIVE_NAME)) as other:
+        other.execute("CREATE TABLE answers (key BLOB)")
+        other.execute("PRAGMA user_version = 99")
+    with pytest.raises(JournalError, match=r"format 99.*move the file away"):
+        Journal.open(tmp_path)
 
 
 def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(JournalError, match="STILLHOUSE_JOURNAL"):
         Journal.open(tmp_path / "file" / "journal")
-
-
-def test_a_damaged_file_is_an_error_with_a_remedy(tmp_path: Path):
-    with Journal.open(tmp_path) as journal:
-        for number in range(5):
-            put(journal, str(number), os.urandom(3000))
-        path = journal.path
-    raw = bytearray(path.read_bytes())
-    raw[4096:] = b"\xff" * (len(raw) - 4096)  # all pages but the first
-    path.write_bytes(raw)
-    with (
-        Journal(path) as journal,
-        pytest.raises(JournalError, match=r"cannot read the journal.*move the file away"),
-    ):
-        journal.get(key("0"))
 
 
 def test_stats_count_by_purpose_and_model(tmp_path: Path):
@@ -236,7 +257,7 @@ def test_stats_count_by_purpose_and_model(tmp_path: Path):
     ]
     assert stats["answers"] == 4
     assert stats["bytes"] == sum(g["bytes"] for g in stats["groups"]) > 0
-    assert stats["path"] == str(tmp_path / "journal.sqlite")
+    assert stats["path"] == str(tmp_path)
     assert stats["file_bytes"] > 0
 
 

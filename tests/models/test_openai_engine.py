@@ -1,14 +1,16 @@
 import asyncio
 import json
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
 import pytest
 from tenacity import wait_none
 
-from stillhouse.models import openai_engine
-from stillhouse.models.engine import Completion, EngineError, Request
+from stillhouse.models import endpoints, openai_engine
+from stillhouse.models.engine import Completion, EngineError, RefusedError, Request
 from stillhouse.models.openai_engine import OpenAIEngine
 from stillhouse.params import Sampling, TeacherRuntime
 from stillhouse.records import Message
@@ -59,7 +61,8 @@ def in_turn(replies: Sequence[Reply]) -> Callable[[dict[str, Any]], Reply]:
 def test_a_completion_comes_back_whole():
     with ScriptedEndpoint(lambda _: completion("It is two.")) as endpoint:
         (answer,) = ask(engine(endpoint.url + "/"))
-    assert answer == Completion(
+    assert 0 <= answer.latency_seconds < 10
+    assert msgspec.structs.replace(answer, latency_seconds=None) == Completion(
         text="It is two.", finish_reason="stop", prompt_tokens=7, completion_tokens=3
     )
 
@@ -191,12 +194,13 @@ def test_an_endpoint_that_is_down_does_not_take_all_tries(monkeypatch: pytest.Mo
         assert len(up.requests) == 6
 
 
-def test_nobody_listening_is_an_engine_error(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(openai_engine, "TRIES", 2)
+def test_nobody_listening_for_too_long_is_an_engine_error(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(endpoints, "PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(endpoints, "REST_SECONDS", 0.05)
     with ScriptedEndpoint(lambda _: 500) as down:
         gone = down.url
-    with pytest.raises(EngineError, match=r"no answer after 2 tries: .*ConnectError"):
-        ask(engine(gone))
+    with pytest.raises(EngineError, match=f"no endpoint has answered for .*{gone}.*start them"):
+        ask(engine(gone), count=5)
 
 
 @pytest.mark.parametrize("url", ["localhost:8000/v1", "127.0.0.1/v1", "http://host:port/v1"])
@@ -241,3 +245,113 @@ def test_the_rendered_prompt_holds_the_system_prompt_and_every_turn():
     asked = engine("http://a.invalid/v1", system_prompt="Be brief.")
     rendered = json.loads(asked.render(Request(messages=[QUESTION], seed=0, query_id="q")))
     assert [turn["content"] for turn in rendered] == ["Be brief.", QUESTION.content]
+
+
+def test_what_served_it_is_kept_apart_from_the_fingerprint():
+    reply = {**completion("two"), "model": "served-0613", "system_fingerprint": "fp_1"}
+    with ScriptedEndpoint(lambda _: reply) as endpoint:
+        (answer,) = ask(engine(endpoint.url))
+    assert answer.made_on == {"served_model": "served-0613", "system_fingerprint": "fp_1"}
+
+
+@pytest.mark.parametrize(("status", "kind"), [(400, RefusedError), (401, EngineError)])
+def test_a_refusal_of_one_request_is_told_from_one_of_all(status: int, kind: type[EngineError]):
+    with ScriptedEndpoint(lambda _: status) as endpoint, pytest.raises(EngineError) as raised:
+        ask(engine(endpoint.url))
+    assert type(raised.value) is kind
+
+
+def test_a_key_that_the_endpoint_repeats_is_not_shown(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("THE_KEY", "made-up")
+
+    def answer(_: dict) -> Reply:
+        return (401, {}, b"wrong key: made-up")
+
+    with ScriptedEndpoint(answer) as endpoint, pytest.raises(EngineError) as raised:
+        ask(engine(endpoint.url, api_key_variable="THE_KEY"))
+    assert "wrong key: ***" in str(raised.value)
+
+
+def test_an_endpoint_that_says_nothing_is_cut_off_and_asked_again():
+    hung = threading.Event()
+    silent = iter([True, True])
+
+    def answer(_: dict) -> Reply:
+        if next(silent, False):
+            hung.wait(30)
+        return completion("two")
+
+    with ScriptedEndpoint(answer) as endpoint:
+        (reply,) = ask(engine(endpoint.url, request_seconds=0.3))
+        hung.set()
+    assert reply.text == "two"
+    assert len(endpoint.requests) == 3
+
+
+def test_a_body_without_end_is_cut_off(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(openai_engine, "LONGEST_BODY", 100_000)
+    replies = in_turn([b"x" * 1_000_000, completion("two")])
+    with ScriptedEndpoint(replies) as endpoint:
+        assert ask(engine(endpoint.url))[0].text == "two"
+
+
+def test_429_halves_what_is_in_flight_and_every_request_is_answered():
+    lock, now, most = threading.Lock(), [0], [0]
+
+    def answer(_: dict) -> Reply:
+        with lock:
+            now[0] += 1
+            most[0] = max(most[0], now[0])
+            too_many = now[0] > 4
+        time.sleep(0.01)
+        with lock:
+            now[0] -= 1
+        return 429 if too_many else completion("two")
+
+    with ScriptedEndpoint(answer) as endpoint:
+        asked = engine(endpoint.url)
+        assert len(ask(asked, count=100)) == 100
+        (one,) = asked._endpoints.all
+        assert one.limit < 16
+    assert most[0] <= 17
+
+
+def test_retry_after_is_kept():
+    with ScriptedEndpoint(
+        in_turn([(429, {"Retry-After": "0.4"}, b""), completion("two")])
+    ) as endpoint:
+        started = time.monotonic()
+        assert ask(engine(endpoint.url))[0].text == "two"
+    assert time.monotonic() - started >= 0.4
+
+
+def test_an_endpoint_that_vanishes_in_the_middle_loses_no_request(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(endpoints, "REST_SECONDS", 0.05)
+
+    async def run(asked: OpenAIEngine, vanish: Callable[[], None]) -> list[Completion]:
+        async def one(seed: int) -> Completion:
+            if seed == 40:
+                await asyncio.to_thread(vanish)
+            return await asked.complete(Request(messages=[QUESTION], seed=seed, query_id="q"))
+
+        try:
+            return await asyncio.gather(*(one(seed) for seed in range(200)))
+        finally:
+            await asked.close()
+
+    def slow(_: dict) -> Reply:
+        time.sleep(0.005)
+        return completion("two")
+
+    with ScriptedEndpoint(slow) as stays, ScriptedEndpoint(slow) as vanishes:
+        asked = engine(stays.url, vanishes.url, in_flight_per_endpoint=8)
+        answers = asyncio.run(run(asked, vanishes.vanish))
+    assert [answer.text for answer in answers] == ["two"] * 200
+
+
+def test_an_endpoint_that_comes_back_is_used_again(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(endpoints, "REST_SECONDS", 0.05)
+    replies: list[Reply] = [500] * 6
+    with ScriptedEndpoint(lambda _: replies.pop() if replies else completion("two")) as endpoint:
+        assert len(ask(engine(endpoint.url), count=20)) == 20
+        assert len(endpoint.requests) == 26

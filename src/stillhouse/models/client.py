@@ -2,20 +2,20 @@
 
 import hashlib
 import json
+import struct
 from typing import Any
 
 import msgspec
 
 from stillhouse.models.engine import Completion, Engine, Purpose, Request
-from stillhouse.models.journal import Journal, journal_key
+from stillhouse.models.journal import Journal, JournalError
 
 _decode = msgspec.json.Decoder(Completion).decode
 
 
 def fingerprint_hash(fingerprint: dict[str, Any]) -> str:
     """Return the short hash of an engine fingerprint that each row carries (16 hex digits)."""
-    canonical = json.dumps(fingerprint, sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+    return _fingerprint_sha256(fingerprint).hexdigest()[:16]
 
 
 class Model:
@@ -33,35 +33,53 @@ class Model:
         self._journal = journal
         self._purpose = purpose
         self._name = name
+        self._key_of_fingerprint = _fingerprint_sha256(engine.fingerprint)
 
     async def complete(self, request: Request) -> Completion:
         """Return the completion of a request; a new one is safe in the journal before it is returned.
 
+        Who asks for what somebody else is being asked for, here or in another process, waits for that answer.
+
         Raises:
             EngineError: the engine failed for good.
-            JournalError: the answer could not be kept.
+            JournalError: the answer could not be kept, or what is kept is no completion.
         """
         if not self.engine.journaled:
             self.asked += 1
             return await self.engine.complete(request)
-        facts = {
-            "fingerprint": self.fingerprint,
-            "prompt": self.engine.render(request),
-            "seed": request.seed,
-        }
-        if request.max_tokens is not None:
-            facts["max_tokens"] = request.max_tokens
-        key = journal_key(facts)
+        key = self._key(request)
         kept = self._journal.get(key)
-        if kept is not None:
-            self.hits += 1
+        if kept is None:
+            async with self._journal.claim(key, purpose=self._purpose, model=self._name):
+                kept = self._journal.get(key)
+                if kept is None:
+                    self.asked += 1
+                    completion = await self.engine.complete(request)
+                    await self._journal.put(
+                        key,
+                        msgspec.json.encode(completion),
+                        purpose=self._purpose,
+                        model=self._name,
+                    )
+                    return completion
+        self.hits += 1
+        try:
             return _decode(kept)
-        self.asked += 1
-        completion = await self.engine.complete(request)
-        await self._journal.put(
-            key, msgspec.json.encode(completion), purpose=self._purpose, model=self._name
-        )
-        # The same request may have been answered meanwhile, here or in another process: the first answer wins, so that
-        # the next run repeats this one.
-        kept = self._journal.get(key)
-        return completion if kept is None else _decode(kept)
+        except msgspec.MsgspecError as error:
+            raise JournalError(
+                f"{self._journal.folder}: the answer {key.hex()} of {self._purpose} {self._name} is no completion: "
+                f"{error}; was it imported from another version?"
+            ) from None
+
+    def _key(self, request: Request) -> bytes:
+        # The fingerprint is hashed once: it is by far the longest part. Its JSON holds no zero byte and the numbers
+        # have eight bytes each, so that no two requests give the same bytes.
+        key = self._key_of_fingerprint.copy()
+        key.update(struct.pack(">xQQ", request.seed, request.max_tokens or 0))
+        key.update(self.engine.render(request).encode("utf-8", "surrogatepass"))
+        return key.digest()
+
+
+def _fingerprint_sha256(fingerprint: dict[str, Any]) -> "hashlib._Hash":
+    canonical = json.dumps(fingerprint, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(canonical.encode())

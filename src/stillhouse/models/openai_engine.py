@@ -1,17 +1,20 @@
 """OpenAI-compatible chat endpoints: vLLM servers of the user's own, or hosted APIs.
 
-Requests go to the endpoint with the fewest in flight. What passes (429, 5xx, a cut connection, a body that is no
-completion) is tried again with exponential back-off and jitter, first at the endpoints that have not failed this
-request yet: one that is down has the fewest in flight. What cannot pass (another 4xx) fails at once. Endpoints are
-where, not what: they are no part of the fingerprint.
+Which endpoint gets a request, and how many at once, is decided in models/endpoints.py. What passes (429, 5xx, a cut
+connection, a body that is no completion) is tried again with exponential back-off and jitter. What cannot pass fails
+at once: a refusal of this one request (400, 413, 422) apart from anything else (a wrong key, an unknown model).
+Endpoints are where, not what: they are no part of the fingerprint.
 """
 
 import json
 import os
+import time
 from collections import Counter
 from typing import Annotated, Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
-import httpx
+import aiohttp
 import msgspec
 from tenacity import (
     AsyncRetrying,
@@ -21,16 +24,25 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from stillhouse.models.engine import Completion, EngineError, Request
+from stillhouse.models.endpoints import Endpoint, Endpoints
+from stillhouse.models.engine import Completion, EngineError, RefusedError, Request
 from stillhouse.params import Sampling, TeacherRuntime
 
-TRIES = 8  # with the waits below, about five minutes of an endpoint that is down
+TRIES = 8  # answers that were none; with the waits below, about five minutes
 WAIT = wait_random_exponential(multiplier=0.5, max=60)
-RETRIED_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+CONNECT_SECONDS = 10.0
+LONGEST_BODY = 64 << 20  # bytes; a million tokens with their JSON are a tenth of it
+OVERLOADED_STATUS = frozenset({408, 429, 503})
+PASSING_STATUS = OVERLOADED_STATUS | {409, 425, 500, 502, 504}
+REFUSED_STATUS = frozenset({400, 413, 422})
 
 
 class _PassingError(Exception):
     """Worth another try."""
+
+
+class _UnreachableError(Exception):
+    """The request never reached the endpoint, and so is no try."""
 
 
 class _Message(msgspec.Struct):
@@ -52,6 +64,8 @@ class _Usage(msgspec.Struct):
 class _Reply(msgspec.Struct):
     choices: Annotated[list[_Choice], msgspec.Meta(min_length=1)]
     usage: _Usage
+    model: str | None = None
+    system_fingerprint: str | None = None
 
 
 _decode = msgspec.json.Decoder(_Reply).decode
@@ -74,21 +88,21 @@ class OpenAIEngine:
         """Name the model; `runtime` tells the endpoints (base URLs that end in /v1) and the key's variable.
 
         Raises:
-            EngineError: no endpoint is given, or the key's environment variable is not set.
+            EngineError: no endpoint is given or one is no URL, or the key's environment variable is not set.
         """
         if not runtime.endpoints:
             raise EngineError(
                 f"model {model}: engine openai needs `runtime.endpoints` (base URLs ending in /v1)"
             )
-        headers = {}
+        self._key = None
         if runtime.api_key_variable is not None:
-            key = os.environ.get(runtime.api_key_variable)
-            if not key:
+            self._key = os.environ.get(runtime.api_key_variable)
+            if not self._key:
                 raise EngineError(
                     f"model {model}: set the environment variable {runtime.api_key_variable} to the API key"
                 )
-            headers["Authorization"] = f"Bearer {key}"
-        self.concurrency = runtime.in_flight_per_endpoint * len(runtime.endpoints)
+        urls = list(dict.fromkeys(_checked(url) for url in runtime.endpoints))
+        self.concurrency = runtime.in_flight_per_endpoint * len(urls)
         self.fingerprint: dict[str, Any] = {
             "engine": "openai",
             "model": model,
@@ -99,12 +113,9 @@ class OpenAIEngine:
         self._model = model
         self._system_prompt = system_prompt
         self._sampling = sampling
-        self._in_flight = {url.rstrip("/"): 0 for url in runtime.endpoints}
-        self._client = httpx.AsyncClient(
-            headers=headers,
-            timeout=httpx.Timeout(runtime.request_seconds, connect=10.0),
-            limits=httpx.Limits(max_connections=self.concurrency),
-        )
+        self._endpoints = Endpoints(urls, runtime.in_flight_per_endpoint)
+        self._request_seconds = runtime.request_seconds
+        self._session: aiohttp.ClientSession | None = None
 
     def render(self, request: Request) -> str:
         """Return the conversation as JSON: the endpoint applies the chat template."""
@@ -114,9 +125,10 @@ class OpenAIEngine:
         """Return the completion.
 
         Raises:
-            EngineError: the endpoint refused the request, or all tries failed.
+            RefusedError: the endpoint cannot take this request (a prompt longer than the context).
+            EngineError: the endpoint refuses all of them, all tries failed, or no endpoint can be reached.
         """
-        body = self._body(request)
+        body = msgspec.json.encode(self._body(request))
         failures: Counter[str] = Counter()
         try:
             async for attempt in AsyncRetrying(
@@ -125,7 +137,7 @@ class OpenAIEngine:
                 wait=WAIT,
             ):
                 with attempt:
-                    return await self._ask(body, failures)
+                    return await self._try(body, failures)
         except RetryError as error:
             reason = error.last_attempt.exception()
             raise EngineError(
@@ -135,7 +147,8 @@ class OpenAIEngine:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
+        if self._session is not None:
+            await self._session.close()
 
     def _messages(self, request: Request) -> list[dict[str, str]]:
         turns = [{"role": m.role, "content": m.content} for m in request.messages]
@@ -162,38 +175,117 @@ class OpenAIEngine:
             body["repetition_penalty"] = sampling.repetition_penalty
         return body
 
-    async def _ask(self, body: dict[str, Any], failures: Counter[str]) -> Completion:
-        url = min(self._in_flight, key=lambda one: (failures[one], self._in_flight[one]))
-        self._in_flight[url] += 1
+    async def _try(self, body: bytes, failures: Counter[str]) -> Completion:
+        """Ask the endpoint with the lightest load; those that cannot be reached are passed over."""
+        while True:
+            endpoint = await self._endpoints.acquire(failures)
+            try:
+                return await self._ask(endpoint, body)
+            except _UnreachableError:
+                failures[endpoint.url] += 1
+            except _PassingError:
+                failures[endpoint.url] += 1
+                raise
+            finally:
+                self._endpoints.release(endpoint)
+
+    async def _ask(self, endpoint: Endpoint, body: bytes) -> Completion:
+        asked_at = time.monotonic()
         try:
-            reply = await self._client.post(f"{url}/chat/completions", json=body)
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-            raise EngineError(
-                f"runtime.endpoints: {url!r}: {error}; a base URL such as http://host:8000/v1 is needed"
+            async with self._open_session().post(
+                f"{endpoint.url}/chat/completions", data=body, allow_redirects=False
+            ) as reply:
+                content = await _read(reply)
+        except aiohttp.ClientConnectorError as error:
+            endpoint.unreachable(asked_at)
+            raise _UnreachableError(str(error)) from None
+        except TimeoutError:
+            endpoint.overloaded(asked_at)
+            endpoint.faulty(asked_at)
+            raise _PassingError(
+                f"{endpoint.url}: nothing for {time.monotonic() - asked_at:.0f} s"
             ) from None
-        except httpx.RequestError as error:
-            failures[url] += 1
-            raise _PassingError(f"{url}: {type(error).__name__} {error}") from None
-        finally:
-            self._in_flight[url] -= 1
-        if reply.status_code in RETRIED_STATUS:
-            failures[url] += 1
-            raise _PassingError(f"{url}: HTTP {reply.status_code}")
-        if reply.status_code != httpx.codes.OK:
-            raise EngineError(f"{url}: HTTP {reply.status_code}: {reply.text[:300]}")
+        except (aiohttp.ClientError, OSError) as error:
+            endpoint.faulty(asked_at)
+            raise _PassingError(f"{endpoint.url}: {type(error).__name__} {error}") from None
+        if reply.status in OVERLOADED_STATUS:
+            endpoint.overloaded(asked_at, _seconds(reply.headers.get("Retry-After")))
+        if reply.status in PASSING_STATUS:
+            if reply.status != 429:
+                endpoint.faulty(asked_at)
+            raise _PassingError(f"{endpoint.url}: HTTP {reply.status}")
+        if reply.status != 200:
+            kind = RefusedError if reply.status in REFUSED_STATUS else EngineError
+            raise kind(f"{endpoint.url}: HTTP {reply.status}: {self._shown(content)}")
         try:
-            return _completion(_decode(reply.content))
+            completion = _completion(_decode(content), time.monotonic() - asked_at)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            failures[url] += 1
-            raise _PassingError(f"{url}: not a chat completion: {error}") from None
+            endpoint.faulty(asked_at)
+            raise _PassingError(f"{endpoint.url}: not a chat completion: {error}") from None
+        endpoint.answered()
+        return completion
+
+    def _open_session(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            headers = {"Content-Type": "application/json"}
+            if self._key is not None:
+                headers["Authorization"] = f"Bearer {self._key}"
+            self._session = aiohttp.ClientSession(
+                headers=headers,
+                timeout=aiohttp.ClientTimeout(
+                    total=self._request_seconds, sock_connect=CONNECT_SECONDS
+                ),
+                connector=aiohttp.TCPConnector(limit=0),
+                trust_env=bool(
+                    getproxies()
+                ),  # asked in a thread for each request, so only where there is one
+            )
+        return self._session
+
+    def _shown(self, content: bytes) -> str:
+        text = content[:300].decode(errors="replace")
+        return text.replace(self._key, "***") if self._key else text
 
 
-def _completion(reply: _Reply) -> Completion:
+def _checked(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018  # raises where it is no number
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise EngineError(
+            f"runtime.endpoints: {url!r}: a base URL such as http://host:8000/v1 is needed"
+        )
+    return url.rstrip("/")
+
+
+async def _read(reply: aiohttp.ClientResponse) -> bytes:
+    content = bytearray()
+    async for chunk in reply.content.iter_any():
+        content += chunk
+        if len(content) > LONGEST_BODY:
+            raise aiohttp.ClientPayloadError(f"a body of more than {LONGEST_BODY} bytes")
+    return bytes(content)
+
+
+def _seconds(retry_after: str | None) -> float:
+    """Return a Retry-After header in seconds; its other form, a date, and anything else count as absent."""
+    try:
+        return max(float(retry_after or 0), 0.0)
+    except ValueError:
+        return 0.0
+
+
+def _completion(reply: _Reply, seconds: float) -> Completion:
     choice = reply.choices[0]
+    made_on = {"served_model": reply.model, "system_fingerprint": reply.system_fingerprint}
     return Completion(
         text=choice.message.content or "",
         reasoning=choice.message.reasoning_content or choice.message.reasoning,
         finish_reason="length" if choice.finish_reason == "length" else "stop",
         prompt_tokens=reply.usage.prompt_tokens,
         completion_tokens=reply.usage.completion_tokens,
+        latency_seconds=round(seconds, 3),
+        made_on={name: value for name, value in made_on.items() if value} or None,
     )
