@@ -109,8 +109,8 @@ class VllmCore:
             "enable_prefix_caching": self._prefix_caching,
             "gpu_memory_utilization": runtime.gpu_memory_utilization,
             "enforce_eager": on_cpu,  # compiling takes minutes on a CPU
-            # A seeded request whose prompt is split over two steps makes the CPU build raise "CPU Generator does not use
-            # offset"; None leaves the choice to vLLM.
+            # A seeded request whose prompt is split over two steps makes the CPU build raise "CPU Generator does not
+            # use offset"; None leaves the choice to vLLM.
             "enable_chunked_prefill": False if on_cpu else None,
             "disable_log_stats": True,
             "use_tqdm_on_load": False,
