@@ -93,6 +93,7 @@ def check_code(query: Query, answer: str, limits: CodeLimits) -> Check:
     code = extract_code(answer, language)
     if code is None or not code.strip():
         return _check(0.0, "no_code", f"no {language} block in the answer")
+    code = code.encode("utf-8", "replace").decode()  # half a surrogate pair is no text
     # The report is the only thing that carries this token, so nothing else can be taken for a report.
     token = secrets.token_hex(16)
     program = Path(__file__).with_name("referee.py").read_text()
@@ -129,7 +130,12 @@ def check_code(query: Query, answer: str, limits: CodeLimits) -> Check:
 
 
 def _block(answer: str, opened: re.Match[str], end: int, tags: frozenset[str]) -> list[str]:
-    return [answer[opened.end() + 1 : end]] if opened[2].lower() in tags else []
+    if opened[2].lower() not in tags:
+        return []
+    code = answer[opened.end() + 1 : end]
+    # A block inside a list is indented as its fence is.
+    indent = opened[0][: len(opened[0]) - len(opened[0].lstrip())]
+    return [re.sub(rf"^{indent}", "", code, flags=re.MULTILINE) if indent else code]
 
 
 def _judge(tests: list[Test], outcomes: list[tuple[str, str]]) -> Check:

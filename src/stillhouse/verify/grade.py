@@ -81,7 +81,7 @@ class Grader:
     async def _math(self, query: Query, answer: str) -> list[Check]:
         if query.ground_truth is None:
             return [_ungradable(math.NAME, math.VERSION, "no_reference")]
-        rule = await self._pool.run(math.check_math, query.ground_truth, answer)
+        rule = await self._pool.run(math.check_math, query.ground_truth, answer, query.prompt)
         if rule.state == "pass" or self._judge is None:
             return [rule]
         return [rule, await judge.judge_math(self._judge, query, query.ground_truth, answer)]

@@ -444,13 +444,17 @@ def stdio_test(
     if code != 0:
         return "error", f"exit code {code}: {said[-1] if said else ''}"[:MAX_DETAIL_CHARS]
     output = printed[0].decode("utf-8", "replace")
-    if same_text(output, test["output"] or ""):
+    if same_text(output, test["output"] or "", test["tolerance"] or 0.0):
         return "pass", ""
     return "wrong", f"printed {output[:100]!r}, expected {(test['output'] or '')[:100]!r}"
 
 
-def same_text(printed: str, expected: str) -> bool:
-    """Whether two outputs agree line by line and token by token; numbers are compared exactly by value."""
+def same_text(printed: str, expected: str, tolerance: float) -> bool:
+    """Whether two outputs agree line by line and token by token, as contests compare them.
+
+    Blanks at line ends, empty lines at the end and the writing of a number do not matter. A number may be off by
+    `tolerance`, absolutely or relatively; by default its value must be exact.
+    """
 
     def lines(text: str) -> list[list[str]]:
         return [line.split() for line in text.rstrip().splitlines()]
@@ -459,22 +463,27 @@ def same_text(printed: str, expected: str) -> bool:
     if [len(line) for line in left] != [len(line) for line in right]:
         return False
     return all(
-        same_token(a, b)
+        same_token(a, b, tolerance)
         for one, two in zip(left, right, strict=True)
         for a, b in zip(one, two, strict=True)
     )
 
 
-def same_token(a: str, b: str) -> bool:
-    """Whether two tokens are the same text or the same number."""
+def same_token(a: str, b: str, tolerance: float) -> bool:
+    """Whether two tokens are the same text, the same number, or numbers no further apart than the task allows."""
     if a == b:
         return True
     if max(len(a), len(b)) > MAX_NUMBER_CHARS:
         return False
     decimal = importlib.import_module("decimal")
     try:
-        return bool(decimal.Decimal(a) == decimal.Decimal(b))
-    except decimal.InvalidOperation:
+        given, wanted = decimal.Decimal(a), decimal.Decimal(b)
+        if given == wanted:
+            return True
+        counted = "." not in a + b and "e" not in (a + b).lower()  # two whole numbers: exactly
+        slack = decimal.Decimal(tolerance) * max(decimal.Decimal(1), abs(wanted))
+        return bool(not counted and abs(given - wanted) <= slack)
+    except decimal.DecimalException:
         return False
 
 
