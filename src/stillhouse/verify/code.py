@@ -17,6 +17,7 @@ from stillhouse.verify import sandbox
 NAME = "code_tests"
 VERSION = "1"
 
+REFEREE = Path(__file__).with_name("referee.py")
 MAX_ANSWER_CHARS = 200_000  # finding fences is quadratic in their number
 OVERHEAD_SECONDS = (
     5.0  # start of the sandbox and writing of the report, on top of the limits on the tests
@@ -96,7 +97,7 @@ def check_code(query: Query, answer: str, limits: CodeLimits) -> Check:
     code = code.encode("utf-8", "replace").decode()  # half a surrogate pair is no text
     # The report is the only thing that carries this token, so nothing else can be taken for a report.
     token = secrets.token_hex(16)
-    program = Path(__file__).with_name("referee.py").read_text()
+    program = REFEREE.read_text(encoding="utf-8")
     job = {
         "token": token,
         "program": program,

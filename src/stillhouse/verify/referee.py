@@ -24,6 +24,7 @@ import operator
 import os
 import resource
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -257,11 +258,20 @@ class Remote:
     def __hash__(self) -> int:
         return id(self)
 
+    def remote_plain(self) -> Any:
+        """Return the plain data that the object extends; a number or text is asked for once, and then stays."""
+        value = vars(self).get("remote_value")
+        if value is None:
+            value = self.remote_peer.ask("plain", self)
+            if isinstance(value, (int, float, str, bytes)):
+                object.__setattr__(self, "remote_value", value)
+        return value
+
     def __eq__(self, other: object) -> bool:
         if type(other) is Remote:
             return bool(self.remote_peer.ask("operator", "eq", self, other))
         try:
-            return bool(self.remote_peer.ask("plain", self) == other)
+            return bool(self.remote_plain() == other)
         except TypeError:
             return False
 
@@ -273,7 +283,7 @@ def _operator(name: str, swapped: bool) -> Callable[[Any, Any], Any]:
     def apply(self: Any, other: Any) -> Any:
         if type(other) is Remote:
             return self.remote_peer.ask("operator", name, self, other)
-        mine = self.remote_peer.ask("plain", self)
+        mine = self.remote_plain()
         return getattr(operator, name)(*((other, mine) if swapped else (mine, other)))
 
     return apply
@@ -336,8 +346,11 @@ def candidate() -> None:
             peer.serve(peer.receive())
 
 
-def imports(source: str, only_standard: bool) -> list[str]:
-    """Return the import statements at the top level of a source text, each as source."""
+def imports(source: str, borrowed: bool) -> list[str]:
+    """Return the import statements at the top level of a source text, each as source.
+
+    `borrowed`: only those of the standard library, and none that gives anything another name.
+    """
     try:
         body = ast.parse(source).body
     except (SyntaxError, ValueError):
@@ -350,7 +363,9 @@ def imports(source: str, only_standard: bool) -> list[str]:
             roots = [alias.name.split(".")[0] for alias in node.names]
         else:
             continue
-        if not only_standard or all(root in sys.stdlib_module_names for root in roots):
+        renamed = any(alias.asname or alias.name == "*" for alias in node.names)
+        standard = all(root in sys.stdlib_module_names for root in roots)
+        if not borrowed or (standard and not renamed):
             found.append(ast.unparse(node))
     return found
 
@@ -361,11 +376,14 @@ class Names(dict[str, Any]):
     def __init__(self, job: dict[str, Any], test: str, peer: Peer) -> None:
         super().__init__(__builtins__=builtins, __name__="test")
         self.peer = peer
-        trusted = self._import(imports(job["setup"], only_standard=False))
+        trusted = self._import(imports(job["setup"], borrowed=False))
         # A program that imports `math` lets a test that forgot to do so use it. The test gets the real module.
-        borrowed = self._import(imports(job["code"], only_standard=True))
+        borrowed = self._import(imports(job["code"], borrowed=True))
         used = {node.id for node in ast.walk(ast.parse(test)) if isinstance(node, ast.Name)}
         built_in = {name for name in used if hasattr(builtins, name)}
+        for name in borrowed & built_in:
+            self.pop(name)  # `from math import pow` is no reason to test with another pow
+        borrowed -= built_in
         free = used - trusted - borrowed - built_in
         # Which name is the one under test? One that nothing else explains; failing that, one that hides a library's.
         self.tested = {job["entry_point"]} & used or free or used - trusted - built_in or built_in
@@ -587,8 +605,21 @@ def in_own_process(function: Callable[[], Outcome], deadline: float, memory_byte
     return tuple(json.loads(received[0])) if received[0] else ("crash", "the test was killed")
 
 
-def compile_cpp(job: dict[str, Any]) -> tuple[str, str]:
-    """Compile the answer; return the program's path, or nothing and the compiler's first complaint."""
+def renew(program: bytes) -> None:
+    """Leave nothing of an earlier test where a program can write, and put the program there as it was."""
+    for folder in (".", "/dev/shm") if os.getpid() == 1 else (".",):
+        for entry in os.scandir(folder):
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path, ignore_errors=True)
+            else:
+                os.unlink(entry.path)
+    descriptor = os.open("main", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o700)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(program)
+
+
+def compile_cpp(job: dict[str, Any]) -> tuple[bytes, str]:
+    """Compile the answer; return the program, or nothing and the compiler's first complaint."""
     with open("main.cpp", "w") as file:
         file.write(job["code"])
     process = subprocess.Popen(
@@ -601,13 +632,14 @@ def compile_cpp(job: dict[str, Any]) -> tuple[str, str]:
     end = time.monotonic() + COMPILE_SECONDS
     said, how = collect([process.stderr], end, COMPILE_BYTES)
     if how:
-        return "", f"compiler stopped: {how}"
+        return b"", f"compiler stopped: {how}"
     if wait(process.pid, end) == 0:
-        return os.path.abspath("main"), ""
+        with open("main", "rb") as file:
+            return file.read(), ""
     complaints = [
         line for line in said[0].decode("utf-8", "replace").splitlines() if "error" in line
     ]
-    return "", (complaints or ["compiler failed"])[0][:MAX_DETAIL_CHARS]
+    return b"", (complaints or ["compiler failed"])[0][:MAX_DETAIL_CHARS]
 
 
 def main() -> None:
@@ -620,13 +652,13 @@ def main() -> None:
     if job["language"] == "cpp":
         program, report["build"] = compile_cpp(job)
         sweep()
-        command = [program]
+        command = ["./main"]
     else:
-        with open("main.py", "w") as file:
-            file.write(job["setup"] + "\n" + job["code"])
-        command = [sys.executable, "-I", "main.py"]
+        program = (job["setup"] + "\n" + job["code"]).encode()
+        command = [sys.executable, "-I", "main"]
     total = time.monotonic() + job["total_seconds"]
     for test in [] if report["build"] else job["tests"]:
+        renew(program)
         deadline = min(total, time.monotonic() + job["test_seconds"])
         if time.monotonic() >= total:
             outcome = "timeout", "total time is over"
