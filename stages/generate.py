@@ -50,7 +50,7 @@ async def generate(
     model = room.model(teacher, spec, load_teacher(teacher).runtime, "teacher", queries)
     judge_runtime = load_teacher(verify.judge).runtime
     judge = room.model(verify.judge, params.teacher(verify.judge), judge_runtime, "judge")
-    grader = Grader(verify, judge)
+    grader = Grader(verify, judge, room.reward(verify.reward))
     try:
         with Progress(f"generate {teacher}", len(queries)) as progress:
 

@@ -69,6 +69,7 @@ def make_verify(**changes: Any) -> Verify:
         "threshold": 0.9,
         "judge": "made_judge",
         "judge_advisory": False,
+        "reward": None,
         "item_seconds": 10.0,
         "code": LIMITS,
     }

@@ -9,8 +9,9 @@ from stillhouse.models.engine import Engine, EngineError, Purpose
 from stillhouse.models.journal import Journal
 from stillhouse.models.openai_engine import OpenAIEngine
 from stillhouse.models.replay_engine import ReplayEngine
+from stillhouse.models.reward import Reward
 from stillhouse.models.vllm_engine import Load, VllmCore, VllmEngine
-from stillhouse.params import Teacher, TeacherRuntime
+from stillhouse.params import RewardModel, Teacher, TeacherRuntime
 from stillhouse.records import Query
 
 
@@ -38,6 +39,10 @@ class ModelRoom:
         engine = self._engine(teacher, runtime, queries)
         self._engines.append(engine)
         return Model(engine, self._journal, purpose, name)
+
+    def reward(self, params: RewardModel | None) -> Reward | None:
+        """Return the reward model of a run, if it has one."""
+        return None if params is None else Reward(params, self._journal)
 
     async def close(self) -> None:
         """Close all engines."""

@@ -71,4 +71,4 @@ class Engine(Protocol):
         ...
 
 
-Purpose = Literal["teacher", "judge", "scorer", "student"]
+Purpose = Literal["teacher", "judge", "scorer", "reward", "student"]

@@ -6,7 +6,7 @@
 | code | tests in the sandbox | the tests' |
 | science | rule where the reference allows one, else the judge | the one that spoke |
 | if | IFEval checkers | the checkers' |
-| multiturn, other | the judge's three marks | the judge's |
+| multiturn, other | the reward model's three marks; the judge's where the run has none | these |
 
 Every check is kept in the verdict. A verdict is ungradable where the deciding check is, never a guess.
 """
@@ -18,6 +18,7 @@ from stillhouse.records import Check, Query, Response, State, Verdict
 from stillhouse.verify import code, ifeval, judge, math, sandbox, science
 from stillhouse.verify.judge import Judge
 from stillhouse.verify.pool import Pool
+from stillhouse.verify.reward import Marks, check_reward
 
 ANSWER_NAME = "answer"
 ANSWER_VERSION = "1"
@@ -28,9 +29,12 @@ POOL_MARGIN_SECONDS = 5.0
 class Grader:
     """Grades responses, many at a time; holds the worker pool."""
 
-    def __init__(self, verify: Verify, judge: Judge | None, workers: int = 2):
+    def __init__(
+        self, verify: Verify, judge: Judge | None, reward: Marks | None = None, workers: int = 2
+    ):
         self._verify = verify
         self._judge = judge
+        self._reward = reward
         self._pool = Pool(workers, verify.item_seconds)
         self._isolation_checked = False
 
@@ -74,6 +78,8 @@ class Grader:
                 check = await self._pool.run(ifeval.check_constraints, constraints, response.answer)
                 return [check]
             case "multiturn" | "other":
+                if self._reward is not None:
+                    return [await check_reward(self._reward, query, response.answer)]
                 if self._judge is None:
                     return [_no_judge(judge.REWARD_NAME)]
                 return [await judge.judge_reward(self._judge, query, response.answer)]

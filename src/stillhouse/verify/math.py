@@ -11,7 +11,7 @@ from typing import Any
 
 from stillhouse.records import Check
 from stillhouse.verify.final_answer import chosen_option, final_answer, last_boxed, option_letter
-from stillhouse.verify.notation import SYMBOLS, difference, keep_variable, rewrite, unit_ratio
+from stillhouse.verify.notation import difference, keep_variable, plain_symbols, rewrite, unit_ratio
 
 NAME = "math_rule"
 VERSION = "1"
@@ -47,7 +47,9 @@ def check_math(ground_truth: str, answer: str, prompt: str = "") -> Check:
     letter = option_letter(reference)
     if letter and (chosen := chosen_option(answer, prompt)):
         return _verdict(chosen == letter, f"option {chosen} against {letter}")
-    reference, final = reference.translate(SYMBOLS), final.translate(SYMBOLS)
+    reference, final = plain_symbols(reference), plain_symbols(final)
+    if not marked:
+        final = final.replace("**", "")  # bold type in prose, no power
     try:
         _bound(reference)
         _bound(final)
@@ -85,7 +87,7 @@ def _bound(text: str) -> None:
         deepest = max(deepest, depth)
     if deepest > MAX_NESTING:
         raise _OutOfBoundsError(f"{deepest} nested brackets, at most {MAX_NESTING}")
-    spaced = re.sub(r"\\[,;!: ]|[\s,]", "", text)
+    spaced = re.sub(r"\\[,;!: ]|[\s,]|\^\{?\\circ\b\s*\}?", "", text)
     if re.search(rf"\d{{{MAX_DIGITS + 1}}}", spaced):
         raise _OutOfBoundsError(f"more than {MAX_DIGITS} digits in a row")
     power = r"(?:\^|\*\*)[-+{(\\a-z]*"
@@ -190,7 +192,10 @@ def _solutions(parsed: Any) -> Any | None:
         return parsed
     parts = parsed.args if isinstance(parsed, (And, Or)) else (parsed,)
     simple = all(
-        isinstance(part, Relational) and any(side.is_Symbol for side in part.args) for part in parts
+        isinstance(part, Relational)
+        and not isinstance(part, sympy.Eq)
+        and any(side.is_Symbol for side in part.args)
+        for part in parts
     )
     return parsed.as_set() if simple and len(parsed.free_symbols) == 1 else None
 

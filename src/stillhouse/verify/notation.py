@@ -12,7 +12,6 @@ SYMBOLS = str.maketrans(
     {
         **{chr(0xFF01 + i): chr(0x21 + i) for i in range(94)},  # full-width forms of ASCII
         **dict.fromkeys("\u200b\u200c\u200d\u2060\ufeff", ""),  # of no width
-        **{c: f"^{{{i}}}" for i, c in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")},
         **{c: f"_{{{i}}}" for i, c in enumerate("₀₁₂₃₄₅₆₇₈₉")},
         "½": r"\frac{1}{2}",
         "¼": r"\frac{1}{4}",
@@ -39,6 +38,8 @@ SYMBOLS = str.maketrans(
         "⟩": ")",
     }
 )
+_RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n")
+_RAISED_RUN = re.compile(r"[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ]+")
 _ROOT = re.compile(r"√\s*(?:\(([^()]*)\)|(\d+|[a-z]))")
 _REPEATING = re.compile(r"(\d{1,30})?\.(\d{0,30})\\(?:overline|bar)\s*\{?(\d{1,30})\}?")
 _TRIGONOMETRIC = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)\b")
@@ -91,13 +92,19 @@ _UNITS: dict[str, tuple[str, Fraction]] = {
 }
 
 
+def plain_symbols(text: str) -> str:
+    """Return a text with its Unicode symbols written in ASCII and LaTeX."""
+    text = _RAISED_RUN.sub(lambda run: f"^{{{run[0].translate(_RAISED)}}}", text)
+    return text.translate(SYMBOLS)
+
+
 def rewrite(text: str) -> str:
     """Return a text in the writing that the parser knows, with the same meaning.
 
     Unicode symbols become LaTeX, a repeating decimal a fraction, degrees inside a trigonometric function radians,
     angle brackets round ones; a modulus is left out (`difference` compares it).
     """
-    text = _ROOT.sub(lambda m: f"\\sqrt{{{m[1] or m[2]}}}", text.translate(SYMBOLS))
+    text = _ROOT.sub(lambda m: f"\\sqrt{{{m[1] or m[2]}}}", plain_symbols(text))
     text = text.replace("\\varnothing", "\\emptyset")
     text = re.sub(r"\\langle\b", "(", re.sub(r"\\rangle\b", ")", text))
     text = _REPEATING.sub(_fraction, text)
