@@ -1,7 +1,7 @@
 """How checks become a verdict, and what a text under judgement cannot do to a judge's prompt."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -15,7 +15,8 @@ from verify_builder import (
 )
 
 from stillhouse.models.engine import Completion, EngineError, Request
-from stillhouse.records import Query, Verdict
+from stillhouse.models.reward import TooLongError
+from stillhouse.records import Message, Query, Verdict
 from stillhouse.verify import sandbox
 from stillhouse.verify.grade import Grader
 from stillhouse.verify.judge import DIMENSIONS, Judge, render
@@ -126,6 +127,42 @@ def test_reward_is_three_questions_over_twelve(grade: Grade) -> None:
     assert grade(CHAT, "Tea.", judge, threshold=0.95).reason == "low_mark"
     assert grade(CHAT, "Tea.").reason == "no_judge"
     assert grade(CHAT, "Tea.", ScriptedJudge("great")).reason == "judge_noncompliant"
+
+
+class FixedMarks:
+    """A reward model double: the same marks for every answer, or an error."""
+
+    def __init__(self, marks: dict[str, float] | EngineError) -> None:
+        self._marks = marks
+
+    async def marks(self, messages: Sequence[Message], answer: str) -> dict[str, float]:
+        if isinstance(self._marks, EngineError):
+            raise self._marks
+        return self._marks
+
+
+@pytest.mark.parametrize(
+    ("marks", "expected"),
+    [
+        ({"coherence": 4.0, "correctness": 3.5, "helpfulness": 3.5}, ("pass", 11 / 12, None)),
+        ({"coherence": 4.6, "correctness": -1.0, "helpfulness": 2.0}, ("fail", 0.5, "low_mark")),
+        (EngineError("no weights"), ("ungradable", None, "judge_unavailable")),
+        (TooLongError("9 tokens, at most 8"), ("ungradable", None, "too_long")),
+    ],
+    ids=["good", "outside the scale", "down", "too long"],
+)
+def test_a_reward_model_takes_the_judges_place(marks: Any, expected: Any) -> None:
+    judge = ScriptedJudge("4")
+
+    async def run() -> Verdict:
+        grader = Grader(make_verify(), judge, FixedMarks(marks))
+        try:
+            return await grader.grade(CHAT, make_response(CHAT, "Boil water."))
+        finally:
+            await grader.close()
+
+    assert outcome(asyncio.run(run())) == (*expected, "reward_model")
+    assert judge.requests == []
 
 
 def test_if_and_code_run_in_the_pool(grade: Grade, sandboxed: None) -> None:

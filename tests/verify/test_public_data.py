@@ -107,11 +107,13 @@ def test_humaneval_solutions_pass_and_changed_ones_fail(sandboxed: None) -> None
     problems = rows("benchmarks/humaneval.jsonl")
     jobs, changed = [], []
     for row in problems:
-        test = records.Test(kind="assert", code=f"{row['test']}\ncheck({row['entry_point']})")
-        query = make_query("code", tests=[test], language="python", entry_point=row["entry_point"])
+        # The text of the test ends with its call: check(<function>).
+        entry_point = row["test"].rstrip().rpartition("check(")[2].rstrip(")")
+        test = records.Test(kind="assert", code=row["test"])
+        query = make_query("code", tests=[test], language="python", entry_point=entry_point)
         solution = row["prompt"] + row["canonical_solution"]
         jobs.append((query, solution))
-        changed.append((query, mutated(solution, row["entry_point"])))
+        changed.append((query, mutated(solution, entry_point)))
     names = [row["task_id"] for row in problems]
     checks = grade_code(jobs)
     wrong = report((n, c) for n, c in zip(names, checks, strict=True) if c.state != "pass")

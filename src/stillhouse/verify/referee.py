@@ -163,6 +163,8 @@ class Peer:
             return {"Fraction": [self.encode(value.numerator), self.encode(value.denominator)]}
         if home == "datetime" and kind.__name__ in DATES:
             return {kind.__name__: value.isoformat()}
+        if kind is type and getattr(builtins, value.__name__, None) is value:
+            return {"type": value.__name__}
         if kind is Remote:
             return {"yours": object.__getattribute__(value, "remote_number")}
         if self.module is None and not callable(value):
@@ -197,6 +199,8 @@ class Peer:
             return importlib.import_module("fractions").Fraction(*map(self.decode, content))
         if kind in DATES:
             return getattr(importlib.import_module("datetime"), kind).fromisoformat(content)
+        if kind == "type" and isinstance(getattr(builtins, content), type):
+            return getattr(builtins, content)
         if kind == "yours":
             return self.objects[content]
         if kind == "mine":
