@@ -10,7 +10,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 LOCK ?= main
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps --no-compile
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-export PYTHONDONTWRITEBYTECODE := $(PYTHONDONTWRITEBYTECODE)
+# Some machines switch byte code off; compiling vLLM and torch anew would add half a minute to every stage.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help env repro test test-slow lint docs lock publish bench readme
 
@@ -36,6 +37,7 @@ env: .venv/.ready .venv-eval/.ready ## Build both environments from their locks 
 
 repro: ## Run the pipeline of params.yaml from end to end; run it again to go on where it stopped
 	@$(MAKE) --no-print-directory -j2 env
+	@stillhouse params check > /dev/null
 	@echo "dvc repro: about 12 minutes for the embedded default on 2 cores; Ctrl-C keeps every answer, run it again to go on"
 	@dvc repro || { echo "A stage failed: its message stands above. Mend what it names and run make repro again;"; \
 	  echo "stillhouse doctor checks the machine, the environments and the parameters."; exit 2; }

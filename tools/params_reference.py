@@ -109,6 +109,7 @@ def _limits(metadata: Any) -> str:
                     {
                         "_check_id": "id",
                         "_check_revision": "commit hash",
+                        "_check_teacher_revision": "commit hash, or `none`",
                         "_check_input": "a path in inputs/",
                     }[check.__name__]
                 )

@@ -57,6 +57,10 @@ def _check_revision(value: str) -> str:
     )
 
 
+def _check_teacher_revision(value: str) -> str:
+    return value if value == "none" else _check_revision(value)
+
+
 def _check_input(value: str) -> str:
     if value in (PLACEHOLDER, "solutions") or (value.startswith("inputs/") and ".." not in value):
         return value
@@ -68,6 +72,7 @@ def _check_input(value: str) -> str:
 
 Id = Annotated[str, AfterValidator(_check_id)]
 Revision = Annotated[str, AfterValidator(_check_revision)]
+TeacherRevision = Annotated[str, AfterValidator(_check_teacher_revision)]
 InputPath = Annotated[str, AfterValidator(_check_input)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -380,7 +385,7 @@ class Teacher(Section):
     label: str
     engine: Literal["vllm", "openai", "replay"]
     model: str
-    revision: Revision | Literal["none"]
+    revision: TeacherRevision
     license: str
     reasoning: Literal["none", "think_tags", "open_think", "answer_tags", "separate_field"] = "none"
     system_prompt: str | None = None
@@ -501,7 +506,7 @@ def parse(section: type[SectionT], content: object, where: str) -> SectionT:
         for fault in error.errors(include_url=False):
             key = ".".join(str(part) for part in fault["loc"]) or "(top level)"
             message = {"extra_forbidden": "unknown key", "missing": "missing key"}.get(
-                fault["type"], fault["msg"]
+                fault["type"], fault["msg"].removeprefix("Value error, ")
             )
             found = (
                 ""

@@ -47,6 +47,17 @@ class Progress:
             )
 
 
+def quiet_libraries() -> None:
+    """Switch off the progress bars of the Hugging Face libraries where nobody watches: in a log each step is a line."""
+    if sys.stderr.isatty():
+        return
+    import datasets
+    import transformers
+
+    datasets.disable_progress_bars()
+    transformers.utils.logging.disable_progress_bar()
+
+
 def _bar(name: str, total: int):  # type: ignore[no-untyped-def]  # rich is imported only on a terminal
     from rich.console import Console
     from rich.progress import (

@@ -62,6 +62,7 @@ def test_a_sound_project_passes_and_lists_its_files(project: Path) -> None:
             "judge: nobody",
             "conf/teachers/nobody.yaml: no",
         ),
+        ("params.yaml", "judge: qwen2_5_7b_judge", "judge: null", "verify.judge: Input should"),
         ("params.yaml", "[qwen2_5_1_5b]", "[other]", "conf/students/other.yaml: no such file"),
         (
             "params.yaml",
@@ -72,7 +73,7 @@ def test_a_sound_project_passes_and_lists_its_files(project: Path) -> None:
         (
             "params.yaml",
             "kind: gsm8k",
-            "kind: file\n      path: none.jsonl",
+            "kind: file\n      path: inputs/none.jsonl",
             "tasks.2.path: no such",
         ),
         ("params.yaml", "category: other", "category: cooking", "queries.sources.2"),
@@ -99,14 +100,6 @@ def test_a_fault_is_found_and_named(
     result = CliRunner().invoke(main, ["params", "check"])
     assert result.exit_code == 2
     assert result.stderr == found + "\n"
-
-
-def test_a_chat_source_needs_a_judge(edit: Edit) -> None:
-    edit("params.yaml", "category: other", "category: multiturn")
-    assert faults() == ""
-    edit("params.yaml", "judge: qwen2_5_7b_judge", "judge: null")
-    assert "queries.sources.2.category" in faults()
-    assert "which no rule can verify" in faults()
 
 
 def test_a_replay_cannot_judge(edit: Edit) -> None:

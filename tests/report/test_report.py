@@ -142,7 +142,7 @@ def test_a_replay_says_that_it_is_no_model_wherever_it_appears(html, markdown):
 def test_the_headline_names_the_best_and_what_can_be_told(markdown):
     head = markdown.partition("## Scores")[0]
     assert "the traces of Worked solutions" in head
-    assert "It leads SmolLM2 cool by" in head
+    assert "leads SmolLM2 cool, " in head
     assert "one model in 2 settings" in head
     assert "do not cover another training run" in head
 
@@ -152,7 +152,7 @@ def test_the_headline_refuses_a_winner_when_the_interval_includes_zero(copied, m
     del settings.teachers["worked"]
     _, markdown = render(copied, monkeypatch, settings=settings)
     head = markdown.partition("## Scores")[0]
-    assert "No difference can be told where it leads" in head
+    assert "cannot be told from" in head
     assert "includes 0" in head
 
 

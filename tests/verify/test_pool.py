@@ -3,10 +3,12 @@
 import asyncio
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from stillhouse.errors import StillhouseError
 from stillhouse.records import Check
 from stillhouse.verify.math import check_math
 from stillhouse.verify.pool import TRIES, Pool
@@ -42,6 +44,10 @@ def raise_value_error() -> Check:
     raise ValueError("seven")
 
 
+def raise_missing_tool() -> Check:
+    raise StillhouseError("no such tool")
+
+
 def test_a_hanging_and_a_crashing_item_cost_only_themselves(tmp_path: Path) -> None:
     logs = [tmp_path / name for name in ("hang", "die", "once")]
 
@@ -69,13 +75,16 @@ def test_a_hanging_and_a_crashing_item_cost_only_themselves(tmp_path: Path) -> N
     assert heavy.evidence == "[]"
 
 
-def test_a_fault_of_ours_is_not_swallowed() -> None:
-    async def run() -> None:
+def test_a_checker_that_raises_is_recorded_and_a_missing_tool_ends_the_run() -> None:
+    async def run(function: Callable[[], Check]) -> Check:
         pool = Pool(1, 10.0)
         try:
-            await pool.run(raise_value_error)
+            return await pool.run(function)
         finally:
             await pool.close()
 
-    with pytest.raises(ValueError, match="seven"):
-        asyncio.run(run())
+    check = asyncio.run(run(raise_value_error))
+    assert (check.state, check.score, check.reason) == ("ungradable", None, "checker_error")
+    assert check.evidence == "raise_value_error: ValueError: seven"
+    with pytest.raises(StillhouseError, match="no such tool"):
+        asyncio.run(run(raise_missing_tool))

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 PROFILES_FOLDER = Path("profiles")
 # DVC's run-cache ignores parameters of these names (dvc#10296) and would bring back stale data.
 BANNED_KEYS = frozenset({"size", "nfiles"})
-# Categories that no rule can grade: without a judge every answer would be ungradable.
-JUDGED_CATEGORIES = frozenset({"multiturn", "other"})
 
 # What the user is to put where a profile says FILL_IN, by the last name of the key.
 _WHAT_TO_PUT = {
@@ -108,8 +106,7 @@ def survey(root: Path, project: Path) -> Survey:
         found.faults.extend(str(error).splitlines())
         return found
     run = found.run
-    teacher_ids = [*run.teacher_ids, *([run.verify.judge] if run.verify.judge else [])]
-    for teacher_id in dict.fromkeys(teacher_ids):
+    for teacher_id in dict.fromkeys([*run.teacher_ids, run.verify.judge]):
         found.files.append(root / TEACHERS_FOLDER / f"{teacher_id}.yaml")
         try:
             found.teachers[teacher_id] = load_teacher(teacher_id, root)
@@ -150,11 +147,6 @@ def _run_faults(run: "RunParams", path: Path, folders: tuple[Path, Path]) -> Ite
         yield f"{path}: queries.sources: is empty; a run needs at least one source"
     for i, source in enumerate(run.queries.sources):
         key = f"queries.sources.{i}"
-        if source.category in JUDGED_CATEGORIES and run.verify.judge is None:
-            yield (
-                f"{path}: {key}.category: source {source.id!r} is {source.category!r}, which no rule can verify, "
-                "and verify.judge is null; name a judge"
-            )
         if source.kind == "file":
             yield from _missing_file(source.path, path, f"{key}.path", folders)
         if source.kind == "embedded":

@@ -48,7 +48,7 @@ async def distill(
 ) -> None:
     """Ask `model` each query until `grade` accepts an answer; `finished` gets each query's walk as it ends.
 
-    The order of the queries has no influence on any answer. A query that a replay has no answer for ends early.
+    The order of the queries has no influence on any answer. A query without any answer to come ends early.
 
     Raises:
         EngineError, JournalError: the run cannot go on; all answers so far are in the journal.

@@ -17,7 +17,10 @@ class EngineError(StillhouseError):
 
 
 class NoAnswerError(EngineError):
-    """A replay engine holds no answer for this query and attempt."""
+    """There is no answer to this request and never will be: a replay holds none, or the prompt exceeds the context.
+
+    The query stays unanswered and is counted; the run goes on.
+    """
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):

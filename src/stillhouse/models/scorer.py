@@ -12,6 +12,7 @@ from stillhouse.models.engine import EngineError
 from stillhouse.models.journal import Journal, journal_key
 from stillhouse.models.weights import resolve
 from stillhouse.params import PerplexityScorer
+from stillhouse.progress import quiet_libraries
 from stillhouse.records import Message
 
 BATCH_TOKENS = (
@@ -92,9 +93,8 @@ class Scorer:
     def _model(self) -> Any:
         import torch
         from transformers import AutoModelForCausalLM
-        from transformers.utils.logging import disable_progress_bar
 
-        disable_progress_bar()
+        quiet_libraries()
         device = "cuda" if torch.cuda.is_available() else "cpu"
         path = resolve(self._params.model, self._params.revision)
         model = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, self._params.dtype))

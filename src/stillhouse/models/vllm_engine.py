@@ -16,7 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
 
 from stillhouse.models.chat import ChatTokenizer
-from stillhouse.models.engine import Completion, EngineError, Request
+from stillhouse.models.engine import Completion, EngineError, NoAnswerError, Request
 from stillhouse.models.weights import resolve
 from stillhouse.params import Sampling, StudentRuntime, TeacherRuntime
 
@@ -62,14 +62,20 @@ class VllmCore:
         self._thread: threading.Thread | None = None
         self._open: dict[str, _Job] = {}
         self._count = 0
+        self._failure: str | None = None
 
     def submit(self, prompt_ids: list[int], sampling: dict[str, Any]) -> "Future[Completion]":
         """Queue one prompt; the future ends with its completion or an EngineError."""
         if self._thread is None:
+            self._failure = None
             self._thread = threading.Thread(target=self._run, name="vllm", daemon=True)
             self._thread.start()
         answer: Future[Completion] = Future()
         self._inbox.put(_Job(prompt_ids, sampling, answer))
+        if (
+            self._failure is not None
+        ):  # the thread has ended, perhaps just now: nobody else would answer
+            self._fail(self._failure)
         return answer
 
     def close(self) -> None:
@@ -106,7 +112,9 @@ class VllmCore:
         )  # of their own use of each other
         from vllm import EngineArgs, LLMEngine
         from vllm.platforms import current_platform
+        from vllm.usage.usage_lib import UsageContext
 
+        on_cpu = current_platform.is_cpu()
         return LLMEngine.from_engine_args(
             EngineArgs(
                 model=str(resolve(self.load.model, self.load.revision)),
@@ -115,10 +123,14 @@ class VllmCore:
                 max_num_seqs=self._runtime.max_num_seqs,
                 tensor_parallel_size=self._runtime.tensor_parallel_size,
                 gpu_memory_utilization=self._runtime.gpu_memory_utilization,
-                enforce_eager=current_platform.is_cpu(),  # compiling takes minutes on a CPU
+                enforce_eager=on_cpu,  # compiling takes minutes on a CPU
+                # A seeded request whose prompt is split over two steps makes the CPU build raise "CPU Generator does
+                # not use offset"; None leaves the choice to vLLM.
+                enable_chunked_prefill=False if on_cpu else None,
                 disable_log_stats=True,
                 use_tqdm_on_load=False,
-            )
+            ),
+            usage_context=UsageContext.LLM_CLASS,  # whose batch sizes are made for throughput
         )
 
     def _admit(self, engine: Any) -> bool:
@@ -130,14 +142,18 @@ class VllmCore:
             if job is None:
                 self._fail("the engine was closed")
                 return False
+            if not job.answer.set_running_or_notify_cancel():
+                continue  # whoever asked has given up
             name = str(self._count)
             self._count += 1
             try:
                 engine.add_request(
                     name, {"prompt_token_ids": job.prompt_ids}, SamplingParams(**job.sampling)
                 )
-            except ValueError as error:  # a prompt longer than the context
-                job.answer.set_exception(EngineError(f"vLLM refused a request: {error}"))
+            except (
+                Exception
+            ) as error:  # a prompt longer than the context; its type differs by version
+                job.answer.set_exception(NoAnswerError(f"vLLM refused a request: {error}"))
                 continue
             self._open[name] = job
         return True
@@ -155,11 +171,16 @@ class VllmCore:
         )
 
     def _fail(self, message: str) -> None:
+        """End all unfinished jobs, and those that still come, with an error."""
+        self._failure = message
         waiting = list(self._open.values())
         self._open.clear()
         while not self._inbox.empty():
-            job = self._inbox.get()
-            if job is not None:
+            try:
+                job = self._inbox.get_nowait()
+            except queue.Empty:
+                break
+            if job is not None and job.answer.set_running_or_notify_cancel():
                 waiting.append(job)
         for job in waiting:
             job.answer.set_exception(EngineError(message))
@@ -207,7 +228,8 @@ class VllmEngine:
         """Return the completion; the request joins the running batch at the next step.
 
         Raises:
-            EngineError: vLLM cannot load, stopped, or the prompt is longer than the context.
+            NoAnswerError: vLLM refuses the prompt, for one because it is longer than the context.
+            EngineError: vLLM cannot load, or stopped.
         """
         prompt_ids = self._chat.encode(self.render(request))
         return await asyncio.wrap_future(

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.errors import StillhouseError
+from stillhouse.progress import quiet_libraries
 
 CACHE_VARIABLE = "STILLHOUSE_CACHE"
 # Raised when the conversion below changes, so that an old conversion is not taken for a new one.
@@ -91,6 +92,7 @@ def _convert_gguf(source: Path, target: Path) -> None:
     from tokenizers import pre_tokenizers
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
+    quiet_libraries()
     print(f"converting {source.name} to safetensors, once (about a minute)", flush=True)
     model = AutoModelForCausalLM.from_pretrained(
         source.parent,

@@ -9,7 +9,7 @@ from stillhouse.params import Benchmark, Report, Run, Teacher, Verify
 
 Rows = Sequence[Mapping[str, Any]]
 
-REPLAY_NOTE = "replay of worked solutions, not a model"
+REPLAY_NOTE = "replay, not a model"
 STORED_NOTE = "replay of stored answers"
 
 

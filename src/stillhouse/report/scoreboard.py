@@ -55,8 +55,10 @@ def _verdict_on(
         ]
     rows.sort(key=lambda row: -row["score"])
     best = rows[0]
+    first = [names[row["teacher"]] for row in rows if row["score"] == best["score"]]
+    gave = "gave the best score" if len(first) == 1 else "share the best score"
     sentences = [
-        f"{who[0].upper()}{who[1:]}, the traces of {names[best['teacher']]} gave the best score: "
+        f"{who[0].upper()}{who[1:]}, the traces of {' and '.join(first)} {gave}: "
         f"{percent(best['score'])} % pass@1 on average over "
         f"{count(len(settings.benchmark.tasks), 'benchmark')}"
         f"{_in_words(best['low'], best['high'], settings)}."
@@ -67,16 +69,18 @@ def _verdict_on(
     for row in rows[1:]:
         lead = _lead(figures, student, best["teacher"], row["teacher"])
         text = (
-            f"{names[row['teacher']]} by {points(lead['difference']).removeprefix('+')} points"
+            f"{names[row['teacher']]}, {points(lead['difference']).removeprefix('+')} points behind"
             f"{_in_words(lead['low'], lead['high'], settings, signed=True)}"
         )
         (told if lead["told"] else doubtful).append(text)
         unknown = unknown or lead["low"] is None
     if told:
-        sentences.append(f"It leads {'; '.join(told)}: the paired interval leaves out 0.")
+        sentences.append(
+            f"{names[best['teacher']]} leads {'; '.join(told)}: the paired interval leaves out 0."
+        )
     if doubtful:
         sentences.append(
-            f"No difference can be told where it leads {'; '.join(doubtful)}: the paired interval "
+            f"{names[best['teacher']]} cannot be told from {'; '.join(doubtful)}: the paired interval "
             f"{'includes 0 or cannot be estimated' if unknown else 'includes 0'}."
         )
     if len(rows) == 1:

@@ -17,6 +17,7 @@ import msgspec
 
 from stillhouse.models.weights import resolve
 from stillhouse.params import Recipe, Student, StudentRuntime
+from stillhouse.progress import quiet_libraries
 from stillhouse.records import Example, content_hash
 from stillhouse.student.encoding import Counts, write_encoded
 from stillhouse.student.gates import StudentError, Turn, check_template, load_template
@@ -72,6 +73,7 @@ def train(
             be made of the batches per device.
         TableError: the table is missing or corrupt.
     """
+    quiet_libraries()
     accumulation = _accumulation(student.recipe, runtime)
     base = resolve(student.model, student.revision)
     tokenizer = _tokenizer(base)

@@ -15,11 +15,13 @@ from typing import Any, ParamSpec
 
 from pebble import ProcessExpired, ProcessPool
 
+from stillhouse.errors import StillhouseError
 from stillhouse.records import Check
 
 NAME = "pool"
 VERSION = "1"
 TRIES = 2
+MAX_EVIDENCE_CHARS = 300
 PRELOADED = ["math_verify", "stillhouse.verify.code", "stillhouse.verify.math"]
 
 P = ParamSpec("P")
@@ -39,9 +41,12 @@ class Pool:
         )
 
     async def run(self, function: Callable[P, Check], *args: P.args, **kwargs: P.kwargs) -> Check:
-        """Return what a check function returns, or an ungradable check with the reason `timeout` or `crash`.
+        """Return what a check function returns, or an ungradable check: `timeout`, `crash` or `checker_error`.
 
-        The function and its arguments must be picklable. Exceptions of the function are raised here.
+        The function and its arguments must be picklable.
+
+        Raises:
+            StillhouseError: the function raised it: the machine lacks what the check needs.
         """
         return await self.run_within(self._seconds, function, *args, **kwargs)
 
@@ -59,6 +64,14 @@ class Pool:
                 reason, evidence = "timeout", f"killed after {seconds:g} s, {TRIES} times"
             except ProcessExpired as expired:
                 reason, evidence = "crash", f"the worker died with exit code {expired.exitcode}"
+            except StillhouseError:
+                raise
+            except Exception as error:
+                # Libraries that parse a model's text fail in ways of their own (sympy: InconsistentAssumptions). One
+                # such text must not end a run of a million others.
+                said = " ".join(f"{type(error).__name__}: {error}".split())
+                reason, evidence = "checker_error", said[:MAX_EVIDENCE_CHARS]
+                break
         return Check(
             verifier=NAME,
             version=VERSION,
