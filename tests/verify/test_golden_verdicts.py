@@ -4,12 +4,14 @@
 """
 
 import time
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from verify_builder import LIMITS, code_query, constraints, golden
 
+from stillhouse.verify.checks import Reason
 from stillhouse.verify.code import check_code, extract_code
 from stillhouse.verify.ifeval import check_constraints
 from stillhouse.verify.judge import parse_mark, parse_word
@@ -38,6 +40,8 @@ def test_the_cases_cover_all_forms_and_have_few_known_errors() -> None:
         whys = [case["why"] for case in golden(name)]
         assert len(whys) == len(set(whys))
     cases = [case for name in GRADED for case in golden(name)]
+    reasons = {str(reason) for kind in get_args(Reason) for reason in get_args(kind)}
+    assert {case["reason"] for case in cases if case["reason"]} <= reasons
     assert len(cases) >= 250
     known = [case for case in cases if "said" in case]
     assert all((case["verdict"], case["said"]) == ("pass", "fail") for case in known)

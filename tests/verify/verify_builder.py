@@ -70,7 +70,7 @@ def make_verify(**changes: Any) -> Verify:
         "judge": "made_judge",
         "judge_advisory": False,
         "reward": None,
-        "item_seconds": 10.0,
+        "item_seconds": 60.0,
         "code": LIMITS,
     }
     return Verify(**{**fields, **changes})

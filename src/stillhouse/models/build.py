@@ -34,8 +34,13 @@ class ModelRoom:
         """Return the model of a teacher or judge; `queries` hold the solutions that a replay plays back.
 
         Raises:
-            EngineError: what the engine needs is missing.
+            EngineError: what the engine needs is missing, or a judge draws its words at random.
         """
+        if purpose == "judge" and teacher.sampling and teacher.sampling.temperature > 0:
+            raise EngineError(
+                f"judge {name}: teacher.sampling.temperature is {teacher.sampling.temperature:g}; "
+                "a judge must say the same every time: set it to 0.0"
+            )
         engine = self._engine(teacher, runtime, queries)
         self._engines.append(engine)
         return Model(engine, self._journal, purpose, name)

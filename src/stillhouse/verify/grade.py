@@ -16,6 +16,7 @@ import msgspec
 from stillhouse.params import Verify
 from stillhouse.records import Check, Query, Response, State, Verdict
 from stillhouse.verify import code, ifeval, judge, math, sandbox, science
+from stillhouse.verify.checks import Reason, make_check
 from stillhouse.verify.judge import Judge
 from stillhouse.verify.pool import Pool
 from stillhouse.verify.reward import Marks, check_reward
@@ -24,6 +25,7 @@ ANSWER_NAME = "answer"
 ANSWER_VERSION = "1"
 # A check in a worker is stopped by its own limit first; the pool's only catches what escapes that.
 POOL_MARGIN_SECONDS = 5.0
+SANDBOX_TRIES = 2  # a machine short of memory or processes may fail to start one
 
 
 class Grader:
@@ -99,7 +101,11 @@ class Grader:
                 raise sandbox.SandboxError(trouble)
             self._isolation_checked = True
         seconds = code.seconds_at_most(query, limits) + POOL_MARGIN_SECONDS
-        return await self._pool.run_within(seconds, code.check_code, query, answer, limits)
+        for _ in range(SANDBOX_TRIES):
+            check = await self._pool.run_within(seconds, code.check_code, query, answer, limits)
+            if check.reason != "sandbox_failed":
+                break
+        return check
 
     async def _science(self, query: Query, answer: str) -> list[Check]:
         if query.ground_truth is None:
@@ -135,15 +141,13 @@ class Grader:
         return judged if judged.reason == "judge_unavailable" else rule
 
 
-def _answer_check(reason: str) -> Check:
-    return Check(
-        verifier=ANSWER_NAME, version=ANSWER_VERSION, state="fail", score=0.0, reason=reason
-    )
+def _answer_check(reason: Reason) -> Check:
+    return make_check(ANSWER_NAME, ANSWER_VERSION, 0.0, reason, "")
 
 
 def _no_judge(name: str) -> Check:
     return _ungradable(name, judge.VERSION, "no_judge")
 
 
-def _ungradable(name: str, version: str, reason: str) -> Check:
-    return Check(verifier=name, version=version, state="ungradable", reason=reason)
+def _ungradable(name: str, version: str, reason: Reason) -> Check:
+    return make_check(name, version, None, reason, "")

@@ -17,12 +17,12 @@ from typing import Any
 from stillhouse.errors import StillhouseError
 from stillhouse.models.weights import cache_folder
 from stillhouse.records import Check, Constraint
+from stillhouse.verify.checks import Reason, make_check
 
 NAME = "ifeval"
-VERSION = "1"
+VERSION = "2"
 
 MAX_ANSWER_CHARS = 100_000  # some checkers are quadratic in the text
-MAX_EVIDENCE_CHARS = 400
 PATTERN_ARGUMENTS = frozenset({"keyword", "keywords", "forbidden_words"})
 LANGUAGE_SEED = 0  # langdetect samples the text
 
@@ -136,12 +136,5 @@ def _packaged_tokenizer() -> Path:
     )
 
 
-def _check(score: float | None, reason: str | None, evidence: str) -> Check:
-    return Check(
-        verifier=NAME,
-        version=VERSION,
-        state="ungradable" if score is None else "pass" if score == 1.0 else "fail",
-        score=score,
-        reason=reason,
-        evidence=evidence[:MAX_EVIDENCE_CHARS],
-    )
+def _check(score: float | None, reason: Reason | None, evidence: str) -> Check:
+    return make_check(NAME, VERSION, score, reason, evidence)

@@ -10,11 +10,12 @@ from fractions import Fraction
 from typing import Any
 
 from stillhouse.records import Check
+from stillhouse.verify.checks import Reason, make_check
 from stillhouse.verify.final_answer import chosen_option, final_answer, last_boxed, option_letter
 from stillhouse.verify.notation import difference, keep_variable, plain_symbols, rewrite, unit_ratio
 
 NAME = "math_rule"
-VERSION = "1"
+VERSION = "2"
 
 MAX_FINAL_CHARS = 1000  # the longest reference of MATH-500 has under 100; longer texts are ramblings, slow to parse
 MAX_NESTING = 20  # brackets within brackets; the parser is recursive
@@ -25,7 +26,6 @@ MAX_FACTORIAL_DIGITS = 4  # 9999! has 35,656 digits
 PRECISION_DIGITS = 40  # to tell two exact values apart; far above a double's 16
 EXACT_RELATIVE = "1e-30"  # two exact expressions that agree to this are equal
 DECIMAL_RELATIVE = "1e-5"  # a decimal may stand for an exact value when it agrees to five digits
-MAX_EVIDENCE_CHARS = 300
 
 
 class _OutOfBoundsError(Exception):
@@ -251,12 +251,5 @@ def _verdict(right: bool, evidence: str) -> Check:
     return _check(1.0, None, evidence) if right else _check(0.0, "wrong_answer", evidence)
 
 
-def _check(score: float | None, reason: str | None, evidence: str) -> Check:
-    return Check(
-        verifier=NAME,
-        version=VERSION,
-        state="ungradable" if score is None else "pass" if score == 1.0 else "fail",
-        score=score,
-        reason=reason,
-        evidence=evidence[:MAX_EVIDENCE_CHARS],
-    )
+def _check(score: float | None, reason: Reason | None, evidence: str) -> Check:
+    return make_check(NAME, VERSION, score, reason, evidence)

@@ -163,8 +163,8 @@ class Peer:
             return {"Fraction": [self.encode(value.numerator), self.encode(value.denominator)]}
         if home == "datetime" and kind.__name__ in DATES:
             return {kind.__name__: value.isoformat()}
-        if kind is type and getattr(builtins, value.__name__, None) is value:
-            return {"type": value.__name__}
+        if kind is type and vars(builtins).get(name := str(value.__name__)) is value:
+            return {"type": name}
         if kind is Remote:
             return {"yours": object.__getattribute__(value, "remote_number")}
         if self.module is None and not callable(value):

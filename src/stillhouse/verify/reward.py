@@ -6,6 +6,7 @@ from typing import Protocol
 from stillhouse.models.engine import EngineError
 from stillhouse.models.reward import TooLongError
 from stillhouse.records import Check, Message, Query
+from stillhouse.verify.checks import Reason, make_check
 
 NAME = "reward_model"
 VERSION = "1"
@@ -31,16 +32,8 @@ async def check_reward(reward: Marks, query: Query, answer: str) -> Check:
     try:
         marks = await reward.marks(query.messages, answer)
     except EngineError as error:
-        reason = "too_long" if isinstance(error, TooLongError) else "judge_unavailable"
-        return Check(
-            verifier=NAME, version=VERSION, state="ungradable", reason=reason, evidence=str(error)
-        )
+        reason: Reason = "too_long" if isinstance(error, TooLongError) else "judge_unavailable"
+        return make_check(NAME, VERSION, None, reason, str(error))
     score = sum(min(max(marks[name], 0.0), BEST) for name in DIMENSIONS) / (BEST * len(DIMENSIONS))
-    return Check(
-        verifier=NAME,
-        version=VERSION,
-        state="pass" if score == 1.0 else "fail",
-        score=score,
-        reason=None if score == 1.0 else "low_mark",
-        evidence=", ".join(f"{name} {marks[name]:g}" for name in DIMENSIONS),
-    )
+    evidence = ", ".join(f"{name} {marks[name]:g}" for name in DIMENSIONS)
+    return make_check(NAME, VERSION, score, None if score == 1.0 else "low_mark", evidence)

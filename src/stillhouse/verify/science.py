@@ -7,13 +7,13 @@ import re
 from decimal import Decimal
 
 from stillhouse.records import Check
+from stillhouse.verify.checks import Reason, make_check
 from stillhouse.verify.final_answer import chosen_option, final_answer, option_letter, words
 
 NAME = "science_rule"
-VERSION = "1"
+VERSION = "2"
 
 MAX_PHRASE_WORDS = 6
-MAX_EVIDENCE_CHARS = 200
 
 _NUMBER = (
     r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d{1,30})(?:\.\d{1,30})?"
@@ -104,12 +104,5 @@ def _closed(reference: str, closed: set[str], final: str) -> Check | None:
     return _check(ends[0] == reference, f"{ends[0]} against {reference}")
 
 
-def _check(right: bool, evidence: str, reason: str = "wrong_answer") -> Check:
-    return Check(
-        verifier=NAME,
-        version=VERSION,
-        state="pass" if right else "fail",
-        score=1.0 if right else 0.0,
-        reason=None if right else reason,
-        evidence=evidence[:MAX_EVIDENCE_CHARS],
-    )
+def _check(right: bool, evidence: str, reason: Reason = "wrong_answer") -> Check:
+    return make_check(NAME, VERSION, float(right), None if right else reason, evidence)
