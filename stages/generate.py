@@ -59,7 +59,7 @@ async def generate(teacher: str, params: StageParams, journal: Journal) -> None:
     model = room.model(teacher, spec, runtime, "teacher", queries)
     judge_spec = params.teacher(verify.judge)
     judge = room.model(verify.judge, judge_spec, load_teacher(verify.judge).runtime, "judge")
-    grader = Grader(verify, judge)
+    grader = Grader(verify, judge, room.reward(verify.reward))
     run_seed = params.section(Run, "run").seed
     loop = Loop(teacher, spec, model, grader.grade, rules, run_seed=run_seed, budget=runtime.budget)
     tally = Tally(spec.price)

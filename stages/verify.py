@@ -44,7 +44,7 @@ async def grade_all(
     room = ModelRoom(journal)
     judge_runtime = load_teacher(verify.judge).runtime
     judge = room.model(verify.judge, params.teacher(verify.judge), judge_runtime, "judge")
-    grader = Grader(verify, judge)
+    grader = Grader(verify, judge, room.reward(verify.reward))
     verdicts: list[Verdict] = []
     stream = iter(responses)
     with Progress(f"verify {teacher}", len(responses)) as progress:

@@ -109,6 +109,7 @@ def test_nested_structs_match_their_rows() -> None:
         "code",
         "input",
         "output",
+        "tolerance",
     ]
     assert [f.name for f in SCHEMAS[Verdict].field("checks").type.value_type] == [
         f.name for f in msgspec.structs.fields(Check)

@@ -13,8 +13,10 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = Path("src/stillhouse")
 CODE_FOLDERS = (SOURCE, Path("stages"))
-# Code that a stage runs in another environment, by path and not by import.
+# Code that a stage runs by path and not by import: in another environment, or inside the sandbox.
 RUN_BY_PATH = {
+    "stages/generate.py": ["src/stillhouse/verify/referee.py"],
+    "stages/verify.py": ["src/stillhouse/verify/referee.py"],
     "stages/benchmark.py": [
         f"src/stillhouse/benchmark/{name}.py"
         for name in ("lighteval_main", "lighteval_model", "tasks")

@@ -249,12 +249,38 @@ class CodeLimits(Section):
     memory_mb: PositiveInt
 
 
+class RewardModel(Section):
+    """A reward model for free answers: a sequence classifier with one output per attribute, on a scale of 0..4.
+
+    `attributes` names the outputs in their order; coherence, correctness and helpfulness must be among them.
+    """
+
+    model: str
+    revision: Revision
+    dtype: Literal["float32", "bfloat16"]
+    max_tokens: PositiveInt
+    attributes: list[str]
+
+    @model_validator(mode="after")
+    def _has_the_three(self) -> "RewardModel":
+        missing = {"coherence", "correctness", "helpfulness"} - set(self.attributes)
+        if missing or len(set(self.attributes)) != len(self.attributes):
+            raise ValueError(
+                f"attributes must name each output once, with coherence, correctness and helpfulness: {self.attributes}"
+            )
+        return self
+
+
 class Verify(Section):
-    """Parameters of verification. `judge` names a file in conf/teachers."""
+    """Parameters of verification. `judge` names a file in conf/teachers.
+
+    `reward` scores the categories multiturn and other; where it is null, the judge stands in.
+    """
 
     threshold: Share
     judge: Id
     judge_advisory: bool
+    reward: RewardModel | None = None
     item_seconds: PositiveFloat
     code: CodeLimits
 

@@ -53,12 +53,16 @@ class Message(Row, frozen=True, kw_only=True):
 
 
 class Test(Row, frozen=True, kw_only=True):
-    """One test of a code query: a Python assert statement, or standard input with the expected output."""
+    """One test of a code query: a Python assert statement, or standard input with the expected output.
+
+    `tolerance`, where the task allows one: numbers of the output may be off by it, absolutely or relatively.
+    """
 
     kind: Literal["assert", "stdio"]
     code: str | None = None
     input: str | None = None
     output: str | None = None
+    tolerance: float | None = None
 
 
 class Constraint(Row, frozen=True, kw_only=True):
@@ -254,7 +258,13 @@ _string_list = pa.list_(pa.string())
 _message = pa.struct({"role": pa.string(), "content": pa.string()})
 _messages = pa.list_(_message)
 _test = pa.struct(
-    {"kind": pa.string(), "code": pa.string(), "input": pa.string(), "output": pa.string()}
+    {
+        "kind": pa.string(),
+        "code": pa.string(),
+        "input": pa.string(),
+        "output": pa.string(),
+        "tolerance": pa.float64(),
+    }
 )
 # Every keyword argument that the 25 IFEval checkers take, typed, so that the column needs no JSON inside strings.
 _constraint_kwargs: dict[str, pa.DataType] = {

@@ -196,7 +196,6 @@ class MicroRun:
             }
         ]
         write(self.folder / "params.yaml", params)
-        sampling = {"temperature": 0.7, "top_p": 1.0, "max_tokens": 64}
         for name in ("alpha", "beta", "judge"):
             teacher = {
                 "label": name,
@@ -205,7 +204,11 @@ class MicroRun:
                 "revision": ZEROS,
                 "license": "apache-2.0",
                 "reasoning": "none" if name == "judge" else "think_tags",
-                "sampling": sampling,
+                "sampling": {
+                    "temperature": 0.0 if name == "judge" else 0.7,
+                    "top_p": 1.0,
+                    "max_tokens": 64,
+                },
             }
             runtime = {"endpoints": [endpoint.url], "in_flight_per_endpoint": 2}
             self.write_teacher(

@@ -69,7 +69,8 @@ def make_verify(**changes: Any) -> Verify:
         "threshold": 0.9,
         "judge": "made_judge",
         "judge_advisory": False,
-        "item_seconds": 10.0,
+        "reward": None,
+        "item_seconds": 60.0,
         "code": LIMITS,
     }
     return Verify(**{**fields, **changes})

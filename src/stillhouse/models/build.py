@@ -8,8 +8,9 @@ from stillhouse.models.engine import Engine, Purpose
 from stillhouse.models.journal import Journal
 from stillhouse.models.openai_engine import OpenAIEngine
 from stillhouse.models.replay_engine import ReplayEngine
+from stillhouse.models.reward import Reward
 from stillhouse.models.vllm_engine import Load, VllmCore, VllmEngine
-from stillhouse.params import Teacher, TeacherRuntime
+from stillhouse.params import RewardModel, Teacher, TeacherRuntime
 from stillhouse.records import Query
 
 
@@ -32,11 +33,20 @@ class ModelRoom:
         """Return the model of a teacher or judge; `queries` gives the queries that a replay answers.
 
         Raises:
-            EngineError: what the engine needs is missing.
+            EngineError: what the engine needs is missing, or a judge draws its words at random.
         """
+        if purpose == "judge" and teacher.sampling and teacher.sampling.temperature > 0:
+            raise EngineError(
+                f"judge {name}: teacher.sampling.temperature is {teacher.sampling.temperature:g}; "
+                "a judge must say the same every time: set it to 0.0"
+            )
         engine = self._engine(teacher, runtime, queries)
         self._engines.append(engine)
         return Model(engine, self._journal, purpose, name)
+
+    def reward(self, params: RewardModel | None) -> Reward | None:
+        """Return the reward model of a run, if it has one."""
+        return None if params is None else Reward(params, self._journal)
 
     async def close(self) -> None:
         """Close all engines."""

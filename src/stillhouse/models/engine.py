@@ -84,4 +84,4 @@ class Engine(Protocol):
         ...
 
 
-Purpose = Literal["teacher", "judge", "scorer", "student"]
+Purpose = Literal["teacher", "judge", "scorer", "reward", "student"]

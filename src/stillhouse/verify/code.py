@@ -13,21 +13,22 @@ from pathlib import Path
 from stillhouse.params import CodeLimits
 from stillhouse.records import Check, Query, Test, to_dict
 from stillhouse.verify import sandbox
+from stillhouse.verify.checks import AnswerReason, Reason, make_check
 
 NAME = "code_tests"
-VERSION = "1"
+VERSION = "2"
 
+REFEREE = Path(__file__).with_name("referee.py")
 MAX_ANSWER_CHARS = 200_000  # finding fences is quadratic in their number
 OVERHEAD_SECONDS = (
     5.0  # start of the sandbox and writing of the report, on top of the limits on the tests
 )
 COMPILE_SECONDS = 30.0  # as in referee.py
-MAX_EVIDENCE_CHARS = 400
 PYTHON_TAGS = frozenset({"", "python", "python3", "py", "py3"})
 CPP_TAGS = frozenset({"", "cpp", "c++", "cc", "cxx"})
 FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*([\w+#.-]*)[^\n`]*$", re.MULTILINE)
 
-_HOW = {
+_HOW: dict[str, AnswerReason] = {
     "wrong": "wrong_output",
     "error": "runtime_error",
     "crash": "crashed",
@@ -93,9 +94,10 @@ def check_code(query: Query, answer: str, limits: CodeLimits) -> Check:
     code = extract_code(answer, language)
     if code is None or not code.strip():
         return _check(0.0, "no_code", f"no {language} block in the answer")
+    code = code.encode("utf-8", "replace").decode()  # half a surrogate pair is no text
     # The report is the only thing that carries this token, so nothing else can be taken for a report.
     token = secrets.token_hex(16)
-    program = Path(__file__).with_name("referee.py").read_text()
+    program = REFEREE.read_text(encoding="utf-8")
     job = {
         "token": token,
         "program": program,
@@ -125,36 +127,34 @@ def check_code(query: Query, answer: str, limits: CodeLimits) -> Check:
         )
     if report["build"]:
         return _check(0.0, "compile_error", report["build"])
-    return _judge(tests, report["outcomes"])
+    return _judge(tests, report["outcomes"], limits.isolation)
 
 
 def _block(answer: str, opened: re.Match[str], end: int, tags: frozenset[str]) -> list[str]:
-    return [answer[opened.end() + 1 : end]] if opened[2].lower() in tags else []
+    if opened[2].lower() not in tags:
+        return []
+    code = answer[opened.end() + 1 : end]
+    # A block inside a list is indented as its fence is.
+    indent = opened[0][: len(opened[0]) - len(opened[0].lstrip())]
+    return [re.sub(rf"^{indent}", "", code, flags=re.MULTILINE) if indent else code]
 
 
-def _judge(tests: list[Test], outcomes: list[tuple[str, str]]) -> Check:
+def _judge(tests: list[Test], outcomes: list[tuple[str, str]], isolation: str) -> Check:
     for number, (how, detail) in enumerate(outcomes, start=1):
         if how == "unsupported":
             return _check(None, "unsupported_test", f"test {number} of {len(tests)}: {detail}")
     passed = sum(how == "pass" for how, _ in outcomes)
     failed = [i for i, (how, _) in enumerate(outcomes) if how != "pass"]
     if not failed:
-        return _check(1.0, None, f"{passed} of {len(tests)} tests pass")
+        return _check(1.0, None, f"{passed} of {len(tests)} tests pass ({isolation})")
     test, (how, detail) = tests[failed[0]], outcomes[failed[0]]
     shown = " ".join(((test.code if test.kind == "assert" else test.input) or "").split())[:120]
     evidence = (
-        f"{passed} of {len(tests)} tests pass; test {failed[0] + 1} ({test.kind} {shown!r}): {how}"
+        f"{passed} of {len(tests)} tests pass ({isolation}); test {failed[0] + 1} ({test.kind} {shown!r}): {how}"
         + (f": {detail}" if detail else "")
     )
     return _check(passed / len(tests), _HOW[how], evidence)
 
 
-def _check(score: float | None, reason: str | None, evidence: str) -> Check:
-    return Check(
-        verifier=NAME,
-        version=VERSION,
-        state="ungradable" if score is None else "pass" if score == 1.0 else "fail",
-        score=score,
-        reason=reason,
-        evidence=evidence[:MAX_EVIDENCE_CHARS],
-    )
+def _check(score: float | None, reason: Reason | None, evidence: str) -> Check:
+    return make_check(NAME, VERSION, score, reason, evidence)

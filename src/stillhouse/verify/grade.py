@@ -6,7 +6,7 @@
 | code | tests in the sandbox | the tests' |
 | science | rule where the reference allows one, else the judge | the one that spoke |
 | if | IFEval checkers | the checkers' |
-| multiturn, other | the judge's three marks | the judge's |
+| multiturn, other | the reward model's three marks; the judge's where the run has none | these |
 
 Every check is kept in the verdict. A verdict is ungradable where the deciding check is, never a guess.
 """
@@ -16,21 +16,27 @@ import msgspec
 from stillhouse.params import Verify
 from stillhouse.records import Check, Query, Response, State, Verdict
 from stillhouse.verify import code, ifeval, judge, math, sandbox, science
+from stillhouse.verify.checks import Reason, make_check
 from stillhouse.verify.judge import Judge
 from stillhouse.verify.pool import Pool
+from stillhouse.verify.reward import Marks, check_reward
 
 ANSWER_NAME = "answer"
 ANSWER_VERSION = "1"
 # A check in a worker is stopped by its own limit first; the pool's only catches what escapes that.
 POOL_MARGIN_SECONDS = 5.0
+SANDBOX_TRIES = 2  # a machine short of memory or processes may fail to start one
 
 
 class Grader:
     """Grades responses, many at a time; holds the worker pool."""
 
-    def __init__(self, verify: Verify, judge: Judge | None, workers: int = 2):
+    def __init__(
+        self, verify: Verify, judge: Judge | None, reward: Marks | None = None, workers: int = 2
+    ):
         self._verify = verify
         self._judge = judge
+        self._reward = reward
         self._pool = Pool(workers, verify.item_seconds)
         self._isolation_checked = False
 
@@ -74,6 +80,8 @@ class Grader:
                 check = await self._pool.run(ifeval.check_constraints, constraints, response.answer)
                 return [check]
             case "multiturn" | "other":
+                if self._reward is not None:
+                    return [await check_reward(self._reward, query, response.answer)]
                 if self._judge is None:
                     return [_no_judge(judge.REWARD_NAME)]
                 return [await judge.judge_reward(self._judge, query, response.answer)]
@@ -81,7 +89,7 @@ class Grader:
     async def _math(self, query: Query, answer: str) -> list[Check]:
         if query.ground_truth is None:
             return [_ungradable(math.NAME, math.VERSION, "no_reference")]
-        rule = await self._pool.run(math.check_math, query.ground_truth, answer)
+        rule = await self._pool.run(math.check_math, query.ground_truth, answer, query.prompt)
         if rule.state == "pass" or self._judge is None:
             return [rule]
         return [rule, await judge.judge_math(self._judge, query, query.ground_truth, answer)]
@@ -93,7 +101,11 @@ class Grader:
                 raise sandbox.SandboxError(trouble)
             self._isolation_checked = True
         seconds = code.seconds_at_most(query, limits) + POOL_MARGIN_SECONDS
-        return await self._pool.run_within(seconds, code.check_code, query, answer, limits)
+        for _ in range(SANDBOX_TRIES):
+            check = await self._pool.run_within(seconds, code.check_code, query, answer, limits)
+            if check.reason != "sandbox_failed":
+                break
+        return check
 
     async def _science(self, query: Query, answer: str) -> list[Check]:
         if query.ground_truth is None:
@@ -129,15 +141,13 @@ class Grader:
         return judged if judged.reason == "judge_unavailable" else rule
 
 
-def _answer_check(reason: str) -> Check:
-    return Check(
-        verifier=ANSWER_NAME, version=ANSWER_VERSION, state="fail", score=0.0, reason=reason
-    )
+def _answer_check(reason: Reason) -> Check:
+    return make_check(ANSWER_NAME, ANSWER_VERSION, 0.0, reason, "")
 
 
 def _no_judge(name: str) -> Check:
     return _ungradable(name, judge.VERSION, "no_judge")
 
 
-def _ungradable(name: str, version: str, reason: str) -> Check:
-    return Check(verifier=name, version=version, state="ungradable", reason=reason)
+def _ungradable(name: str, version: str, reason: Reason) -> Check:
+    return make_check(name, version, None, reason, "")

@@ -9,6 +9,7 @@ import functools
 import importlib.util
 import inspect
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,13 @@ from typing import Any
 from stillhouse.errors import StillhouseError
 from stillhouse.models.weights import cache_folder
 from stillhouse.records import Check, Constraint
+from stillhouse.verify.checks import Reason, make_check
 
 NAME = "ifeval"
-VERSION = "1"
+VERSION = "2"
 
 MAX_ANSWER_CHARS = 100_000  # some checkers are quadratic in the text
-MAX_EVIDENCE_CHARS = 400
+PATTERN_ARGUMENTS = frozenset({"keyword", "keywords", "forbidden_words"})
 LANGUAGE_SEED = 0  # langdetect samples the text
 
 
@@ -55,20 +57,40 @@ def check_constraints(constraints: list[Constraint], answer: str) -> Check:
                 f"{constraint.id}: has {sorted(constraint.kwargs)}, needs {sorted(wanted)}",
             )
         try:
-            checker.build_description(**constraint.kwargs)
+            checker.build_description(**_literal(constraint.kwargs))
         except (TypeError, ValueError) as error:
             return _check(None, "bad_constraint", f"{constraint.id}: {error}")
-        if not (answer.strip() and checker.check_following(answer)):
+        try:
+            followed = _may_follow(constraint, answer) and checker.check_following(answer)
+        except RecursionError:  # JSON nested deeper than anything reads
+            followed = False
+        except Exception as error:  # of the package, over text that it was not written for
+            failure = f"{constraint.id}: {type(error).__name__}: {error}"
+            return _check(None, "checker_failed", failure)
+        if not followed:
             broken.append(constraint.id)
-    followed = len(constraints) - len(broken)
-    score = followed / len(constraints)
+    kept = len(constraints) - len(broken)
+    score = kept / len(constraints)
     if not broken:
-        return _check(score, None, f"{followed} of {len(constraints)} followed")
-    return _check(
-        score,
-        "constraints_broken",
-        f"{followed} of {len(constraints)} followed; not {', '.join(broken)}",
-    )
+        return _check(score, None, f"{kept} of {len(constraints)} followed")
+    evidence = f"{kept} of {len(constraints)} followed; not {', '.join(broken)}"
+    return _check(score, "constraints_broken", evidence)
+
+
+def _literal(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments with words as words: the checkers take them for patterns, and "C++" is none."""
+    escaped = dict(kwargs)
+    for name in PATTERN_ARGUMENTS & escaped.keys():
+        words = escaped[name]
+        escaped[name] = re.escape(words) if isinstance(words, str) else [*map(re.escape, words)]
+    return escaped
+
+
+def _may_follow(constraint: Constraint, answer: str) -> bool:
+    """Whether there is anything to check: an empty text follows nothing, and one without letters is in no language."""
+    if constraint.id == "language:response_language":
+        return any(character.isalpha() for character in answer)
+    return bool(answer.strip())
 
 
 @functools.cache
@@ -114,12 +136,5 @@ def _packaged_tokenizer() -> Path:
     )
 
 
-def _check(score: float | None, reason: str | None, evidence: str) -> Check:
-    return Check(
-        verifier=NAME,
-        version=VERSION,
-        state="ungradable" if score is None else "pass" if score == 1.0 else "fail",
-        score=score,
-        reason=reason,
-        evidence=evidence[:MAX_EVIDENCE_CHARS],
-    )
+def _check(score: float | None, reason: Reason | None, evidence: str) -> Check:
+    return make_check(NAME, VERSION, score, reason, evidence)

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from stillhouse.models.engine import Completion, EngineError, Request
 from stillhouse.records import Check, Message, Query, content_hash
+from stillhouse.verify.checks import Reason, make_check
 
 MATH_NAME = "judge_math"
 SCIENCE_NAME = "judge_science"
@@ -36,7 +37,6 @@ DIMENSIONS = {
 
 SEED_BITS = 63  # the largest seed that engines take is a signed 64-bit integer
 MARK_DIGITS = 12
-MAX_EVIDENCE_CHARS = 200
 _TURN = re.compile(r"^\[\[(user|assistant)\]\]\n", re.MULTILINE)
 
 
@@ -155,14 +155,7 @@ def _no_mark(name: str, reply: str | EngineError, where: str = "") -> Check:
     return _check(name, None, f"{where}reply was {reply!r}", "judge_noncompliant")
 
 
-def _check(name: str, score: float | None, evidence: str, reason: str | None = None) -> Check:
+def _check(name: str, score: float | None, evidence: str, reason: Reason | None = None) -> Check:
     if score is not None and score < 1.0:
         reason = "judge_says_no" if name == MATH_NAME else "low_mark"
-    return Check(
-        verifier=name,
-        version=VERSION,
-        state="ungradable" if score is None else "pass" if score == 1.0 else "fail",
-        score=score,
-        reason=reason,
-        evidence=evidence[:MAX_EVIDENCE_CHARS],
-    )
+    return make_check(name, VERSION, score, reason, evidence)

@@ -6,15 +6,18 @@ It runs in a worker of `pool.py`, which can be killed.
 """
 
 import re
+from fractions import Fraction
 from typing import Any
 
 from stillhouse.records import Check
+from stillhouse.verify.checks import Reason, make_check
+from stillhouse.verify.final_answer import chosen_option, final_answer, last_boxed, option_letter
+from stillhouse.verify.notation import difference, keep_variable, plain_symbols, rewrite, unit_ratio
 
 NAME = "math_rule"
-VERSION = "1"
+VERSION = "2"
 
 MAX_FINAL_CHARS = 1000  # the longest reference of MATH-500 has under 100; longer texts are ramblings, slow to parse
-TAIL_CHARS = 400  # without a marked final answer only the last paragraph can hold one
 MAX_NESTING = 20  # brackets within brackets; the parser is recursive
 MAX_DIGITS = 400  # digits in a row; int to text is quadratic, and sympy factors integers
 MAX_EXPONENT_DIGITS = 4  # 10^9999 is computed in a blink, 10^999999999 never
@@ -23,75 +26,48 @@ MAX_FACTORIAL_DIGITS = 4  # 9999! has 35,656 digits
 PRECISION_DIGITS = 40  # to tell two exact values apart; far above a double's 16
 EXACT_RELATIVE = "1e-30"  # two exact expressions that agree to this are equal
 DECIMAL_RELATIVE = "1e-5"  # a decimal may stand for an exact value when it agrees to five digits
-MAX_EVIDENCE_CHARS = 300
-
-_MARKED = re.compile(
-    r"(?:final\s+answer|the\s+answer|answer)\s*(?:\*\*)?\s*(?:is|:|=)\s*:?\s*(?:\*\*)?|^####",
-    re.IGNORECASE | re.MULTILINE,
-)
 
 
 class _OutOfBoundsError(Exception):
     """A text is outside the bounds; the message says which."""
 
 
-def check_math(ground_truth: str, answer: str) -> Check:
-    r"""Compare the final answer in a text with the reference; the score is 1 or 0.
+def check_math(ground_truth: str, answer: str, prompt: str = "") -> Check:
+    r"""Compare the final answer in a text (`final_answer.py`) with the reference; the score is 1 or 0.
 
-    The final answer is the content of the last `\boxed{}`, else what follows the last "answer is", "Answer:" or
-    "####", else the last paragraph. `ungradable` where the reference cannot be parsed or a text is out of bounds.
+    Where the reference is one letter A-J, the answer must name that option of the prompt. `ungradable` where the
+    reference cannot be parsed or a text is out of bounds.
     """
     final, marked = final_answer(answer)
     reference = ground_truth.strip()
-    boxed = _last_boxed(reference)
+    boxed = last_boxed(reference)
     reference = reference if boxed is None else boxed
     if marked and _plain(final) == _plain(reference):
         return _check(1.0, None, f"same text: {final}")
+    letter = option_letter(reference)
+    if letter and (chosen := chosen_option(answer, prompt)):
+        return _verdict(chosen == letter, f"option {chosen} against {letter}")
+    reference, final = plain_symbols(reference), plain_symbols(final)
+    if not marked:
+        final = final.replace("**", "")  # bold type in prose, no power
     try:
         _bound(reference)
         _bound(final)
     except _OutOfBoundsError as refused:
         return _check(None, "too_complex", f"not parsed: {refused}")
-    gold = _parse(reference, only=True)
+    gold = _parse(keep_variable(reference, final), only=True)
     if not gold:
         return _check(None, "bad_reference", f"cannot be parsed: {reference}")
-    found = _parse(final, only=marked)
+    found = _parse(keep_variable(final, reference) if marked else final, only=marked)
     if not found:
         return _check(0.0, "no_final_answer", f"no expression in: {final}")
     evidence = f"{found[-1]} against {gold[-1]}"
-    if _equal(gold, found):
-        return _check(1.0, None, evidence)
-    return _check(0.0, "wrong_answer", evidence)
-
-
-def final_answer(answer: str) -> tuple[str, bool]:
-    """Return the text of the final answer, and whether the answer marks it as such."""
-    boxed = _last_boxed(answer)
-    if boxed is not None:
-        return boxed, True
-    marks = list(_MARKED.finditer(answer))
-    if marks:
-        rest = answer[marks[-1].end() :].strip()
-        line = rest.splitlines()[0].strip() if rest else ""
-        # The formula may stand on lines of its own after the mark.
-        text = rest if line in ("$$", "\\[") or line.startswith(("$$", "\\[")) else line
-        text = text[:TAIL_CHARS].strip().strip("*").rstrip(".").strip()
-        if text:
-            return text, len(text) <= TAIL_CHARS // 4
-    # A longer stretch would offer numbers from the working as answers.
-    return re.split(r"\n\s*\n", answer.strip())[-1][-TAIL_CHARS:], False
-
-
-def _last_boxed(text: str) -> str | None:
-    """Return the content of the last complete box, braces balanced."""
-    for start in reversed([m.end() for m in re.finditer(r"\\(?:boxed|fbox)\s*\{", text)]):
-        depth = 1
-        for i in range(start, min(len(text), start + 2 * MAX_FINAL_CHARS)):
-            if text[i] in "{}" and text[i - 1] != "\\":
-                depth += 1 if text[i] == "{" else -1
-            if depth == 0:
-                return text[start:i].strip()
-    return None
+    if marked and (unlike := difference(reference, final)):
+        return _verdict(False, f"{evidence}: {unlike}")
+    try:
+        return _verdict(_equal(gold, found, reference, final), evidence)
+    except Exception as error:  # of the symbolic engine, over what it was given to simplify
+        return _check(None, "not_comparable", f"{evidence}: {type(error).__name__}: {error}")
 
 
 def _plain(text: str) -> str:
@@ -111,7 +87,7 @@ def _bound(text: str) -> None:
         deepest = max(deepest, depth)
     if deepest > MAX_NESTING:
         raise _OutOfBoundsError(f"{deepest} nested brackets, at most {MAX_NESTING}")
-    spaced = re.sub(r"\\[,;!: ]|[\s,]", "", text)
+    spaced = re.sub(r"\\[,;!: ]|[\s,]|\^\{?\\circ\b\s*\}?", "", text)
     if re.search(rf"\d{{{MAX_DIGITS + 1}}}", spaced):
         raise _OutOfBoundsError(f"more than {MAX_DIGITS} digits in a row")
     power = r"(?:\^|\*\*)[-+{(\\a-z]*"
@@ -126,6 +102,12 @@ def _bound(text: str) -> None:
         raise _OutOfBoundsError("a power of numbers in an exponent")
     if re.search(r"(?:\^|\*\*)[^=]*\d[)}]+(?:\^|\*\*)[{(]*\d{3}", spaced):
         raise _OutOfBoundsError("a large power of a power")
+    if re.search(rf"binom[^=]*\d{{{MAX_FACTORIAL_DIGITS + 1}}}", spaced):
+        raise _OutOfBoundsError(f"a binomial of numbers above {MAX_FACTORIAL_DIGITS} digits")
+    if re.search(r"[)}\]](?:\^|\*\*)[{(]*\d{3}", spaced) and re.search(
+        r"(?<![\\a-z])[a-z](?![a-z])", spaced, re.IGNORECASE
+    ):
+        raise _OutOfBoundsError("a power of a sum above 99")
     if re.search(rf"\d{{{MAX_FACTORIAL_DIGITS + 1}}}!|[!)}}][)}}]*!|!\)*\}}*(?:\^|\*\*)", spaced):
         raise _OutOfBoundsError(
             f"a factorial above {MAX_FACTORIAL_DIGITS} digits, or of more than a number"
@@ -137,7 +119,7 @@ def _parse(text: str, only: bool) -> list[Any]:
     from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse
 
     targets = [LatexExtractionConfig(boxed_match_priority=0), ExprExtractionConfig()]
-    text = text.replace("\\$", "")
+    text = rewrite(text.replace("\\$", ""))
     text = re.sub(r"(?<=\d)[eE]([-+]?\d+)\b", r" \\times 10^{\1}", text)
     tries = [f"$\\boxed{{{text}}}$", text] if only and "$" not in text else [text]
     for wrapped in tries:
@@ -150,13 +132,90 @@ def _parse(text: str, only: bool) -> list[Any]:
     return []
 
 
-def _equal(gold: list[Any], found: list[Any]) -> bool:
+def _equal(gold: list[Any], found: list[Any], reference: str, final: str) -> bool:
+    scales = _scales(gold[0], reference, final)
+    if any(_same(gold, scaled) for scale in scales if (scaled := _scaled(found, scale))):
+        return True
+    left, right = _solutions(gold[0]), _solutions(found[0])
+    if left is not None and right is not None:
+        return bool(left == right)
+    return _same_complex(gold[0], found[0])
+
+
+def _same(gold: list[Any], found: list[Any]) -> bool:
+    """Whether Math-Verify says yes, and has not said so for its rounding."""
     from math_verify import verify
 
     if not verify(gold, found, timeout_seconds=None):
         return False
     left, right = _number(gold[0]), _number(found[0])
     return left is None or right is None or _same_number(left, right)
+
+
+def _scales(gold: Any, reference: str, final: str) -> list[Fraction]:
+    """Return the factors by which the number of an answer may be multiplied before it is compared.
+
+    They are 1, the ratio of two known units, and, where only one text has a percent sign, a hundred or its inverse:
+    25% may be written 25 or 0.25. But 0.25% is no match for a reference of 0.25.
+    """
+    asked, given = "%" in reference, "%" in final
+    if asked and not given:
+        return [Fraction(1), Fraction(100)]
+    if given and not asked:
+        number = _number(gold)
+        whole = number is not None and bool(abs(number) > 1)
+        return [Fraction(1), Fraction(1, 100)] if whole else [Fraction(1, 100)]
+    return [unit_ratio(reference, final)]
+
+
+def _scaled(found: list[Any], scale: Fraction) -> list[Any]:
+    """Return parsed readings multiplied by a factor; none where they are no number and the factor is not 1."""
+    if scale == 1:
+        return found
+    import sympy
+
+    number = _number(found[0])
+    return [] if number is None else [number * sympy.Rational(scale.numerator, scale.denominator)]
+
+
+def _solutions(parsed: Any) -> Any | None:
+    """Return the set that inequalities in one variable describe, or a set as it is; null for anything else."""
+    import sympy
+    from sympy.core.relational import Relational
+    from sympy.logic.boolalg import And, Or
+
+    if isinstance(parsed, sympy.Eq) and isinstance(parsed.rhs, sympy.Set):
+        parsed = parsed.rhs  # x is a member of
+    if isinstance(parsed, sympy.FiniteSet) and all(isinstance(a, Relational) for a in parsed.args):
+        parsed = Or(*parsed.args)
+    if isinstance(parsed, sympy.Set):
+        return parsed
+    parts = parsed.args if isinstance(parsed, (And, Or)) else (parsed,)
+    simple = all(
+        isinstance(part, Relational)
+        and not isinstance(part, sympy.Eq)
+        and any(side.is_Symbol for side in part.args)
+        for part in parts
+    )
+    return parsed.as_set() if simple and len(parsed.free_symbols) == 1 else None
+
+
+def _same_complex(left: Any, right: Any) -> bool:
+    """Whether two values agree when the letter i in them is the imaginary unit."""
+    import sympy
+
+    values = []
+    for parsed in (left, right):
+        if not isinstance(parsed, sympy.Expr):
+            return False
+        unit = {symbol: sympy.I for symbol in parsed.free_symbols if symbol.name == "i"}
+        value = parsed.subs(unit)
+        if not value.is_number or value.doit().has(sympy.nan, sympy.zoo):
+            return False
+        values.append(sympy.N(value, PRECISION_DIGITS))
+    a, b = values
+    allowed = sympy.Float(EXACT_RELATIVE, PRECISION_DIGITS) * max(abs(a), abs(b))
+    return bool(left.free_symbols | right.free_symbols) and bool(abs(a - b) <= allowed)
 
 
 def _number(parsed: Any) -> Any | None:
@@ -166,7 +225,7 @@ def _number(parsed: Any) -> Any | None:
     if isinstance(parsed, sympy.Eq):
         parsed = parsed.rhs
     if isinstance(parsed, sympy.Expr) and parsed.is_number and parsed.is_real is not False:
-        return parsed
+        return None if parsed.doit().has(sympy.nan, sympy.zoo) else parsed
     return None
 
 
@@ -180,26 +239,17 @@ def _same_number(left: Any, right: Any) -> bool:
     exact = not (left.has(sympy.Float) or right.has(sympy.Float))
     a, b = left.doit(), right.doit()
     if exact and a.is_Rational and b.is_Rational:
-        same: bool = bool(a == b) or _percent(a, b)
-        return same
+        return bool(a == b)
     a, b = sympy.N(a, PRECISION_DIGITS), sympy.N(b, PRECISION_DIGITS)
     if not (a.is_Float and b.is_Float):
         return bool(a == b)
     allowed = sympy.Float(EXACT_RELATIVE if exact else DECIMAL_RELATIVE, PRECISION_DIGITS)
-    return bool(abs(a - b) <= allowed * max(abs(a), abs(b))) or _percent(a, b)
+    return bool(abs(a - b) <= allowed * max(abs(a), abs(b)))
 
 
-def _percent(a: Any, b: Any) -> bool:
-    """Whether one is the other in percent, which Math-Verify lets pass where a text has a percent sign."""
-    return bool(a == 100 * b or b == 100 * a)
+def _verdict(right: bool, evidence: str) -> Check:
+    return _check(1.0, None, evidence) if right else _check(0.0, "wrong_answer", evidence)
 
 
-def _check(score: float | None, reason: str | None, evidence: str) -> Check:
-    return Check(
-        verifier=NAME,
-        version=VERSION,
-        state="ungradable" if score is None else "pass" if score == 1.0 else "fail",
-        score=score,
-        reason=reason,
-        evidence=evidence[:MAX_EVIDENCE_CHARS],
-    )
+def _check(score: float | None, reason: Reason | None, evidence: str) -> Check:
+    return make_check(NAME, VERSION, score, reason, evidence)

@@ -7,26 +7,25 @@ import re
 from decimal import Decimal
 
 from stillhouse.records import Check
-from stillhouse.verify.math import final_answer
+from stillhouse.verify.checks import Reason, make_check
+from stillhouse.verify.final_answer import chosen_option, final_answer, option_letter, words
 
 NAME = "science_rule"
-VERSION = "1"
+VERSION = "2"
 
 MAX_PHRASE_WORDS = 6
-MAX_EVIDENCE_CHARS = 200
 
-_LETTER = re.compile(r"\(?([A-J])\)?\.?")
 _NUMBER = (
     r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d{1,30})(?:\.\d{1,30})?"
     r"(?:\s*(?:[eE]|(?:×|\*|x|\\times)\s*10\s*\^?\s*)\{?[-+]?\d{1,3}\}?)?"
 )
-_QUANTITY = re.compile(rf"(?:[^\W\d]\w*\s*=\s*)?({_NUMBER})\s*([^\d\s].{{0,19}})?")
-_CLOSED = ({"yes", "no"}, {"true", "false"})
-_LEADING = re.compile(r"\(?([A-J])(?:\)|[.:](?=\s|$)|$)")
-_NAMED = re.compile(
-    r"(?:answer|option|choice)(?:\s+is)?\s*:?\s*(?:\*\*)?\s*\(?([A-J])\b(?!')(?:\)|\.|\*\*|,|:|\s*$|\s+\()?"
+_UNIT = r"[^\d\s,;](?:[^\d,;]|(?<=[\^{a-z-])\d){0,19}"  # of digits only exponents
+_QUANTITY = re.compile(rf"(?:[^\W\d]\w*\s*=\s*)?({_NUMBER})\s*({_UNIT})?")
+_TWO_NUMBERS = re.compile(
+    rf"{_NUMBER}[^\d.]{{0,12}}?(?:,|\bor\b|\band\b|\bto\b|–|/)\s*{_NUMBER}(?!.*\d)"
 )
-_OPTION = re.compile(r"^\s*\(?([A-J])[).:]\s*(\S.*?)\s*$", re.MULTILINE)
+_NEGATION = re.compile(r"\bnot\b|n't\b|\bnever\b", re.IGNORECASE)
+_CLOSED = ({"yes", "no"}, {"true", "false"})
 
 
 def check_science(ground_truth: str, answer: str, prompt: str = "") -> Check | None:
@@ -41,52 +40,31 @@ def check_science(ground_truth: str, answer: str, prompt: str = "") -> Check | N
     reference = ground_truth.strip()
     final, _ = final_answer(answer)
     final = final.strip().strip("*").strip()
-    if letter := _LETTER.fullmatch(reference):
-        return _letter(letter[1], answer, final, prompt)
+    if letter := option_letter(reference):
+        return _letter(letter, answer, final, prompt)
     if quantity := _QUANTITY.fullmatch(reference):
         return _quantity(quantity, final)
     for closed in _CLOSED:
-        if _words(reference) and set(_words(reference)) <= closed and len(_words(reference)) == 1:
-            return _closed(_words(reference)[0], closed, final)
-    if 0 < len(_words(reference)) <= MAX_PHRASE_WORDS and _words(reference) == _words(final):
+        if words(reference) and set(words(reference)) <= closed and len(words(reference)) == 1:
+            return _closed(words(reference)[0], closed, final)
+    if 0 < len(words(reference)) <= MAX_PHRASE_WORDS and words(reference) == words(final):
         return _check(True, f"same words: {final}")
     return None
 
 
 def _letter(reference: str, answer: str, final: str, prompt: str) -> Check:
-    found = _chosen(answer, final, prompt)
+    found = chosen_option(answer, prompt)
     if found is None:
         return _check(False, f"no option named in: {final}", "no_final_answer")
     return _check(found == reference, f"{found} against {reference}")
 
 
-def _chosen(answer: str, final: str, prompt: str) -> str | None:
-    options: dict[tuple[str, ...], str] = {
-        tuple(_words(text)): letter for letter, text in _OPTION.findall(prompt)
-    }
-    text = final.removeprefix("\\text{").rstrip("}")
-    listed = len(_OPTION.findall(answer)) > 1  # a copy of the options chooses none of them
-    if not listed and (leading := _LEADING.match(text)):
-        return leading[1]
-    if letter := options.get(tuple(_words(text))):
-        return letter
-    named: list[str] = _NAMED.findall(answer)
-    if named:
-        return named[-1]
-    if not listed and (leading := _LEADING.match(answer.strip().lstrip("*"))):
-        return leading[1]
-    if alone := _LETTER.fullmatch(text):
-        return alone[1]
-    bracketed: set[str] = set(re.findall(r"\(([A-J])\)", answer))
-    if len(bracketed) == 1:
-        return bracketed.pop()
-    return options.get(tuple(_words(answer)))
-
-
 def _quantity(reference: re.Match[str], final: str) -> Check | None:
     found = _QUANTITY.fullmatch(final.strip("$. ")) or _last_quantity(final)
-    if re.search(r"\d\s*/\s*\d|\\frac", final):
+    if re.search(r"\d\s*/\s*\d|\\frac", final) or _NEGATION.search(final):
         return None
+    if not _QUANTITY.fullmatch(final.strip("$. ")) and _TWO_NUMBERS.search(final):
+        return None  # a range or a choice of numbers
     if found is None:
         return _check(False, f"no number in: {final}", "no_final_answer")
     expected, given = _decimal(reference[1]), _decimal(found[1])
@@ -116,28 +94,15 @@ def _unit(text: str | None) -> str:
     return re.sub(r"\\(?:text|mathrm)|[\s{}$.,;!)\\*]", "", text or "").casefold()
 
 
-def _closed(reference: str, closed: set[str], final: str) -> Check:
-    words = _words(final)
-    ends = [word for word in (words[:1] + words[-1:]) if word in closed]
+def _closed(reference: str, closed: set[str], final: str) -> Check | None:
+    if _NEGATION.search(final) and "no" not in closed:
+        return None  # "not true"
+    said = words(final)
+    ends = [word for word in (said[:1] + said[-1:]) if word in closed]
     if not ends or len(set(ends)) > 1:
         return _check(False, f"neither of {sorted(closed)} in: {final}", "no_final_answer")
     return _check(ends[0] == reference, f"{ends[0]} against {reference}")
 
 
-def _words(text: str) -> list[str]:
-    return [
-        word
-        for word in re.findall(r"[^\W_]+", text.casefold().replace("\\text", ""))
-        if word not in ("a", "an", "the")
-    ]
-
-
-def _check(right: bool, evidence: str, reason: str = "wrong_answer") -> Check:
-    return Check(
-        verifier=NAME,
-        version=VERSION,
-        state="pass" if right else "fail",
-        score=1.0 if right else 0.0,
-        reason=None if right else reason,
-        evidence=evidence[:MAX_EVIDENCE_CHARS],
-    )
+def _check(right: bool, evidence: str, reason: Reason = "wrong_answer") -> Check:
+    return make_check(NAME, VERSION, float(right), None if right else reason, evidence)
