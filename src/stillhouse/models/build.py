@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 from stillhouse.models.chat import ChatTokenizer
 from stillhouse.models.client import Model
-from stillhouse.models.engine import Engine, Purpose
+from stillhouse.models.engine import Engine, EngineError, Purpose
 from stillhouse.models.journal import Journal
 from stillhouse.models.openai_engine import OpenAIEngine
 from stillhouse.models.replay_engine import ReplayEngine
