@@ -86,7 +86,7 @@ class Project:
     def __init__(self, folder: Path, endpoint: ScriptedEndpoint, **runtime: Any) -> None:
         self.folder = folder
         write_table(folder / "data/queries/curated", Query, map(made_query, range(QUERIES)))
-        teacher = {
+        teacher: dict[str, Any] = {
             "label": "alpha",
             "engine": "openai",
             "model": "alpha",
@@ -114,9 +114,13 @@ class Project:
             "verify": verify,
         }
         (folder / "conf/teachers").mkdir(parents=True)
-        for name in ("alpha", "judge"):
-            tracked[f"conf/teachers/{name}.yaml:teacher"] = teacher | {"model": name}
-            self.write_teacher(name, teacher | {"model": name}, endpoint, runtime)
+        greedy = {**teacher["sampling"], "temperature": 0.0}
+        for name, spec in (
+            ("alpha", teacher),
+            ("judge", teacher | {"model": "judge", "sampling": greedy}),
+        ):
+            tracked[f"conf/teachers/{name}.yaml:teacher"] = spec
+            self.write_teacher(name, spec, endpoint, runtime)
         (folder / "tracked.json").write_text(json.dumps(tracked))
 
     def write_teacher(

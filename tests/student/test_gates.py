@@ -87,7 +87,7 @@ def test_an_answer_without_text_fails(tokenizer) -> None:
 def test_shipped_template_renders_what_the_model_s_own_does() -> None:
     folders = sorted(Path(cache_folder(), "models").glob("SmolLM2-135M-Instruct*"))
     if not folders:
-        pytest.skip("the embedded model is not converted yet (`make warm` or any run does it)")
+        pytest.skip("the embedded model is not converted yet (any run does it)")
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folders[0])
