@@ -152,7 +152,7 @@ class MicroRun:
             "STILLHOUSE_JOURNAL": str(folder / "journal"),
             "OMP_NUM_THREADS": "1",
             "PYTHONPATH": str(folder / "src"),
-            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONDONTWRITEBYTECODE": "",
             "DVC_NO_ANALYTICS": "1",
         }
         folder.mkdir(parents=True)
