@@ -193,6 +193,14 @@ def test_every_query_is_answered_as_the_rules_say(undisturbed: Project):
         "truncated": 0,
         "pass_rate": 0.3333,
     }
+    # The judge, a prompt of 7 tokens and an answer of one, is asked about each answer that the rule does not accept.
+    rejected = sum(wanted.values()) - QUERIES * 3 // 4
+    assert metrics["judge"] == {
+        "requests": rejected,
+        "prompt_tokens": 7 * rejected,
+        "completion_tokens": rejected,
+        "cost": None,
+    }
     effort = read_json(undisturbed.folder / "metrics/effort/alpha.json")
     assert (effort["asked"], effort["journal_hits"]) == (sum(wanted.values()), 0)
 
