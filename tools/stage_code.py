@@ -15,6 +15,7 @@ SOURCE = Path("src/stillhouse")
 CODE_FOLDERS = (SOURCE, Path("stages"))
 # Code that a stage runs by path and not by import: in another environment, or inside the sandbox.
 RUN_BY_PATH = {
+    "stages/audit.py": ["src/stillhouse/verify/referee.py"],
     "stages/generate.py": ["src/stillhouse/verify/referee.py"],
     "stages/verify.py": ["src/stillhouse/verify/referee.py"],
     "stages/benchmark.py": [

@@ -26,6 +26,9 @@ COMMANDS = [
     ["release", "export-paper"],
     ["release", "lint"],
     ["show"],
+    ["verify"],
+    ["verify", "audit"],
+    ["verify", "check"],
 ]
 HEAVY = [
     "torch",

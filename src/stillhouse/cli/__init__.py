@@ -1,6 +1,6 @@
 """The `stillhouse` command: look at a project, check it, and follow one row through it.
 
-It never runs the pipeline (that is `dvc repro`) and writes nothing but what `pull` fetches and `release` exports.
+It never runs the pipeline (that is `dvc repro`), and writes what `pull` fetches, `release` exports and `verify` grades.
 Command modules are loaded when they are asked for and import libraries inside the function that needs them, so that
 `--help` answers at once.
 """
@@ -20,6 +20,7 @@ _COMMANDS = {
     "pull": "stillhouse.cli.pull:pull",
     "release": "stillhouse.cli.release:release",
     "show": "stillhouse.cli.show:show",
+    "verify": "stillhouse.cli.verify:verify",
 }
 
 
