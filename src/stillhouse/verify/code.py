@@ -16,7 +16,7 @@ from stillhouse.verify import sandbox
 from stillhouse.verify.checks import AnswerReason, Reason, make_check
 
 NAME = "code_tests"
-VERSION = "2"
+VERSION = "3"
 
 REFEREE = Path(__file__).with_name("referee.py")
 MAX_ANSWER_CHARS = 200_000  # finding fences is quadratic in their number
