@@ -25,6 +25,7 @@ COMMANDS = [
     ["release", "diff"],
     ["release", "export-paper"],
     ["release", "lint"],
+    ["serve"],
     ["show"],
     ["verify"],
     ["verify", "audit"],

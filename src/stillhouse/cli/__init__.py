@@ -1,6 +1,7 @@
 """The `stillhouse` command: look at a project, check it, and follow one row through it.
 
-It never runs the pipeline (that is `dvc repro`), and writes what `pull` fetches, `release` exports and `verify` grades.
+It never runs the pipeline (that is `dvc repro`) and writes nothing but what `pull` fetches, `release` exports and
+`verify` grades, and the log of `serve`.
 Command modules are loaded when they are asked for and import libraries inside the function that needs them, so that
 `--help` answers at once.
 """
@@ -19,6 +20,7 @@ _COMMANDS = {
     "plan": "stillhouse.cli.plan:plan",
     "pull": "stillhouse.cli.pull:pull",
     "release": "stillhouse.cli.release:release",
+    "serve": "stillhouse.cli.serve:serve",
     "show": "stillhouse.cli.show:show",
     "verify": "stillhouse.cli.verify:verify",
 }

@@ -67,13 +67,7 @@ class ModelRoom:
                 runtime,
                 system_prompt=teacher.system_prompt,
             )
-        load = Load(
-            teacher.model,
-            teacher.revision,
-            teacher.dtype,
-            teacher.max_model_len,
-            teacher.batch_invariant,
-        )
+        load = load_of(teacher)
         core = self._cores.setdefault(load, VllmCore(load, runtime))
         return VllmEngine(
             core,
@@ -83,6 +77,17 @@ class ModelRoom:
             concurrency=runtime.max_num_seqs,
             keep_special_tokens=teacher.reasoning == "harmony",
         )
+
+
+def load_of(teacher: Teacher) -> Load:
+    """Return what vLLM loads for a teacher."""
+    return Load(
+        teacher.model,
+        teacher.revision,
+        teacher.dtype,
+        teacher.max_model_len,
+        teacher.batch_invariant,
+    )
 
 
 def _replay(teacher: Teacher, queries: Callable[[], Iterable[Query]]) -> ReplayEngine:

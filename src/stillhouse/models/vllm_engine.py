@@ -56,16 +56,55 @@ def vllm_version() -> str:
     raise EngineError("vLLM is not installed in this environment; run `make env`")
 
 
+def engine_arguments(load: Load, runtime: Runtime) -> dict[str, Any]:
+    """Return what vLLM is started with, in this process (`EngineArgs`, `LLM`) or as a server (its flags).
+
+    The weights are found here, by `models.weights`, and so are converted or fetched if need be.
+
+    Raises:
+        EngineError: vLLM is not installed.
+        WeightsError: there are no such weights.
+    """
+    served, on_cpu = _served(runtime), "cpu" in vllm_version()
+    return {
+        "model": str(resolve(load.model, load.revision)),
+        "dtype": load.dtype,
+        "max_model_len": load.max_model_len,
+        "max_num_seqs": runtime.max_num_seqs,
+        "tensor_parallel_size": runtime.tensor_parallel_size,
+        "pipeline_parallel_size": served.pipeline_parallel_size,
+        "enable_prefix_caching": served.prefix_caching,
+        "gpu_memory_utilization": runtime.gpu_memory_utilization,
+        "enforce_eager": on_cpu,  # compiling takes minutes on a CPU
+        # A seeded request whose prompt is split over two steps makes the CPU build raise "CPU Generator does not
+        # use offset"; None leaves the choice to vLLM.
+        "enable_chunked_prefill": False if on_cpu else None,
+        "disable_log_stats": True,
+        "use_tqdm_on_load": False,
+    }
+
+
+def engine_environment(load: Load, runtime: Runtime) -> dict[str, str]:
+    """Return the variables that vLLM reads when it is imported; those that are set already should stay."""
+    return {
+        "TORCH_CPP_LOG_LEVEL": "ERROR",
+        "VLLM_CPU_KVCACHE_SPACE": f"{runtime.cpu_kv_cache_gb:g}",
+        "VLLM_NO_USAGE_STATS": "1",
+        BATCH_INVARIANT: str(int(load.batch_invariant)),
+    }
+
+
+def _served(runtime: Runtime) -> TeacherRuntime:
+    """Return what only teachers have: a student under test is small, and needs neither knob."""
+    return runtime if isinstance(runtime, TeacherRuntime) else TeacherRuntime()
+
+
 class VllmCore:
     """One loaded model and the thread that steps it. The model is loaded when the first job arrives."""
 
     def __init__(self, load: Load, runtime: Runtime) -> None:
         self.load = load
         self._runtime = runtime
-        # A student under test is small: it needs neither knob.
-        served = runtime if isinstance(runtime, TeacherRuntime) else TeacherRuntime()
-        self._pipeline_parallel_size = served.pipeline_parallel_size
-        self._prefix_caching = served.prefix_caching
         self._inbox: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._open: dict[str, tuple[_Job, float]] = {}  # with the time when it began
@@ -96,25 +135,7 @@ class VllmCore:
 
     def arguments(self) -> dict[str, Any]:
         """Return what vLLM is started with, as its `EngineArgs` and `LLM` take it."""
-        from vllm.platforms import current_platform
-
-        runtime, on_cpu = self._runtime, current_platform.is_cpu()
-        return {
-            "model": str(resolve(self.load.model, self.load.revision)),
-            "dtype": self.load.dtype,
-            "max_model_len": self.load.max_model_len,
-            "max_num_seqs": runtime.max_num_seqs,
-            "tensor_parallel_size": runtime.tensor_parallel_size,
-            "pipeline_parallel_size": self._pipeline_parallel_size,
-            "enable_prefix_caching": self._prefix_caching,
-            "gpu_memory_utilization": runtime.gpu_memory_utilization,
-            "enforce_eager": on_cpu,  # compiling takes minutes on a CPU
-            # A seeded request whose prompt is split over two steps makes the CPU build raise "CPU Generator does not
-            # use offset"; None leaves the choice to vLLM.
-            "enable_chunked_prefill": False if on_cpu else None,
-            "disable_log_stats": True,
-            "use_tqdm_on_load": False,
-        }
+        return engine_arguments(self.load, self._runtime)
 
     def _run(self) -> None:
         try:
@@ -131,16 +152,15 @@ class VllmCore:
             self._fail(f"vLLM stopped while running {self.load.model}: {error!r}")
 
     def _start(self) -> Any:
-        runtime = self._runtime
-        # Read by vLLM at import: one process (three cost a minute of start on a CPU), no banner, a small CPU cache.
-        if runtime.tensor_parallel_size * self._pipeline_parallel_size == 1:
+        runtime, served = self._runtime, _served(self._runtime)
+        # One process (three cost a minute of start on a CPU), and no banner.
+        if runtime.tensor_parallel_size * served.pipeline_parallel_size == 1:
             os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
-        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-        os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", f"{runtime.cpu_kv_cache_gb:g}")
-        os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-        wanted = str(int(self.load.batch_invariant))
-        if os.environ.setdefault(BATCH_INVARIANT, wanted) != wanted:
+        wanted = engine_environment(self.load, runtime)
+        for name, value in wanted.items():
+            os.environ.setdefault(name, value)
+        if os.environ[BATCH_INVARIANT] != wanted[BATCH_INVARIANT]:
             raise EngineError(
                 f"batch_invariant must be the same for all models of one process, and {BATCH_INVARIANT} be unset"
             )
@@ -154,8 +174,8 @@ class VllmCore:
         self._made_on = {
             "device": _device(current_platform),
             "tensor_parallel_size": runtime.tensor_parallel_size,
-            "pipeline_parallel_size": self._pipeline_parallel_size,
-            "prefix_caching": self._prefix_caching,
+            "pipeline_parallel_size": served.pipeline_parallel_size,
+            "prefix_caching": served.prefix_caching,
             "torch": version("torch"),
             "transformers": version("transformers"),
         }
