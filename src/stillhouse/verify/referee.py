@@ -19,17 +19,17 @@ not open their memory or their files.
 
 from __future__ import annotations
 
-# Each import here delays each answer by milliseconds; what few jobs need is imported where it is needed.
+# Each import delays each answer by milliseconds: what few jobs need is imported where it is needed, and json, signal
+# and ctypes, which import half of the library, are represented by their parts in C.
+import _ctypes
+import _json
+import _signal  # type: ignore[import-not-found]
 import builtins
-import contextlib
-import ctypes
 import importlib
-import json
 import operator
 import os
 import resource
 import select
-import signal
 import sys
 import time
 import types
@@ -70,6 +70,51 @@ class RemoteError(Exception):
     """An exception of a class that only the candidate knows."""
 
 
+class JsonRules:
+    """What the scanner of JSON asks how to make values."""
+
+    strict = True
+    object_hook = object_pairs_hook = None
+    parse_float, parse_int = float, int
+    parse_constant = float
+
+
+parse_json = _json.make_scanner(JsonRules)  # type: ignore[arg-type]
+
+
+def from_json(text: str) -> Any:
+    """Return the value that a text begins with.
+
+    Raises:
+        GoneError: it is not JSON.
+    """
+    try:
+        return parse_json(text, 0)[0]
+    except (StopIteration, ValueError) as error:
+        raise GoneError("no JSON was sent") from error
+
+
+def to_json(value: Any) -> bytes:
+    """Return a value as JSON in ASCII."""
+    escape = _json.encode_basestring_ascii
+    encode: Any = _json.make_encoder
+    encode = encode(None, None, escape, None, ": ", ", ", False, False, True)
+    return "".join(encode(value, 0)).encode() + b"\n"
+
+
+class suppress:  # noqa: N801  # contextlib's, whose import costs as much as all others here
+    """Lets exceptions of some classes pass unseen."""
+
+    def __init__(self, *kinds: type[BaseException]) -> None:
+        self.kinds = kinds
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> bool:
+        return kind is not None and issubclass(kind, self.kinds)
+
+
 class Peer:
     """One end of the conversation between the two roles.
 
@@ -87,7 +132,7 @@ class Peer:
     def send(self, message: dict[str, Any]) -> None:
         """Write one message."""
         try:
-            self.writer.write(json.dumps(message).encode() + b"\n")
+            self.writer.write(to_json(message))
             self.writer.flush()
         except OSError as error:
             raise GoneError("the program ended before it answered") from error
@@ -97,7 +142,7 @@ class Peer:
         line = self.reader.readline(MAX_MESSAGE_BYTES)
         if not line.endswith(b"\n"):
             raise GoneError("the program ended before it answered")
-        return json.loads(line)
+        return from_json(line.decode())
 
     def ask(self, operation: str, *positional: Any, **keywords: Any) -> Any:
         """Have the other end do something; requests that it makes meanwhile are served."""
@@ -256,7 +301,7 @@ class Remote:
 
     def __iter__(self) -> Iterator[Any]:
         iterator = self.remote_peer.ask("iter", self)
-        with contextlib.suppress(StopIteration):
+        with suppress(StopIteration):
             while True:
                 yield self.remote_peer.ask("next", iterator)
 
@@ -352,7 +397,7 @@ def candidate(reading: int, writing: int) -> None:
             peer.send({"failed": part, "error": f"{type(error).__name__}: {describe(error)}"})
             return
     peer.send({"failed": None})
-    with contextlib.suppress(GoneError):
+    with suppress(GoneError):
         while True:
             peer.serve(peer.receive())
 
@@ -466,7 +511,7 @@ class Names(dict):  # type: ignore[type-arg]  # the argument is known to type ch
     def _import(self, statements: list[str]) -> set[str]:
         before = set(self)
         for statement in statements:
-            with contextlib.suppress(ImportError):
+            with suppress(ImportError):
                 exec(statement, self)
         return set(self) - before
 
@@ -631,7 +676,7 @@ def memory_used() -> int:
     pages = 0
     for name in os.listdir("/proc"):
         if name.isdigit() and name != "1":
-            with contextlib.suppress(OSError), open(f"/proc/{name}/statm") as file:
+            with suppress(OSError), open(f"/proc/{name}/statm") as file:
                 pages += int(file.read().split()[1])
     return pages * resource.getpagesize()
 
@@ -648,15 +693,15 @@ def wait(pid: int, deadline: float) -> int | None:
 
 def sweep() -> None:
     """Kill and reap whatever the last test left running."""
-    with contextlib.suppress(ChildProcessError):
+    with suppress(ChildProcessError):
         while True:
             if os.getpid() == 1:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(-1, signal.SIGKILL)
+                with suppress(ProcessLookupError):
+                    os.kill(-1, _signal.SIGKILL)
             else:
                 for pid in children():
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGKILL)
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, _signal.SIGKILL)
             os.waitpid(-1, 0)
 
 
@@ -665,7 +710,7 @@ def children() -> list[int]:
     found = []
     for name in os.listdir("/proc"):
         if name.isdigit():
-            with contextlib.suppress(OSError), open(f"/proc/{name}/stat") as file:
+            with suppress(OSError), open(f"/proc/{name}/stat") as file:
                 if int(file.read().rpartition(")")[2].split()[1]) == os.getpid():
                     found.append(int(name))
     return found
@@ -686,7 +731,7 @@ def assert_outcomes(
             limit(job["memory_bytes"])
 
             def tell(outcome: Any) -> None:
-                os.write(writing, json.dumps(outcome).encode() + b"\n")
+                os.write(writing, to_json(outcome))
 
             assert_tests(job, tests, pipes, tell)
         finally:
@@ -700,7 +745,7 @@ def assert_outcomes(
             line, how = read_line(pipe, deadline, job["memory_bytes"])
             if not line:
                 break
-            told.append(json.loads(line))
+            told.append(from_json(line.decode()))
     outcomes = [tuple(outcome) for outcome in told[1:]]
     if len(outcomes) == len(tests) or (outcomes and not how):
         return outcomes
@@ -718,10 +763,10 @@ def read_line(pipe: Any, deadline: float, memory_bytes: int) -> tuple[bytes, str
         left = deadline - time.monotonic()
         if left <= 0:
             return b"", "timeout"
-        if memory_used() > memory_bytes:
-            return b"", "memory"
         if select.select([pipe], [], [], min(left, TICK_SECONDS))[0]:
             return pipe.readline(), ""
+        if memory_used() > memory_bytes:
+            return b"", "memory"
 
 
 def renew(program: bytes) -> None:
@@ -765,13 +810,23 @@ def compile_cpp(job: dict[str, Any]) -> tuple[bytes, str]:
     return b"", (complaints or ["compiler failed"])[0][:MAX_DETAIL_CHARS]
 
 
+def prctl(option: int, value: int) -> None:
+    """Set a property of this process.
+
+    Raises:
+        OSError: the kernel refuses.
+    """
+    address = _ctypes.dlsym(_ctypes.dlopen(None, 0), "prctl")  # type: ignore[arg-type]
+    if _ctypes.call_function(address, (option, value, 0, 0, 0)):
+        raise OSError(f"prctl {option} failed")
+
+
 def main() -> None:
     """Read the job, run its tests, write one report."""
-    libc = ctypes.CDLL(None)
-    libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
-    libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    prctl(PR_SET_DUMPABLE, 0)
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
     pipes: tuple[int, int] | None = fork_candidate()
-    job = json.load(sys.stdin)
+    job = from_json(sys.stdin.read())
     report = {"token": job["token"], "build": "", "outcomes": []}
     if job["language"] == "cpp":
         program, report["build"] = compile_cpp(job)
@@ -797,7 +852,8 @@ def main() -> None:
             outcomes.append(stdio_test(job, left[0], command, deadline))
         sweep()
         pipes = None
-    os.write(1, json.dumps(report).encode())
+    os.write(1, to_json(report))
+    os._exit(0)  # the interpreter's own tidying is not needed
 
 
 if len(sys.argv) > 1:
