@@ -116,7 +116,7 @@ def main() -> int:
     yaml.width = 160
     yaml.indent(mapping=2, sequence=4, offset=2)
     stale = 0
-    for path in (ROOT / "dvc.yaml", ROOT / "publish/dvc.yaml"):
+    for path in (ROOT / "dvc.yaml", ROOT / "publish/dvc.yaml", ROOT / "publish/students/dvc.yaml"):
         pipeline = yaml.load(path)
         for line in differences(pipeline):
             stale += 1

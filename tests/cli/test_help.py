@@ -25,6 +25,7 @@ COMMANDS = [
     ["release", "diff"],
     ["release", "export-paper"],
     ["release", "lint"],
+    ["release", "preview"],
     ["serve"],
     ["show"],
     ["verify"],
