@@ -61,7 +61,22 @@ async def generate(teacher: str, params: StageParams, journal: Journal) -> None:
     judge = room.model(verify.judge, judge_spec, load_teacher(verify.judge).runtime, "judge")
     grader = Grader(verify, judge, room.reward(verify.reward))
     run_seed = params.section(Run, "run").seed
-    loop = Loop(teacher, spec, model, grader.grade, rules, run_seed=run_seed, budget=runtime.budget)
+
+    def judge_cost() -> float | None:
+        if judge_spec.price is None:
+            return None
+        return judge_spec.price.cost(judge.prompt_tokens, judge.completion_tokens)
+
+    loop = Loop(
+        teacher,
+        spec,
+        model,
+        grader.grade,
+        rules,
+        run_seed=run_seed,
+        budget=runtime.budget,
+        judge_cost=judge_cost,
+    )
     tally = Tally(spec.price)
     totals = column_counts(QUERIES, "category")
     view = View(loop, tally, model, totals)
@@ -84,6 +99,12 @@ async def generate(teacher: str, params: StageParams, journal: Journal) -> None:
         write_json(out / "judge.json", judge_spec.model_dump())
         write_json(out / "fingerprint.json", fingerprint(model, tally))
         metrics = tally.metrics()
+        metrics["judge"] = {
+            "requests": judge.asked + judge.hits,
+            "prompt_tokens": judge.prompt_tokens,
+            "completion_tokens": judge.completion_tokens,
+            "cost": (cost := judge_cost()) and round(cost, 6),
+        }
         if isinstance(model.engine, ReplayEngine):
             metrics["unmatched"] = model.engine.write_unmatched(out / "unmatched.jsonl")
         write_metrics(Path("metrics/generate") / f"{teacher}.json", metrics)

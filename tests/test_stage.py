@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -55,6 +57,34 @@ def test_an_interrupt_says_how_to_go_on():
     result = CliRunner().invoke(command(KeyboardInterrupt()), ["smollm2"])
     assert result.exit_code == 130
     assert "run the same command to go on" in result.stderr
+
+
+IN_A_STEP = """
+import sys, threading
+import torch
+from stillhouse.stage import stage_command
+ones, stepping = torch.ones(600, 600), threading.Event()
+def step():
+    while True:
+        torch.mm(ones, ones)
+        stepping.set()
+@stage_command
+def main():
+    threading.Thread(target=step, name="vllm", daemon=True).start()
+    stepping.wait()
+    raise KeyboardInterrupt
+main()
+"""
+
+
+def test_an_interrupt_ends_with_its_code_while_a_model_is_in_a_step():
+    done = subprocess.run(
+        [sys.executable, "-c", IN_A_STEP], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 130
+    assert done.stderr == (
+        "interrupted; every answer so far is in the journal, run the same command to go on\n"
+    )
 
 
 JSON = st.recursive(

@@ -549,8 +549,9 @@ class TeacherRuntime(Section):
     key is read from the environment variable that `api_key_variable` names. A request that has not ended after
     `request_seconds` is cut off and sent again.
 
-    `budget` limits what all answers of a run may cost together. It changes no answer either: a run that would go
-    beyond it stops with an error, and goes on where it stopped when the budget is raised.
+    `budget` limits what all answers of a run may cost together; its dollars include those of the judge, if that has a
+    price. It changes no answer either: a run that would go beyond it stops with an error, and goes on where it stopped
+    when the budget is raised.
     """
 
     budget: Budget | None = None

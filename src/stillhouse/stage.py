@@ -5,14 +5,16 @@ import json
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
 from stillhouse.errors import StillhouseError
 
+VLLM_THREAD = "vllm"  # the name that models/vllm_engine.py gives its thread
 USER_ERROR = 2  # exit code of an error that the user can mend
 
 
@@ -38,15 +40,28 @@ def stage_command(function: Callable[..., None]) -> click.Command:
         except StillhouseError as error:
             stage = os.environ.get("DVC_STAGE", Path(sys.argv[0]).stem)
             click.echo(f"{stage}: {error}", err=True)
-            sys.exit(USER_ERROR)
+            _leave(USER_ERROR)
         except KeyboardInterrupt:
             click.echo(
                 "interrupted; every answer so far is in the journal, run the same command to go on",
                 err=True,
             )
-            sys.exit(128 + ended_by)
+            _leave(128 + ended_by)
 
     return click.command()(run)
+
+
+def _leave(code: int) -> NoReturn:
+    """End this process with an exit code, also where vLLM's thread is still inside a step.
+
+    It cannot be ended, and the interpreter's usual way out would abort under it ("terminate called") with another code.
+    Everything that has to be closed is closed by now.
+    """
+    if any(thread.name == VLLM_THREAD for thread in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def write_json(path: Path, content: Any) -> None:

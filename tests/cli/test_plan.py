@@ -12,15 +12,21 @@ from stillhouse.models.journal import FOLDER_VARIABLE, Journal
 from stillhouse.params import load_run, load_teacher, read_yaml
 from stillhouse.records import Message, Query, Verdict, query_id
 from stillhouse.tables import write_table
+from stillhouse.verify.grade import judge_requests
 from tests.doubles.scripted_endpoint import ScriptedEndpoint, completion
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def query(name: str) -> Query:
+def query(name: str, category: str = "math", ground_truth: str | None = None) -> Query:
     messages = [Message(role="user", content=name)]
     return Query(
-        id=query_id(messages), category="math", source="s", license="mit", messages=messages
+        id=query_id(messages),
+        category=category,
+        source="s",
+        license="mit",
+        messages=messages,
+        ground_truth=ground_truth,
     )
 
 
@@ -35,13 +41,16 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     params = read_yaml(ROOT / "params.yaml")
     params["teacher_ids"] = ["hosted"]
     params["generate"] = {"max_attempts": 3}
+    params["verify"]["judge"] = "judge"
     Path("params.yaml").write_text(json.dumps(params))
     write_table(Path("data/queries/curated"), Query, QUERIES)
     write_teacher("http://127.0.0.1:9/v1")
+    greedy = {"temperature": 0.0, "top_p": 1.0, "max_tokens": 8}
+    write_teacher("http://127.0.0.1:9/v1", "judge", sampling=greedy)
     return tmp_path
 
 
-def write_teacher(url: str, **more: object) -> None:
+def write_teacher(url: str, name: str = "hosted", **more: object) -> None:
     teacher = {
         "label": "Hosted",
         "engine": "openai",
@@ -55,7 +64,7 @@ def write_teacher(url: str, **more: object) -> None:
     runtime = {"endpoints": [url], "budget": {"cost": 50.0}}
     content = {"teacher": teacher, "perplexity_cut": None, "runtime": runtime}
     Path("conf/teachers").mkdir(parents=True, exist_ok=True)
-    Path("conf/teachers/hosted.yaml").write_text(json.dumps(content))
+    Path(f"conf/teachers/{name}.yaml").write_text(json.dumps(content))
 
 
 async def answer(queries: list[Query], rejected: set[str]) -> None:
@@ -116,6 +125,52 @@ def test_what_is_in_the_journal_is_not_to_come_again():
 
 
 @pytest.mark.usefixtures("project")
+def test_what_the_judge_is_asked_has_a_line_of_its_own():
+    """One request an answer in maths, none where a rule decides, three for a free answer."""
+    queries = [
+        query("What is 1 and 1?", ground_truth="2"),
+        query("Which letter? A. one B. two", "science", "B"),
+        query("Why is the sky blue?", "science", "Air scatters short waves more than long ones."),
+        query("How are you?", "other"),
+    ]
+    write_table(Path("data/queries/curated"), Query, sorted(queries, key=lambda one: one.id))
+    before = lines()
+    assert before[5].startswith(
+        "  judge             0 answers in the journal, at most 15 to come: "
+    )
+    assert before[5].endswith(" prompt (estimated: 4 characters a token) and 120 completion")
+    tokens = int(before[5].split(" to come: ")[1].split(" prompt")[0].replace(",", ""))
+    # The answers in it may be as long as the teacher may make them.
+    assert 15 * 100 < tokens < 15 * 500
+    cost = f"                    cost at most ${tokens + 2 * 120:,.2f}"
+    assert before[6] in (cost, f"                    cost at most ${tokens + 1 + 2 * 120:,.2f}")
+    verify = load_run().verify
+
+    async def judge(queries: list[Query]) -> None:
+        file = load_teacher("judge")
+        with Journal.open() as journal:
+            room = ModelRoom(journal)
+            model = room.model("judge", file.teacher, file.runtime, "judge")
+            for one in queries:
+                for request in judge_requests(verify, one, "four words and done"):
+                    await model.complete(request)
+            await room.close()
+
+    with ScriptedEndpoint(lambda body: completion("four words and done")) as endpoint:
+        write_teacher(endpoint.url)
+        write_teacher(
+            endpoint.url, "judge", sampling=load_teacher("judge").teacher.sampling.model_dump()
+        )
+        asyncio.run(answer(queries, set()))
+        asyncio.run(judge(queries[2:]))
+    after = lines()
+    # Of the kept answers the one in maths is not judged; two further attempts at each may come.
+    assert after[6].startswith("  judge             4 answers in the journal, at most 11 to come: ")
+    # Four of 7 and 4 tokens are what 15 dollars each have paid for.
+    assert after[7].endswith(f"; ${11 * 15:,.2f} with answers as long as so far")
+
+
+@pytest.mark.usefixtures("project")
 def test_another_temperature_is_another_question():
     with ScriptedEndpoint(lambda body: completion("4")) as endpoint:
         write_teacher(endpoint.url)
@@ -131,7 +186,9 @@ def test_without_a_price_the_cost_is_unknown():
     content = json.loads(Path("conf/teachers/hosted.yaml").read_text())
     del content["runtime"]["budget"]
     Path("conf/teachers/hosted.yaml").write_text(json.dumps(content))
-    assert lines()[-1].startswith("  cost              unknown: set teacher.price")
+    assert lines()[-1] == (
+        "  cost at most      unknown: set teacher.price in conf/teachers/hosted.yaml (dollars per million tokens)"
+    )
 
 
 @pytest.mark.usefixtures("project")
@@ -139,7 +196,7 @@ def test_a_replay_costs_nothing():
     tokenizer = {"model": "a/b", "revision": "a" * 40}
     write_teacher("x", engine="replay", replay={"kind": "solutions"}, tokenizer=tokenizer)
     assert lines() == [
-        "hosted: a replay of worked solutions of the queries; no model is asked, and nothing is paid"
+        "hosted: a replay of worked solutions of the queries; no teacher is asked, but the judge about its answers"
     ]
 
 

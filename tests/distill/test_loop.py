@@ -97,6 +97,7 @@ def run(
     grading: Callable[[Query, Response], Awaitable[Verdict]] = grade,
     finished: Callable[[Walk], None] | None = None,
     budget: Budget | None = None,
+    judge_cost: Callable[[], float | None] = lambda: None,
     **rules: object,
 ) -> dict[str, Walk]:
     walks: dict[str, Walk] = {}
@@ -115,6 +116,7 @@ def run(
         parse(Generate, {"max_attempts": 3, **rules}, "generate"),
         run_seed=7,
         budget=budget,
+        judge_cost=judge_cost,
     )
 
     async def within_time() -> None:
@@ -439,6 +441,43 @@ def test_whether_a_budget_is_enough_depends_on_neither_order_nor_concurrency(
         else:
             with pytest.raises(BudgetError):
                 run([query(n) for n in order], model, budget=Budget(tokens=limit))
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    limit=st.integers(4, 10),
+    order=st.permutations(["never", "truncated", "unclosed", "right"]),
+    concurrency=st.integers(1, 4),
+)
+def test_what_the_judge_costs_counts_in_whatever_order(
+    limit: int, order: list[str], concurrency: int
+):
+    """A dollar for each answer that is graded: three, none, three and one; the teacher's ten cost seven each."""
+    judged: list[str] = []
+
+    async def grade_for_a_dollar(asked: Query, response: Response) -> Verdict:
+        judged.append(asked.prompt)
+        return await grade(asked, response)
+
+    with tempfile.TemporaryDirectory() as folder, Journal.open(Path(folder)) as unused:
+        engine = ScriptedEngine(scripted, concurrency=concurrency, journaled=False)
+        model = Model(engine, unused, "teacher", "t")
+
+        def walk_all() -> dict[str, Walk]:
+            return run(
+                [query(name) for name in order],
+                model,
+                grading=grade_for_a_dollar,
+                budget=Budget(cost=70 + limit),
+                judge_cost=lambda: float(len(judged)),
+            )
+
+        if limit >= 7:
+            assert len(walk_all()) == 4
+            assert len(judged) == 7
+        else:
+            with pytest.raises(BudgetError, match=r"\$\d\.\d\d of it for the judge"):
+                walk_all()
 
 
 def test_a_refused_request_costs_its_own_query_only(journal: Journal):

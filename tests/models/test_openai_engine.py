@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from tenacity import wait_none
 
 from stillhouse.models import endpoints, openai_engine
 from stillhouse.models.engine import Completion, EngineError, RefusedError, Request
@@ -22,7 +21,7 @@ QUESTION = Message(role="user", content="Wie groß ist 1 + 1?")
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openai_engine, "WAIT", wait_none())
+    monkeypatch.setattr(openai_engine, "FIRST_WAIT_SECONDS", 0.0)
 
 
 def engine(

@@ -5,6 +5,8 @@ import json
 import os
 import random
 import re
+import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +21,7 @@ from stillhouse.distill.loop import WALKERS_PER_SLOT, request_seed
 from stillhouse.records import Message, Query, Response, query_id
 from stillhouse.stage import read_json
 from stillhouse.tables import read_table, write_table
-from tests.doubles.scripted_endpoint import ScriptedEndpoint, completion
+from tests.doubles.scripted_endpoint import Reply, ScriptedEndpoint, completion
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKER = Path(__file__).with_name("generate_worker.py")
@@ -27,6 +29,7 @@ QUERIES = 60
 ATTEMPTS = 3
 IN_FLIGHT = 4
 RUN_SEED = 11
+PAGE = 4096  # bytes, SQLite's
 SECONDS = 120  # after which a test that waits for a process has failed; starting one takes a few
 
 
@@ -135,7 +138,13 @@ class Project:
         path = self.folder / f"conf/teachers/{name}.yaml"
         path.write_text(json.dumps(content))  # JSON is YAML
 
-    def start(self) -> "subprocess.Popen[str]":
+    def start(self, largest_file: int | None = None) -> "subprocess.Popen[str]":
+        """Start the stage; `largest_file` (bytes) stands for a disk that is full at some moment."""
+
+        def limit() -> None:
+            if largest_file is not None:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, resource.RLIM_INFINITY))
+
         environment = {
             **os.environ,
             "STILLHOUSE_JOURNAL": "journal",
@@ -150,6 +159,7 @@ class Project:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            preexec_fn=limit,
         )
 
     def finish(self) -> str:
@@ -192,6 +202,14 @@ def test_every_query_is_answered_as_the_rules_say(undisturbed: Project):
         "accepted": 15,
         "truncated": 0,
         "pass_rate": 0.3333,
+    }
+    # The judge, a prompt of 7 tokens and an answer of one, is asked about each answer that the rule does not accept.
+    rejected = sum(wanted.values()) - QUERIES * 3 // 4
+    assert metrics["judge"] == {
+        "requests": rejected,
+        "prompt_tokens": 7 * rejected,
+        "completion_tokens": rejected,
+        "cost": None,
     }
     effort = read_json(undisturbed.folder / "metrics/effort/alpha.json")
     assert (effort["asked"], effort["journal_hits"]) == (sum(wanted.values()), 0)
@@ -265,4 +283,81 @@ def test_a_run_beyond_its_budget_ends_with_what_to_do_and_goes_on_when_it_is_rai
     assert set(teacher.asked.values()) == {
         1
     }  # what was in flight when the budget ended was waited for
+    assert project.digests() == undisturbed.digests()
+
+
+class FaultyTeacher(ScriptedTeacher):
+    """Answers right, but for one in four requests, each time by another fault."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+        self.faults = 0
+
+    def reply(self, body: dict[str, Any]) -> Reply:
+        with self._lock:
+            self.count += 1
+            fault = self.count % 4 == 0
+            self.faults += fault
+            kind = self.faults % 6
+        if not fault:
+            return self(body)
+        replies: list[Reply] = [
+            (429, {"Retry-After": "0.05"}, b""),
+            500,
+            503,
+            b'<html>"busy',
+            json.dumps(completion("half")).encode()[:40],
+            b"",
+        ]
+        return replies[kind]
+
+
+def test_an_endpoint_of_many_faults_changes_no_byte(tmp_path: Path, undisturbed: Project):
+    teacher = FaultyTeacher()
+    with ScriptedEndpoint(teacher.reply) as endpoint:
+        project = Project(tmp_path, endpoint)
+        project.finish()
+    assert teacher.faults > 40
+    assert set(teacher.asked.values()) == {1}  # what was answered was not asked for again
+    assert project.digests() == undisturbed.digests()
+
+
+def test_broken_pages_of_the_journal_are_told_and_only_what_they_held_is_asked_again(
+    tmp_path: Path, undisturbed: Project
+):
+    teacher = ScriptedTeacher()
+    with ScriptedEndpoint(teacher) as endpoint:
+        project = Project(tmp_path, endpoint)
+        project.finish()
+        answers = len(teacher.asked)
+        journal = tmp_path / "journal/answers.sqlite"
+        pages = journal.stat().st_size // PAGE
+        with journal.open("r+b") as file:
+            for number in random.Random(0).sample(range(1, pages), 3):
+                file.seek(number * PAGE)
+                file.write(b"\xff" * PAGE)
+        shutil.rmtree(tmp_path / "data/responses")  # as DVC does before a stage runs again
+        told = project.finish()
+    assert "is damaged and was set aside as damaged-" in told
+    assert "asked for again" in told
+    again = teacher.asked.total() - answers
+    assert 0 < again < answers
+    assert project.digests() == undisturbed.digests()
+
+
+def test_a_full_disk_is_one_message_and_the_run_goes_on_when_there_is_room(
+    tmp_path: Path, undisturbed: Project
+):
+    teacher = ScriptedTeacher()
+    with ScriptedEndpoint(teacher) as endpoint:
+        project = Project(tmp_path, endpoint)
+        process = project.start(largest_file=100_000)
+        out, errors = process.communicate(timeout=SECONDS)
+        assert process.returncode == 2, out + errors
+        assert "Traceback" not in errors
+        assert re.search(r"cannot keep \d+ answers: .*make room on the disk", errors)
+        project.finish()
+    kept = read_json(tmp_path / "metrics/effort/alpha.json")["journal_hits"]
+    assert kept > 10
     assert project.digests() == undisturbed.digests()

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from stillhouse.distill.plan import Plan
+    from stillhouse.distill.plan import Account, Plan
     from stillhouse.models.journal import Journal
-    from stillhouse.params import RunParams, TeacherFile
+    from stillhouse.params import Price, RunParams, TeacherFile
 
 QUERIES = Path("data/queries/curated")
 
@@ -19,8 +19,8 @@ QUERIES = Path("data/queries/curated")
 def plan(teachers: tuple[str, ...]) -> None:
     """Count requests, tokens and cost still to come.
 
-    Without arguments for all teachers of the run. Nothing is asked; answers in the journal are counted as paid. The
-    judge's requests are not counted.
+    Without arguments for all teachers of the run. Nothing is asked; answers in the journal are counted as paid. What
+    the judge is asked about a teacher's answers has a line of its own.
     """
     import asyncio
 
@@ -36,35 +36,51 @@ def plan(teachers: tuple[str, ...]) -> None:
             if file.teacher.engine == "replay":
                 source = file.teacher.replay_source
                 click.echo(
-                    f"{teacher}: a replay of {source}; no model is asked, and nothing is paid"
+                    f"{teacher}: a replay of {source}; no teacher is asked, but the judge about its answers"
                 )
                 continue
-            found = asyncio.run(_plan(teacher, file, run, journal))
-            for line in _lines(teacher, file, run, found):
+            judge = load_teacher(run.verify.judge)
+            found = asyncio.run(_plan(teacher, file, judge, run, journal))
+            for line in _lines(teacher, file, judge, run, found):
                 click.echo(line)
 
 
-async def _plan(teacher: str, file: "TeacherFile", run: "RunParams", journal: "Journal") -> "Plan":
+async def _plan(
+    teacher: str, file: "TeacherFile", judge: "TeacherFile", run: "RunParams", journal: "Journal"
+) -> "Plan":
+    from functools import partial
+
     from stillhouse.distill.plan import plan as plan_of
     from stillhouse.models.build import ModelRoom
     from stillhouse.records import Query
     from stillhouse.tables import read_table
+    from stillhouse.verify.grade import judge_requests
 
     room = ModelRoom(journal)
     try:
         engine = room.model(teacher, file.teacher, file.runtime, "teacher").engine
-        queries = read_table(QUERIES, Query)
         return await plan_of(
-            teacher, file.teacher, engine, journal, queries, run.generate, run.run.seed
+            teacher,
+            file.teacher,
+            engine,
+            journal,
+            read_table(QUERIES, Query),
+            run.generate,
+            run.run.seed,
+            judge=run.verify.judge,
+            judge_spec=judge.teacher,
+            judge_engine=room.model(run.verify.judge, judge.teacher, judge.runtime, "judge").engine,
+            asks=partial(judge_requests, run.verify),
         )
     finally:
         await room.close()
 
 
-def _lines(teacher: str, file: "TeacherFile", run: "RunParams", found: "Plan") -> Iterator[str]:
+def _lines(
+    teacher: str, file: "TeacherFile", judge: "TeacherFile", run: "RunParams", found: "Plan"
+) -> Iterator[str]:
     price = file.teacher.price
     kept_cost = f", ${found.cost_kept(price):,.2f}" if price else ""
-    how = "" if found.counted else " (estimated: 4 characters a token)"
     most = run.generate.max_attempts
     yield f"{teacher} ({file.teacher.label}): {found.queries:,} queries, up to {most} attempts each"
     yield (
@@ -72,20 +88,41 @@ def _lines(teacher: str, file: "TeacherFile", run: "RunParams", found: "Plan") -
         f"{found.kept_completion_tokens:,} completion tokens{kept_cost}"
     )
     yield f"  requests to come  at least {found.at_least:,}, at most {found.at_most:,}"
-    yield (
-        f"  tokens at most    {found.prompt_tokens_at_most:,.0f} prompt{how} and "
-        f"{found.completion_tokens_at_most:,} completion"
-    )
+    yield f"  tokens at most    {_tokens(found)}"
     if found.usual_completion is not None:
         yield f"                    answers so far had {found.usual_completion:,.0f} completion tokens"
-    if price is None:
-        yield "  cost              unknown: set teacher.price (dollars per million tokens)"
-        return
-    usual = found.cost_as_kept(price)
-    as_so_far = "" if usual is None else f"; ${usual:,.2f} with answers as long as so far"
-    yield f"  cost at most      ${found.cost_at_most(price):,.2f}{as_so_far}"
+    yield f"  cost at most      {_cost(found, price) or _unknown(teacher)}"
+    if found.judge.kept or found.judge.at_most:
+        yield (
+            f"  judge             {found.judge.kept:,} answers in the journal, "
+            f"at most {found.judge.at_most:,} to come: {_tokens(found.judge)}"
+        )
+        cost = _cost(found.judge, judge.teacher.price)
+        yield f"                    cost at most {cost or _unknown(run.verify.judge)}"
     budget = file.runtime.budget
     if budget is not None:
         limits = [f"{budget.tokens:,} tokens"] if budget.tokens else []
         limits += [f"${budget.cost:,.2f}"] if budget.cost else []
         yield f"  budget            {', '.join(limits)} (runtime.budget)"
+
+
+def _tokens(account: "Account") -> str:
+    how = "" if account.counted else " (estimated: 4 characters a token)"
+    return (
+        f"{account.prompt_tokens_at_most:,.0f} prompt{how} and "
+        f"{account.completion_tokens_at_most:,} completion"
+    )
+
+
+def _cost(account: "Account", price: "Price | None") -> str | None:
+    if price is None:
+        return None
+    usual = account.cost_as_kept(price)
+    as_so_far = "" if usual is None else f"; ${usual:,.2f} with answers as long as so far"
+    return f"${account.cost_at_most(price):,.2f}{as_so_far}"
+
+
+def _unknown(teacher: str) -> str:
+    return (
+        f"unknown: set teacher.price in conf/teachers/{teacher}.yaml (dollars per million tokens)"
+    )

@@ -70,8 +70,8 @@ def request_seed(query_id: str, teacher: str, attempt: int, run_seed: int) -> in
 class Loop:
     """Walks queries with one teacher. `in_flight`, `tokens` and `cost` say where it stands.
 
-    `tokens` and `cost` count all answers of this run, those from the journal too: a run from the journal has cost what
-    its answers cost once.
+    `tokens` are the teacher's. `cost` is that of all answers of this run, the judge's included. Both count answers from
+    the journal too: a run from the journal has cost what its answers cost once.
     """
 
     def __init__(
@@ -84,12 +84,17 @@ class Loop:
         *,
         run_seed: int,
         budget: Budget | None = None,
+        judge_cost: Callable[[], float | None] = lambda: None,
     ) -> None:
-        """Name the teacher and say when to stop; `budget` is for all queries together."""
+        """Name the teacher and say when to stop; `budget` is for all queries together.
+
+        `judge_cost` returns the US dollars that the judge's answers have cost so far; null where it has no price.
+        """
         self.in_flight = 0
         self._teacher, self._spec = teacher, spec
         self._model, self._grade = model, grade
         self._rules, self._run_seed, self._budget = rules, run_seed, budget
+        self._judge_cost = judge_cost
         self._prompt_tokens = self._completion_tokens = 0
         self._walked = self._refused = 0
         self._refusal: EngineError | None = None
@@ -103,8 +108,10 @@ class Loop:
 
     @property
     def cost(self) -> float | None:
-        """US dollars so far; null where the teacher has no price."""
-        return self._cost(self._prompt_tokens, self._completion_tokens)
+        """US dollars so far, the judge's included; null where neither has a price."""
+        teacher = self._cost(self._prompt_tokens, self._completion_tokens)
+        known = [cost for cost in (teacher, self._judge_cost()) if cost is not None]
+        return sum(known) if known else None
 
     async def run(self, queries: Iterable[Query], finished: Callable[[Walk], None]) -> None:
         """Ask each query until an answer is accepted; `finished` gets each query's walk as it ends.
@@ -154,6 +161,7 @@ class Loop:
             # A truncated answer is never accepted, whatever a verifier would say to it.
             elif attempt.response.finish_reason == "stop":
                 verdict = await self._grade(query, attempt.response)
+                self._stopped = self._stopped or self._exceeds_budget()  # by what the judge cost
                 if verdict.state == "pass":
                     return Walk(query, attempts, "accepted")
             if self._stopped:
@@ -240,6 +248,8 @@ class Loop:
 
     def _over_budget(self) -> str:
         spent = f"{self.tokens:,} tokens" + (f", ${self.cost:.2f}" if self.cost is not None else "")
+        if judge_cost := self._judge_cost():
+            spent += f" (${judge_cost:.2f} of it for the judge)"
         return (
             f"teacher {self._teacher}: runtime.budget is used up: {spent} for {self._walked} queries walked to their "
             "end; every answer is in the journal. Raise the budget to go on from here, or ask fewer queries; "

@@ -1,8 +1,8 @@
 """What a run would still ask and cost, found without asking anything."""
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 from stillhouse.distill.loop import Loop, Walk
@@ -19,19 +19,17 @@ COUNTED = (
 CHARS_PER_TOKEN = 4.0  # of English text, where there is no tokenizer here to count with
 
 
+Asks = Callable[[Query, str | None], list[Request]]
+"""What a judge may be asked about an answer to a query; null: an answer that is still to come."""
+
+
 @dataclass
-class Plan:
-    """Requests, tokens and dollars of one teacher's run.
+class Account:
+    """Requests and tokens of one model: those in the journal, and those to come if nothing is accepted."""
 
-    What is kept is in the journal already. Whether a kept answer was accepted is known only to the run, which grades it
-    again: hence `at_least` and `at_most` requests are still to come, the most if nothing is accepted.
-    """
-
-    queries: int = 0
     kept: int = 0
     kept_prompt_tokens: int = 0
     kept_completion_tokens: int = 0
-    at_least: int = 0
     at_most: int = 0
     prompt_tokens_at_most: float = 0.0
     completion_tokens_at_most: int = 0
@@ -47,15 +45,42 @@ class Plan:
         return price.cost(math.ceil(self.prompt_tokens_at_most), self.completion_tokens_at_most)
 
     def cost_as_kept(self, price: Price) -> float | None:
-        """Return the dollars still to come if nothing is accepted and answers are as long as the kept ones."""
+        """Return the dollars still to come if nothing is accepted and the rest is as long as what is kept."""
         if self.usual_completion is None:
             return None
-        tokens = math.ceil(self.at_most * self.usual_completion)
-        return price.cost(math.ceil(self.prompt_tokens_at_most), tokens)
+        usual_prompt = self.kept_prompt_tokens / self.kept
+        # A prompt to come may be known better, but a judge's holds an answer that is not there yet.
+        prompt = min(self.prompt_tokens_at_most, self.at_most * usual_prompt)
+        return price.cost(math.ceil(prompt), math.ceil(self.at_most * self.usual_completion))
 
     def cost_kept(self, price: Price) -> float:
         """Return the dollars that the kept answers have cost."""
         return price.cost(self.kept_prompt_tokens, self.kept_completion_tokens)
+
+    def keep(self, completion: Completion) -> None:
+        """Count an answer that is in the journal."""
+        self.kept += 1
+        self.kept_prompt_tokens += completion.prompt_tokens
+        self.kept_completion_tokens += completion.completion_tokens
+
+    def expect(self, requests: int, prompt_tokens: float, completion_tokens: int) -> None:
+        """Count requests to come, each with so many tokens."""
+        self.at_most += requests
+        self.prompt_tokens_at_most += requests * prompt_tokens
+        self.completion_tokens_at_most += requests * completion_tokens
+
+
+@dataclass
+class Plan(Account):
+    """What one teacher's run asks of the teacher, and of the judge about the teacher's answers.
+
+    What is kept is in the journal already. Whether a kept answer was accepted is known only to the run, which grades it
+    again: hence `at_least` and `at_most` requests are still to come, the most if nothing is accepted.
+    """
+
+    queries: int = 0
+    at_least: int = 0
+    judge: Account = field(default_factory=Account)
 
 
 class _NothingAsked:
@@ -83,30 +108,49 @@ async def plan(
     queries: Iterable[Query],
     rules: Generate,
     run_seed: int,
+    *,
+    judge: str,
+    judge_spec: Teacher,
+    judge_engine: Engine,
+    asks: Asks,
 ) -> Plan:
     """Walk all queries as far as the journal has answers, and count what is missing."""
     found = Plan(counted=isinstance(engine, VllmEngine))
-    prompts = _PromptTokens(engine)
+    found.judge.counted = isinstance(judge_engine, VllmEngine)
+    prompts, judge_prompts = _PromptTokens(engine), _PromptTokens(judge_engine)
     model = Model(_NothingAsked(engine), journal, "teacher", teacher)
-    loop = Loop(teacher, spec, model, _never_accepted, rules, run_seed=run_seed)
+    judge_model = Model(_NothingAsked(judge_engine), journal, "judge", judge)
+    longest, judge_longest = _longest(spec, rules), _longest(judge_spec)
+
+    async def look_up(query: Query, response: Response) -> Verdict:
+        """Count what the judge is asked about a kept answer, and accept nothing."""
+        if response.answer.strip():
+            for request in asks(query, response.answer):
+                try:
+                    found.judge.keep(await judge_model.complete(request))
+                except NoAnswerError:
+                    found.judge.expect(1, judge_prompts.of(request), judge_longest)
+        return _not_graded(query, response)
 
     def finished(walk: Walk) -> None:
         found.queries += 1
-        found.kept += len(walk.attempts)
-        found.kept_prompt_tokens += sum(a.completion.prompt_tokens for a in walk.attempts)
-        found.kept_completion_tokens += sum(a.completion.completion_tokens for a in walk.attempts)
+        for attempt in walk.attempts:
+            found.keep(attempt.completion)
         if walk.stop != "no_answer":
             return
         most, _ = rules.rules(walk.query.category)
         left = most - len(walk.attempts)
         found.at_least += not walk.attempts
-        found.at_most += left
-        of_prompt = (
-            walk.attempts[0].completion.prompt_tokens if walk.attempts else prompts.of(walk.query)
-        )
-        found.prompt_tokens_at_most += left * of_prompt
-        found.completion_tokens_at_most += left * _longest(spec, rules)
+        if walk.attempts:
+            of_prompt: float = walk.attempts[0].completion.prompt_tokens
+        else:
+            query = walk.query
+            of_prompt = prompts.of(Request(messages=query.messages, seed=0, query_id=query.id))
+        found.expect(left, of_prompt, longest)
+        for request in asks(walk.query, None):
+            found.judge.expect(left, judge_prompts.of(request) + longest, judge_longest)
 
+    loop = Loop(teacher, spec, model, look_up, rules, run_seed=run_seed)
     await loop.run(queries, finished)
     return found
 
@@ -118,8 +162,7 @@ class _PromptTokens:
         self._engine = engine
         self._counted = self._tokens = self._chars = 0
 
-    def of(self, query: Query) -> float:
-        request = Request(messages=query.messages, seed=0, query_id=query.id)
+    def of(self, request: Request) -> float:
         chars = len(self._engine.render(request))
         if not isinstance(self._engine, VllmEngine):
             return chars / CHARS_PER_TOKEN
@@ -132,13 +175,13 @@ class _PromptTokens:
         return float(tokens)
 
 
-def _longest(spec: Teacher, rules: Generate) -> int:
+def _longest(spec: Teacher, rules: Generate | None = None) -> int:
     assert spec.sampling is not None  # only a replay has none, and asks nothing
-    longer = rules.after_truncated
+    longer = rules.after_truncated if rules else None
     return max(spec.sampling.max_tokens, longer.max_tokens if longer else 0)
 
 
-async def _never_accepted(query: Query, response: Response) -> Verdict:
+def _not_graded(query: Query, response: Response) -> Verdict:
     return Verdict(
         response_id=response.id,
         query_id=query.id,

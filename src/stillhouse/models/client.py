@@ -21,7 +21,8 @@ def fingerprint_hash(fingerprint: dict[str, Any]) -> str:
 class Model:
     """Completes requests: from the journal when it holds the answer, from the engine otherwise.
 
-    `hits` counts answers found in the journal, `asked` those the engine was asked for.
+    `hits` counts answers found in the journal, `asked` those the engine was asked for; `prompt_tokens` and
+    `completion_tokens` are those of both.
     """
 
     def __init__(self, engine: Engine, journal: Journal, purpose: Purpose, name: str) -> None:
@@ -30,6 +31,8 @@ class Model:
         self.fingerprint_hash = fingerprint_hash(engine.fingerprint)
         self.hits = 0
         self.asked = 0
+        self.prompt_tokens = 0
+        self.completion_tokens = 0
         self._journal = journal
         self._purpose = purpose
         self._name = name
@@ -44,6 +47,12 @@ class Model:
             EngineError: the engine failed for good.
             JournalError: the answer could not be kept, or what is kept is no completion.
         """
+        completion = await self._complete(request)
+        self.prompt_tokens += completion.prompt_tokens
+        self.completion_tokens += completion.completion_tokens
+        return completion
+
+    async def _complete(self, request: Request) -> Completion:
         if not self.engine.journaled:
             self.asked += 1
             return await self.engine.complete(request)

@@ -6,8 +6,10 @@ at once: a refusal of this one request (400, 413, 422) apart from anything else 
 Endpoints are where, not what: they are no part of the fingerprint.
 """
 
+import asyncio
 import json
 import os
+import random
 import time
 from collections import Counter
 from typing import Annotated, Any
@@ -16,20 +18,16 @@ from urllib.request import getproxies
 
 import aiohttp
 import msgspec
-from tenacity import (
-    AsyncRetrying,
-    RetryError,
-    retry_if_exception_type,
-    stop_after_attempt,
-    wait_random_exponential,
-)
 
 from stillhouse.models.endpoints import Endpoint, Endpoints
 from stillhouse.models.engine import Completion, EngineError, RefusedError, Request
 from stillhouse.params import Sampling, TeacherRuntime
 
 TRIES = 8  # answers that were none; with the waits below, about five minutes
-WAIT = wait_random_exponential(multiplier=0.5, max=60)
+FIRST_WAIT_SECONDS = (
+    0.5  # at most; doubled with each try, and drawn at random below that ("full jitter")
+)
+LONGEST_WAIT_SECONDS = 60.0
 CONNECT_SECONDS = 10.0
 LONGEST_BODY = 64 << 20  # bytes; a million tokens with their JSON are a tenth of it
 OVERLOADED_STATUS = frozenset({408, 429, 503})
@@ -130,20 +128,18 @@ class OpenAIEngine:
         """
         body = msgspec.json.encode(self._body(request))
         failures: Counter[str] = Counter()
-        try:
-            async for attempt in AsyncRetrying(
-                retry=retry_if_exception_type(_PassingError),
-                stop=stop_after_attempt(TRIES),
-                wait=WAIT,
-            ):
-                with attempt:
-                    return await self._try(body, failures)
-        except RetryError as error:
-            reason = error.last_attempt.exception()
-            raise EngineError(
-                f"model {self._model}: no answer after {TRIES} tries: {reason}"
-            ) from None
-        raise AssertionError("AsyncRetrying ends with a return or an error")
+        wait = FIRST_WAIT_SECONDS
+        for tries in range(1, TRIES + 1):
+            try:
+                return await self._try(body, failures)
+            except _PassingError as error:
+                if tries == TRIES:
+                    raise EngineError(
+                        f"model {self._model}: no answer after {TRIES} tries: {error}"
+                    ) from None
+            await asyncio.sleep(random.uniform(0.0, wait))
+            wait = min(2 * wait, LONGEST_WAIT_SECONDS)
+        raise AssertionError("the last try returns or raises")
 
     async def close(self) -> None:
         """Close the connections."""

@@ -13,10 +13,12 @@ Every check is kept in the verdict. A verdict is ungradable where the deciding c
 
 import msgspec
 
+from stillhouse.models.engine import Request
 from stillhouse.params import Verify
 from stillhouse.records import Check, Query, Response, State, Verdict
 from stillhouse.verify import code, ifeval, judge, math, sandbox, science
 from stillhouse.verify.checks import Reason, make_check
+from stillhouse.verify.final_answer import option_letter
 from stillhouse.verify.judge import Judge
 from stillhouse.verify.pool import Pool
 from stillhouse.verify.reward import Marks, check_reward
@@ -26,6 +28,29 @@ ANSWER_VERSION = "1"
 # A check in a worker is stopped by its own limit first; the pool's only catches what escapes that.
 POOL_MARGIN_SECONDS = 5.0
 SANDBOX_TRIES = 2  # a machine short of memory or processes may fail to start one
+
+
+def judge_requests(verify: Verify, query: Query, answer: str | None) -> list[Request]:
+    """Return what a grader may ask the judge about an answer; null: about one that nobody knows yet.
+
+    It is the most: in math the judge is asked only where the rule does not say yes, and where it gives no mark on one
+    dimension it is not asked for the next.
+    """
+    text, reference = answer or "", query.ground_truth
+    match query.category:
+        case "math" if reference is not None:
+            return [judge.math_request(query, reference, text)]
+        case "science" if reference is not None:
+            by_rule = (
+                bool(option_letter(reference.strip()))
+                if answer is None
+                else science.check_science(reference, answer, query.prompt) is not None
+            )
+            return [] if by_rule else [judge.science_request(query, reference, text)]
+        case "multiturn" | "other" if verify.reward is None:
+            return list(judge.reward_requests(query, text).values())
+        case _:
+            return []
 
 
 class Grader:
