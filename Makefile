@@ -13,10 +13,10 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Some machines switch byte code off; compiling vLLM and torch anew would add half a minute to every stage.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help env repro test test-slow lint docs lock publish bench readme card
+.PHONY: help env repro test test-slow lint docs lock publish publish-students bench readme card
 
 help: ## Print the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 env: .venv/.ready .venv-eval/.ready ## Build both environments from their locks (5 GB, about 3 minutes with a warm pip cache)
 
@@ -64,7 +64,10 @@ lock: .venv/.ready ## Refresh the lock files from requirements/*.in
 	@python tools/lock.py
 
 publish: .venv/.ready ## Publish the packaged data sets to the Hub and write their receipts
-	@dvc repro publish/dvc.yaml
+	@dvc repro --single-item publish/dvc.yaml:publish
+
+publish-students: .venv/.ready ## Publish the trained students with their cards and write their receipts
+	@dvc stage list --name-only publish/students/dvc.yaml | xargs -n1 dvc repro --single-item
 
 bench: .venv/.ready ## Run one benchmark: make bench NAME=x writes benchmarks/results/x.json
 	@test -n "$(NAME)" || { echo "usage: make bench NAME=<one of: $$(ls benchmarks/[a-z]*.py | xargs -n1 basename | sed 's/\.py//' | paste -sd' ')>"; exit 2; }

@@ -155,7 +155,7 @@ def _facts(rows: int) -> RunFacts:
             "model": "synthetic",
             "revision": "none",
             "license": "apache-2.0",
-            "replay_from": "solutions",
+            "replay": {"kind": "solutions"},
             "tokenizer": {"model": "synthetic", "revision": "0" * 40},
         },
         "benchmark",

@@ -1,23 +1,19 @@
 """At most one accepted response per query of one teacher, and a reason for every response that is not it."""
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
-from stillhouse.params import TEACHERS_FOLDER, Filter, load_stage
+from stillhouse.attempts import Attempt, read_attempts
+from stillhouse.params import TEACHERS_FOLDER, Filter, Teacher, load_stage
 from stillhouse.quality.select import select
-from stillhouse.records import (
-    Decision,
-    Example,
-    Perplexity,
-    Query,
-    Response,
-    Verdict,
-    example_id,
-)
+from stillhouse.records import Decision, Example, Query, example_id
 from stillhouse.stage import stage_command, write_metrics
-from stillhouse.tables import read_table, write_table
+from stillhouse.tables import TableWriter, read_table
+
+STEPS = ("queries", "answered", "passed", "kept")
 
 
 @stage_command
@@ -27,45 +23,34 @@ def main(teacher: str) -> None:
     params = load_stage()
     spec = params.teacher(teacher)
     cut = params.value("perplexity_cut", TEACHERS_FOLDER / f"{teacher}.yaml")
-    queries = {query.id: query for query in read_table(Path("data/queries/curated"), Query)}
-    attempts = Path("data/responses") / teacher / "attempts"
-    responses = {r.id: r for r in read_table(attempts, Response)}
-    verdicts = {v.response_id: v for v in read_table(Path("data/verdicts") / teacher, Verdict)}
-    perplexities = {
-        p.response_id: p for p in read_table(Path("data/perplexity") / teacher, Perplexity)
-    }
-    decisions = select(
-        queries, responses.values(), verdicts, perplexities, params.section(Filter, "filter"), cut
-    )
-    examples = [
-        example(
-            queries[d.query_id],
-            responses[d.response_id],
-            verdicts[d.response_id],
-            perplexities[d.response_id],
-            spec.model,
-            spec.revision,
-        )
-        for d in decisions
-        if d.kept
-    ]
     out = Path("data/filtered") / teacher
-    write_table(out / "accepted", Example, examples)
-    write_table(out / "decisions", Decision, decisions)
-    write_metrics(
-        Path("metrics/filter") / f"{teacher}.json", metrics(queries, responses, verdicts, decisions)
-    )
+    tally = Tally()
+    for query in read_table(Path("data/queries/curated"), Query):
+        tally.count("queries", query)
+
+    def groups() -> Iterator[list[Attempt]]:
+        for _, attempts in read_attempts(teacher, verdicts=True, perplexities=True):
+            yield attempts
+
+    with (
+        TableWriter(out / "accepted", Example) as accepted,
+        TableWriter(out / "decisions", Decision) as decisions,
+    ):
+        for attempt, decision in select(groups, params.section(Filter, "filter"), cut):
+            decisions.write(decision)
+            if decision.kept:
+                accepted.write(example(attempt, spec))
+            tally.add(attempt, decision)
+        accepted.finish()
+        decisions.finish()
+    write_metrics(Path("metrics/filter") / f"{teacher}.json", tally.metrics())
 
 
-def example(
-    query: Query,
-    response: Response,
-    verdict: Verdict,
-    perplexity: Perplexity,
-    model: str,
-    revision: str,
-) -> Example:
+def example(attempt: Attempt, spec: Teacher) -> Example:
     """Join all that is known of one accepted response into the row that is released."""
+    query, response, verdict, perplexity = attempt
+    assert verdict is not None
+    assert perplexity is not None
     return Example(
         id=example_id(query.id, response.id),
         query_id=query.id,
@@ -78,8 +63,8 @@ def example(
         tests=query.tests,
         constraints=query.constraints,
         teacher=response.teacher,
-        model=model,
-        model_revision=revision,
+        model=spec.model,
+        model_revision=spec.revision,
         attempt=response.attempt,
         seed=response.seed,
         finish_reason=response.finish_reason,
@@ -94,29 +79,40 @@ def example(
     )
 
 
-def metrics(
-    queries: dict[str, Query],
-    responses: dict[str, Response],
-    verdicts: dict[str, Verdict],
-    decisions: list[Decision],
-) -> dict[str, object]:
-    """Return the funnel in queries, and the dropped responses by reason."""
-    answered = {r.query_id for r in responses.values()}
-    passed = {v.query_id for v in verdicts.values() if v.state == "pass"}
-    kept = {d.query_id for d in decisions if d.kept}
-    funnel = {"queries": set(queries), "answered": answered, "passed": passed, "kept": kept}
-    categories = sorted({query.category for query in queries.values()})
-    return {
-        **{step: len(ids) for step, ids in funnel.items()},
-        "dropped": dict(Counter(d.reason for d in decisions if d.reason)),
-        "by_category": {
-            category: {
-                step: sum(queries[i].category == category for i in ids)
-                for step, ids in funnel.items()
-            }
-            for category in categories
-        },
-    }
+class Tally:
+    """The funnel in queries, in all and by category, and the dropped responses by reason."""
+
+    def __init__(self) -> None:
+        self._funnel: dict[str, Counter[str]] = {step: Counter() for step in STEPS}
+        self._dropped: Counter[str] = Counter()
+        self._at: dict[str, str] = {}  # the last query that was counted at each step
+
+    def count(self, step: str, query: Query) -> None:
+        """Count a query at a step, once: its attempts come together."""
+        if self._at.get(step) != query.id:
+            self._at[step] = query.id
+            self._funnel[step][query.category] += 1
+
+    def add(self, attempt: Attempt, decision: Decision) -> None:
+        """Count the decision on one attempt."""
+        self.count("answered", attempt.query)
+        if attempt.verdict is not None and attempt.verdict.state == "pass":
+            self.count("passed", attempt.query)
+        if decision.kept:
+            self.count("kept", attempt.query)
+        if decision.reason:
+            self._dropped[decision.reason] += 1
+
+    def metrics(self) -> dict[str, object]:
+        """Return the counts."""
+        return {
+            **{step: counts.total() for step, counts in self._funnel.items()},
+            "dropped": dict(self._dropped),
+            "by_category": {
+                category: {step: counts[category] for step, counts in self._funnel.items()}
+                for category in sorted(self._funnel["queries"])
+            },
+        }
 
 
 if __name__ == "__main__":

@@ -77,7 +77,7 @@ def run_facts(params: StageParams, teachers: list[str]) -> RunFacts:
         queries_metrics=read_json(Path("metrics/queries.json")),
         align_metrics=read_json(Path("metrics/align.json")),
         contamination=read_json(DATA / "queries/contamination.json"),
-        audit=None,
+        audit=read_json(Path("metrics/audit.json")),
         locks=sorted(Path("requirements").glob("*.txt")),
         inputs=dvc_digests(Path("dvc.lock"), ["data/queries", "data/aligned", *inputs]),
     )

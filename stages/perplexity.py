@@ -6,17 +6,19 @@ them would only cost money.
 
 import asyncio
 import statistics
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
+from stillhouse.attempts import read_attempts
 from stillhouse.models.journal import Journal
 from stillhouse.models.scorer import Scorer
 from stillhouse.params import PerplexityScorer, load_stage
 from stillhouse.progress import Progress
-from stillhouse.records import Message, Perplexity, Query, Response, Verdict, assistant_text
+from stillhouse.records import Message, Perplexity, assistant_text
 from stillhouse.stage import stage_command, write_metrics
-from stillhouse.tables import read_table, write_table
+from stillhouse.tables import TableWriter, column_counts
 
 
 @stage_command
@@ -24,44 +26,51 @@ from stillhouse.tables import read_table, write_table
 def main(teacher: str) -> None:
     """Write data/perplexity/TEACHER."""
     scorer_params = load_stage().section(PerplexityScorer, "perplexity")
-    queries = {query.id: query for query in read_table(Path("data/queries/curated"), Query)}
-    verdicts = {v.response_id: v for v in read_table(Path("data/verdicts") / teacher, Verdict)}
-    texts = [
-        (r.id, queries[r.query_id].messages, assistant_text(r.think, r.answer))
-        for r in read_table(Path("data/responses") / teacher / "attempts", Response)
-        if verdicts[r.id].state == "pass"
-    ]
     with Journal.open() as journal:
-        scores = asyncio.run(score_all(teacher, Scorer(scorer_params, journal), texts))
-    write_table(Path("data/perplexity") / teacher, Perplexity, scores)
-    write_metrics(Path("metrics/perplexity") / f"{teacher}.json", metrics(scores))
+        values, tokens = asyncio.run(score_all(teacher, Scorer(scorer_params, journal)))
+    write_metrics(Path("metrics/perplexity") / f"{teacher}.json", metrics(values, tokens))
 
 
-async def score_all(
-    teacher: str, scorer: Scorer, texts: list[tuple[str, list[Message], str]]
-) -> list[Perplexity]:
-    """Score all texts."""
-    rows: list[Perplexity] = []
-    with Progress(f"perplexity {teacher}", len(texts)) as progress:
-        async for scored in scorer.score(texts):
-            rows.append(
+def verified(teacher: str) -> Iterator[tuple[str, list[Message], str]]:
+    """Yield id, prompt and text of each verified attempt."""
+    for query, attempts in read_attempts(teacher, verdicts=True):
+        for attempt in attempts:
+            response = attempt.response
+            if attempt.verdict is not None and attempt.verdict.state == "pass":
+                yield response.id, query.messages, assistant_text(response.think, response.answer)
+
+
+async def score_all(teacher: str, scorer: Scorer) -> tuple[list[float], int]:
+    """Score all verified attempts; return their perplexities and the number of their tokens."""
+    values: list[float] = []
+    tokens = 0
+    total = column_counts(Path("data/verdicts") / teacher, "state")["pass"]
+    with (
+        TableWriter(Path("data/perplexity") / teacher, Perplexity) as table,
+        Progress(f"perplexity {teacher}", total) as progress,
+    ):
+        async for scored in scorer.score(verified(teacher)):
+            table.write(
                 Perplexity(
                     response_id=scored.name, perplexity=scored.perplexity, tokens=scored.tokens
                 )
             )
+            values.append(scored.perplexity)
+            tokens += scored.tokens
             progress.advance(f"from the journal {scorer.hits}")
-    return rows
+        table.finish()
+    return values, tokens
 
 
-def metrics(rows: list[Perplexity]) -> dict[str, object]:
+def metrics(values: list[float], tokens: int) -> dict[str, object]:
     """Return mean, median and 95th percentile, before any filter."""
-    values = sorted(row.perplexity for row in rows)
+    ordered = sorted(values)
     return {
-        "responses": len(rows),
-        "tokens": sum(row.tokens for row in rows),
-        "mean": round(statistics.fmean(values), 4) if values else None,
-        "median": round(statistics.median(values), 4) if values else None,
-        "p95": values[int(0.95 * (len(values) - 1))] if values else None,
+        "responses": len(ordered),
+        "tokens": tokens,
+        "mean": round(statistics.fmean(ordered), 4) if ordered else None,
+        "median": round(statistics.median(ordered), 4) if ordered else None,
+        "p95": ordered[int(0.95 * (len(ordered) - 1))] if ordered else None,
     }
 
 

@@ -1,69 +1,58 @@
-"""Stage publish: one teacher's release to the Hub, then a receipt. Never part of an untargeted `dvc repro`."""
+"""Stage publish: the data sets of the run to the Hub, a receipt each. Never part of an untargeted `dvc repro`."""
 
 import dataclasses
-import subprocess
 from pathlib import Path
 
 import click
+from pydantic import TypeAdapter
 
-from stillhouse.params import Package, load_stage
-from stillhouse.release.hub import HubError, publish, repository
-from stillhouse.release.lint import lint
+from stillhouse.params import Id, Package, load_stage
+from stillhouse.release.facts import repositories
+from stillhouse.release.hub import Access, publish
 from stillhouse.release.manifest import MANIFEST, sha256_of
+from stillhouse.release.readiness import (
+    clean_commit,
+    refuse_lint_errors,
+    refuse_missing_in_remote,
+    refuse_stale_pipeline,
+)
 from stillhouse.stage import stage_command, write_json
 
-# Written by this stage itself, so that the second teacher of one command does not trip over the first.
-OWN_FILES = ("publish/receipts", "publish/dvc.lock")
+RELEASE = Path("data/release")
+RECEIPTS = Path("publish/receipts")
 
 
 @stage_command
-@click.argument("teacher")
-def main(teacher: str) -> None:
-    """Publish data/release/TEACHER."""
+def main() -> None:
+    """Publish data/release/*."""
     from huggingface_hub import HfApi
 
-    package = load_stage().section(Package, "package")
+    params = load_stage()
+    package = params.section(Package, "package")
+    teacher_ids = TypeAdapter(list[Id]).validate_python(params.value("teacher_ids"))
+    repos = repositories(package, teacher_ids)
     commit = clean_commit()
-    folder = Path("data/release") / teacher
-    errors = [finding for finding in lint(folder) if finding.level == "error"]
-    if errors:
-        lines = "\n".join(f"  {finding}" for finding in errors)
-        raise HubError(f"{folder}: {len(errors)} lint errors, so it is not published:\n{lines}")
-    receipt = publish(
-        folder,
-        repository(package, teacher),
-        package.version,
-        private=package.private,
-        api=HfApi(),
-    )
-    write_json(
-        Path(f"publish/receipts/{teacher}.json"),
-        {
-            **dataclasses.asdict(receipt),
-            "git_commit": commit,
-            "manifest_sha256": sha256_of(folder / MANIFEST),
-        },
-    )
-
-
-def clean_commit() -> str:
-    """Return the git commit of the project; a release must be made of committed code and parameters alone."""
-    excluded = [f":(exclude){path}" for path in OWN_FILES]
-    changed = _git("status", "--porcelain", "--", ".", *excluded)
-    if changed:
-        raise HubError(
-            f"the git tree is dirty ({', '.join(changed.split()[1::2])}); commit before publishing, so that the "
-            "receipt names what made the release"
+    refuse_stale_pipeline()
+    refuse_missing_in_remote()
+    refuse_lint_errors(RELEASE / repo.folder for repo in repos)
+    for repo in repos:
+        folder = RELEASE / repo.folder
+        receipt = publish(
+            folder,
+            repo.repo_id,
+            package.version,
+            access=Access(package.private, package.gated),
+            api=HfApi(),
+            told=click.echo,
         )
-    return _git("rev-parse", "HEAD")
-
-
-def _git(*arguments: str) -> str:
-    try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise HubError(f"git {arguments[0]} failed ({error}); publish from a git clone") from None
-    return done.stdout.strip()
+        write_json(
+            RECEIPTS / f"{repo.folder}.json",
+            {
+                **dataclasses.asdict(receipt),
+                "git_commit": commit,
+                "manifest_sha256": sha256_of(folder / MANIFEST),
+            },
+        )
 
 
 if __name__ == "__main__":

@@ -3,19 +3,22 @@
 import asyncio
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import click
 
+from stillhouse.attempts import Attempt, read_attempts
 from stillhouse.models.build import ModelRoom
 from stillhouse.models.journal import Journal
 from stillhouse.params import StageParams, Verify, load_stage, load_teacher
 from stillhouse.progress import Progress
-from stillhouse.records import Query, Response, Verdict
+from stillhouse.records import Verdict
 from stillhouse.stage import stage_command, write_metrics
-from stillhouse.tables import read_table, write_table
+from stillhouse.tables import TableWriter, column_counts
 from stillhouse.verify.grade import Grader
 
 AT_ONCE = 64  # responses graded at once: enough to keep the worker pool and a judge busy
+DISAGREEMENTS = 5  # shown in the report
 
 
 @stage_command
@@ -23,82 +26,103 @@ AT_ONCE = 64  # responses graded at once: enough to keep the worker pool and a j
 def main(teacher: str) -> None:
     """Write data/verdicts/TEACHER."""
     params = load_stage()
-    queries = {query.id: query for query in read_table(Path("data/queries/curated"), Query)}
-    responses = list(read_table(Path("data/responses") / teacher / "attempts", Response))
+    tally = Tally(params.section(Verify, "verify").code.isolation)
     with Journal.open() as journal:
-        verdicts = asyncio.run(grade_all(teacher, params, queries, responses, journal))
-    write_table(Path("data/verdicts") / teacher, Verdict, verdicts)
-    isolation = params.section(Verify, "verify").code.isolation
-    write_metrics(Path("metrics/verify") / f"{teacher}.json", metrics(queries, verdicts, isolation))
+        asyncio.run(grade_all(teacher, params, journal, tally))
+    write_metrics(Path("metrics/verify") / f"{teacher}.json", tally.metrics())
 
 
-async def grade_all(
-    teacher: str,
-    params: StageParams,
-    queries: dict[str, Query],
-    responses: list[Response],
-    journal: Journal,
-) -> list[Verdict]:
+async def grade_all(teacher: str, params: StageParams, journal: Journal, tally: "Tally") -> None:
     """Grade all responses; the judge's words come from the journal where the loop has asked before."""
     verify = params.section(Verify, "verify")
     room = ModelRoom(journal)
     judge_runtime = load_teacher(verify.judge).runtime
     judge = room.model(verify.judge, params.teacher(verify.judge), judge_runtime, "judge")
     grader = Grader(verify, judge, room.reward(verify.reward))
-    verdicts: list[Verdict] = []
-    stream = iter(responses)
-    with Progress(f"verify {teacher}", len(responses)) as progress:
+    attempts = (attempt for _, found in read_attempts(teacher) for attempt in found)
+    total = column_counts(Path("data/responses") / teacher / "attempts", "teacher").total()
+    try:
+        with (
+            TableWriter(Path("data/verdicts") / teacher, Verdict) as table,
+            Progress(f"verify {teacher}", total) as progress,
+        ):
 
-        async def worker() -> None:
-            for response in stream:
-                verdicts.append(await grader.grade(queries[response.query_id], response))
-                progress.advance()
+            async def worker() -> None:
+                for attempt in attempts:
+                    verdict = await grader.grade(attempt.query, attempt.response)
+                    table.write(verdict)
+                    tally.add(attempt, verdict)
+                    progress.advance()
 
-        try:
             await asyncio.gather(*(worker() for _ in range(AT_ONCE)))
-        finally:
-            await grader.close()
-            await room.close()
-    return verdicts
+            table.finish()
+    finally:
+        await grader.close()
+        await room.close()
 
 
-def metrics(
-    queries: dict[str, Query], verdicts: list[Verdict], isolation: str
-) -> dict[str, object]:
-    """Return counts by state, reason, verifier and category, and how often rule and judge disagree."""
-    by_category: dict[str, dict[str, Counter[str]]] = {}
-    for verdict in verdicts:
-        counts = by_category.setdefault(
-            queries[verdict.query_id].category, {"states": Counter(), "verifiers": Counter()}
+class Tally:
+    """Counts by state, reason, verifier and category, and where rule and judge disagree."""
+
+    def __init__(self, isolation: str) -> None:
+        self._isolation = isolation
+        self._states: Counter[str] = Counter()
+        self._reasons: Counter[str] = Counter()
+        self._by_category: dict[str, dict[str, Counter[str]]] = {}
+        self._both = self._disagree = 0
+        self._examples: list[dict[str, Any]] = []
+
+    def add(self, attempt: Attempt, verdict: Verdict) -> None:
+        """Count one verdict."""
+        self._states[verdict.state] += 1
+        if verdict.reason:
+            self._reasons[verdict.reason] += 1
+        counts = self._by_category.setdefault(
+            attempt.query.category, {"states": Counter(), "verifiers": Counter()}
         )
         counts["states"][verdict.state] += 1
         counts["verifiers"][verdict.verifier] += 1
-    both = [
-        v
-        for v in verdicts
-        if len(v.checks) == 2 and {c.state for c in v.checks} <= {"pass", "fail"}
-    ]
-    states = Counter(verdict.state for verdict in verdicts)
-    return {
-        "responses": len(verdicts),
-        "pass": states["pass"],
-        "fail": states["fail"],
-        "ungradable": states["ungradable"],
-        "reasons": dict(Counter(v.reason for v in verdicts if v.reason)),
-        "verifiers": dict(Counter(v.verifier for v in verdicts)),
-        "isolation": isolation,
-        "rule_judge": {
-            "both": len(both),
-            "disagree": sum(v.checks[0].state != v.checks[1].state for v in both),
-        },
-        "by_category": {
-            category: {
-                **{state: counts["states"][state] for state in ("pass", "fail", "ungradable")},
-                "verifiers": dict(counts["verifiers"]),
-            }
-            for category, counts in by_category.items()
-        },
-    }
+        if len(verdict.checks) == 2 and {c.state for c in verdict.checks} <= {"pass", "fail"}:
+            self._both += 1
+            rule, judge = verdict.checks
+            if rule.state != judge.state:
+                self._disagree += 1
+                self._keep(
+                    {
+                        "response_id": verdict.response_id,
+                        "reference": attempt.query.ground_truth,
+                        **{c.verifier: f"{c.state}: {c.evidence}" for c in (rule, judge)},
+                    }
+                )
+
+    def _keep(self, example: dict[str, Any]) -> None:
+        """Keep the first disagreements by id: an id is a hash, so that this is a blind choice."""
+        self._examples.append(example)
+        self._examples.sort(key=lambda example: str(example["response_id"]))
+        del self._examples[DISAGREEMENTS:]
+
+    def metrics(self) -> dict[str, object]:
+        """Return the counts."""
+        verifiers: Counter[str] = Counter()
+        for counts in self._by_category.values():
+            verifiers += counts["verifiers"]
+        states = ("pass", "fail", "ungradable")
+        return {
+            "responses": self._states.total(),
+            **{state: self._states[state] for state in states},
+            "reasons": dict(self._reasons),
+            "verifiers": dict(verifiers),
+            "isolation": self._isolation,
+            "rule_judge": {"both": self._both, "disagree": self._disagree},
+            "disagreements": self._examples,
+            "by_category": {
+                category: {
+                    **{state: counts["states"][state] for state in states},
+                    "verifiers": dict(counts["verifiers"]),
+                }
+                for category, counts in self._by_category.items()
+            },
+        }
 
 
 if __name__ == "__main__":

@@ -8,6 +8,15 @@ TEMPLATE = Path(__file__).resolve().parents[1] / "conf/chat_templates/smollm2.ji
 
 
 @pytest.fixture(scope="session")
+def sandboxed() -> None:
+    """Skip where this machine cannot isolate code; the reason is the one that a user would see."""
+    from stillhouse.verify import sandbox
+
+    if reason := sandbox.probe("bubblewrap"):
+        pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random two-layer Llama with a small byte-level tokenizer: the real code path without the real weights."""
     import torch

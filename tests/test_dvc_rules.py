@@ -9,7 +9,7 @@ import pytest
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).resolve().parent.parent
-PIPELINES = [ROOT / "dvc.yaml", ROOT / "publish/dvc.yaml"]
+PIPELINES = [ROOT / "dvc.yaml", ROOT / "publish/dvc.yaml", ROOT / "publish/students/dvc.yaml"]
 RUN_FILES = [
     ROOT / "params.yaml",
     *ROOT.glob("conf/*/*.yaml"),

@@ -15,6 +15,7 @@ SOURCE = Path("src/stillhouse")
 CODE_FOLDERS = (SOURCE, Path("stages"))
 # Code that a stage runs by path and not by import: in another environment, or inside the sandbox.
 RUN_BY_PATH = {
+    "stages/audit.py": ["src/stillhouse/verify/referee.py"],
     "stages/generate.py": ["src/stillhouse/verify/referee.py"],
     "stages/verify.py": ["src/stillhouse/verify/referee.py"],
     "stages/benchmark.py": [
@@ -115,7 +116,7 @@ def main() -> int:
     yaml.width = 160
     yaml.indent(mapping=2, sequence=4, offset=2)
     stale = 0
-    for path in (ROOT / "dvc.yaml", ROOT / "publish/dvc.yaml"):
+    for path in (ROOT / "dvc.yaml", ROOT / "publish/dvc.yaml", ROOT / "publish/students/dvc.yaml"):
         pipeline = yaml.load(path)
         for line in differences(pipeline):
             stale += 1

@@ -319,7 +319,8 @@ class Package(Section):
     `layout: per_teacher` makes one repository per teacher and one with all answers side by side; `single` makes one
     repository with a configuration per teacher. `allow_licenses` names licences of sources or teachers that stillhouse
     does not know and that you have read; any other unknown licence stops the release. `code_url` is where the git
-    repository of this project can be cloned from.
+    repository of this project can be cloned from. `gated` makes readers ask for access first, which is granted at once
+    (auto) or by hand (manual).
     """
 
     namespace: str
@@ -332,6 +333,7 @@ class Package(Section):
     languages: list[str] = ["en"]
     pretty_name: str
     private: bool
+    gated: Literal[False, "auto", "manual"] = False
 
 
 class BenchmarkTask(Section):

@@ -25,8 +25,12 @@ COMMANDS = [
     ["release", "diff"],
     ["release", "export-paper"],
     ["release", "lint"],
+    ["release", "preview"],
     ["serve"],
     ["show"],
+    ["verify"],
+    ["verify", "audit"],
+    ["verify", "check"],
 ]
 HEAVY = [
     "torch",

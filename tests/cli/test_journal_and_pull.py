@@ -82,15 +82,21 @@ def test_verify_ends_with_an_error_where_something_is_damaged(
 def test_pull_hands_its_arguments_to_the_hub_room(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def pull_double(repo: str, revision: str, target: Path) -> Path:
-        asked.append((repo, revision, target))
+    def pull_double(repo: str, revision: str, target: Path, *, repo_type: str) -> Path:
+        asked.append((repo, revision, target, repo_type))
         return target
 
     monkeypatch.setattr("stillhouse.release.hub.pull", pull_double)
     result = CliRunner().invoke(main, ["pull", "me/set", "--revision", "v1.0.0", "--to", "here"])
     assert result.exit_code == 0, result.output
-    assert asked == [("me/set", "v1.0.0", Path("here"))]
     assert result.stdout.startswith("here: me/set at v1.0.0")
+    CliRunner().invoke(
+        main, ["pull", "me/student", "--revision", "v1.0.0", "--to", "here", "--model"]
+    )
+    assert asked == [
+        ("me/set", "v1.0.0", Path("here"), "dataset"),
+        ("me/student", "v1.0.0", Path("here"), "model"),
+    ]
 
 
 def test_pull_into_a_folder_that_exists_is_refused(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """A stand-in for the Hub's HTTP API on this machine, for tests: no network, no account.
 
-It speaks what huggingface_hub and datasets ask for when a data set is created, committed to (small files inline, large
-ones by LFS), tagged, listed and downloaded. A repository is a list of immutable commits, each a map from path to blob;
-everything lives in memory. Not spoken: Xet, pull requests, models' inference, users.
+It speaks what huggingface_hub and datasets ask for when a data set or a model is created, committed to (small files
+inline, large ones by LFS), tagged, listed and downloaded. A repository is a list of immutable commits, each a map from
+path to blob; everything lives in memory. Not spoken: Xet, pull requests, inference, users.
 
 Faults are part of it: `fail` answers the next matching requests with an error, before or after they took effect, and
 `corrupt` spoils what is downloaded.
@@ -70,10 +70,11 @@ Tree = dict[str, Blob]
 
 @dataclass
 class Repository:
-    """One data set repository."""
+    """One repository, of a data set or a model."""
 
     id: str
     private: bool
+    gated: str | bool = False
     commits: dict[str, Tree] = field(default_factory=dict)
     titles: list[str] = field(default_factory=list)
     head: str = ""
@@ -100,7 +101,7 @@ class Repository:
             "author": self.id.partition("/")[0],
             "sha": commit,
             "private": self.private,
-            "gated": False,
+            "gated": self.gated,
             "disabled": False,
             "downloads": 0,
             "likes": 0,
@@ -145,6 +146,7 @@ class HubStandIn:
         self.faults: list[Fault] = []
         self.corrupted: set[str] = set()
         self.before: list[tuple[str, Callable[[], None]]] = []
+        self.after: list[tuple[str, Callable[[], None]]] = []
         self.log: list[str] = []
         self._lock = threading.RLock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler_of(self))
@@ -177,6 +179,10 @@ class HubStandIn:
         """Run an action once, just before the next request that matches is answered."""
         self.before.append((pattern, action))
 
+    def run_after(self, pattern: str, action: Callable[[], None]) -> None:
+        """Run an action once, when the next request that matches took effect, before its answer goes out."""
+        self.after.append((pattern, action))
+
     def push(self, repo_id: str, files: dict[str, bytes]) -> str:
         """Commit files as somebody else would."""
         repo = self.repositories[repo_id]
@@ -202,6 +208,9 @@ class HubStandIn:
                 if fault and not fault.after:
                     raise ApiError(fault.status, "injected fault")
                 answer = self._route(method, target, headers, body)
+                for planned in [plan for plan in self.after if re.search(plan[0], request)]:
+                    self.after.remove(planned)
+                    planned[1]()
                 if fault:
                     raise ApiError(fault.status, "injected fault, after the request took effect")
             except ApiError as error:
@@ -223,18 +232,19 @@ class HubStandIn:
             (r"(?:GET) /api/whoami-v2", self._whoami),
             (r"POST /api/validate-yaml", lambda _: Answer(_json({"errors": [], "warnings": []}))),
             (r"POST /api/repos/create", self._create),
-            (r"POST /datasets/([^/]+/[^/]+)\.git/info/lfs/objects/batch", self._lfs_batch),
+            (r"POST /(?:datasets/)?([^/]+/[^/]+)\.git/info/lfs/objects/batch", self._lfs_batch),
             (r"PUT /lfs/([0-9a-f]{64})", self._lfs_put),
             (r"POST /lfs/verify", self._lfs_verify),
-            (r"(?:GET|HEAD) /api/datasets/([^/]+/[^/]+)", self._info),
-            (r"(?:GET|HEAD) /api/datasets/([^/]+/[^/]+)/revision/(.+)", self._info),
-            (r"GET /api/datasets/([^/]+/[^/]+)/refs", self._refs),
-            (r"GET /api/datasets/([^/]+/[^/]+)/tree/([^/]+)(?:/(.*))?", self._tree),
-            (r"POST /api/datasets/([^/]+/[^/]+)/paths-info/(.+)", self._paths_info),
-            (r"POST /api/datasets/([^/]+/[^/]+)/preupload/(.+)", self._preupload),
-            (r"POST /api/datasets/([^/]+/[^/]+)/commit/(.+)", self._commit),
-            (r"POST /api/datasets/([^/]+/[^/]+)/tag/(.+)", self._create_tag),
-            (r"(?:GET|HEAD) /datasets/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", self._download),
+            (r"(?:GET|HEAD) /api/(?:datasets|models)/([^/]+/[^/]+)", self._info),
+            (r"(?:GET|HEAD) /api/(?:datasets|models)/([^/]+/[^/]+)/revision/(.+)", self._info),
+            (r"GET /api/(?:datasets|models)/([^/]+/[^/]+)/refs", self._refs),
+            (r"GET /api/(?:datasets|models)/([^/]+/[^/]+)/tree/([^/]+)(?:/(.*))?", self._tree),
+            (r"POST /api/(?:datasets|models)/([^/]+/[^/]+)/paths-info/(.+)", self._paths_info),
+            (r"POST /api/(?:datasets|models)/([^/]+/[^/]+)/preupload/(.+)", self._preupload),
+            (r"POST /api/(?:datasets|models)/([^/]+/[^/]+)/commit/(.+)", self._commit),
+            (r"POST /api/(?:datasets|models)/([^/]+/[^/]+)/tag/(.+)", self._create_tag),
+            (r"PUT /api/(?:datasets|models)/([^/]+/[^/]+)/settings", self._settings),
+            (r"(?:GET|HEAD) /(?:datasets/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)", self._download),
         ]
         for pattern, route in routes:
             match = re.fullmatch(pattern, f"{method} {url.path}")
@@ -267,6 +277,10 @@ class HubStandIn:
     def _info(self, _: "_Request", repo_id: str, revision: str = "main") -> Answer:
         repo = self.repositories[repo_id]
         return Answer(_json(repo.info(repo.resolve(revision))))
+
+    def _settings(self, request: "_Request", repo_id: str) -> Answer:
+        self.repositories[repo_id].gated = request.json()["gated"]
+        return Answer(_json({}))
 
     def _refs(self, _: "_Request", repo_id: str) -> Answer:
         repo = self.repositories[repo_id]

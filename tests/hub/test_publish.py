@@ -1,5 +1,8 @@
 import dataclasses
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,8 +12,7 @@ import pytest
 from huggingface_hub import HfApi
 from stand_in import TOKEN, HubStandIn
 
-from stillhouse.params import Package
-from stillhouse.release.hub import HubError, publish, pull, repository
+from stillhouse.release.hub import Access, HubError, preview, publish, pull
 from stillhouse.release.manifest import MANIFEST, release_files, sha256_of, write_manifest
 
 REPO = "tester/parallel_sums-tiny"
@@ -58,7 +60,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_one_commit_and_one_tag(hub: HubStandIn, api: HfApi, folder: Path) -> None:
-    receipt = publish(folder, REPO, "1.0.0", private=True, api=api)
+    receipt = publish(folder, REPO, "1.0.0", access=Access(private=True), api=api)
     repo = hub.repositories[REPO]
     assert repo.titles == ["initial commit", "Release v1.0.0"]
     assert repo.tags == {"v1.0.0": repo.head}
@@ -82,11 +84,11 @@ def test_second_version_replaces_and_first_stays(
 ) -> None:
     (folder / "old.txt").write_text("gone in the next version")
     write_manifest(folder)
-    publish(folder, REPO, "1.0.0", private=False, api=api)
+    publish(folder, REPO, "1.0.0", access=Access(private=False), api=api)
     first = {name: sha256_of(folder / name) for name in release_files(folder)}
     (folder / "old.txt").unlink()
     write_folder(folder, 30)
-    publish(folder, REPO, "1.1.0", private=False, api=api)
+    publish(folder, REPO, "1.1.0", access=Access(private=False), api=api)
     repo = hub.repositories[REPO]
     assert len(repo.titles) == 3
     assert "old.txt" not in repo.commits[repo.tags["v1.1.0"]]
@@ -97,36 +99,36 @@ def test_second_version_replaces_and_first_stays(
 
 
 def test_unchanged_files_are_not_sent_again(hub: HubStandIn, api: HfApi, folder: Path) -> None:
-    publish(folder, REPO, "1.0.0", private=False, api=api)
+    publish(folder, REPO, "1.0.0", access=Access(private=False), api=api)
     (folder / "README.md").write_text(CARD.format(rows=20) + "One word more.\n")
     write_manifest(folder)
-    publish(folder, REPO, "1.0.1", private=False, api=api)
+    publish(folder, REPO, "1.0.1", access=Access(private=False), api=api)
     assert len(hub.requests(r"^PUT /lfs/")) == 1
 
 
 def test_again_is_nothing(hub: HubStandIn, api: HfApi, folder: Path) -> None:
-    first = publish(folder, REPO, "1.0.0", private=False, api=api)
-    assert publish(folder, REPO, "1.0.0", private=False, api=api) == first
+    first = publish(folder, REPO, "1.0.0", access=Access(private=False), api=api)
+    assert publish(folder, REPO, "1.0.0", access=Access(private=False), api=api) == first
     assert len(hub.requests(r"^POST .*/commit/")) == 1
     assert len(hub.requests(r"^POST .*/tag/")) == 1
 
 
 def test_a_tag_is_never_moved(hub: HubStandIn, api: HfApi, folder: Path) -> None:
-    publish(folder, REPO, "1.0.0", private=False, api=api)
+    publish(folder, REPO, "1.0.0", access=Access(private=False), api=api)
     before = dict(hub.repositories[REPO].tags)
     write_folder(folder, 21)
     with pytest.raises(HubError, match=r"tag v1\.0\.0 stands on other content.*raise package"):
-        publish(folder, REPO, "1.0.0", private=False, api=api)
+        publish(folder, REPO, "1.0.0", access=Access(private=False), api=api)
     assert hub.repositories[REPO].tags == before
     assert len(hub.requests(r"^POST .*/commit/")) == 1
 
 
 def test_concurrent_push_is_refused(hub: HubStandIn, api: HfApi, folder: Path) -> None:
-    publish(folder, REPO, "1.0.0", private=False, api=api)
+    publish(folder, REPO, "1.0.0", access=Access(private=False), api=api)
     write_folder(folder, 21)
     hub.run_before(r"POST .*/commit/", lambda: hub.push(REPO, {"theirs.txt": b"theirs"}) and None)
     with pytest.raises(HubError, match="a concurrent push moved main"):
-        publish(folder, REPO, "1.1.0", private=False, api=api)
+        publish(folder, REPO, "1.1.0", access=Access(private=False), api=api)
     repo = hub.repositories[REPO]
     assert "v1.1.0" not in repo.tags
     assert "theirs.txt" in repo.commits[repo.head]
@@ -134,7 +136,7 @@ def test_concurrent_push_is_refused(hub: HubStandIn, api: HfApi, folder: Path) -
 
 def test_push_after_the_commit_is_refused(hub: HubStandIn, api: HfApi, folder: Path) -> None:
     hub.run_before(r"POST .*/tag/", lambda: hub.push(REPO, {"theirs.txt": b"theirs"}) and None)
-    receipt = publish(folder, REPO, "1.0.0", private=False, api=api)
+    receipt = publish(folder, REPO, "1.0.0", access=Access(private=False), api=api)
     repo = hub.repositories[REPO]
     assert receipt.commit == repo.tags["v1.0.0"] != repo.head
     assert "theirs.txt" not in repo.commits[receipt.commit]
@@ -157,7 +159,7 @@ def test_a_busy_hub_is_asked_again(
     hub: HubStandIn, api: HfApi, folder: Path, request_line: str, status: int
 ) -> None:
     hub.fail(request_line, status, times=1)
-    publish(folder, REPO, "1.0.0", private=False, api=api)
+    publish(folder, REPO, "1.0.0", access=Access(private=False), api=api)
     repo = hub.repositories[REPO]
     assert repo.titles == ["initial commit", "Release v1.0.0"]
     assert repo.tags == {"v1.0.0": repo.head}
@@ -168,7 +170,7 @@ def test_a_lost_answer_is_no_conflict(
     hub: HubStandIn, api: HfApi, folder: Path, request_line: str
 ) -> None:
     hub.fail(request_line, 503, after=True)
-    publish(folder, REPO, "1.0.0", private=False, api=api)
+    publish(folder, REPO, "1.0.0", access=Access(private=False), api=api)
     repo = hub.repositories[REPO]
     assert repo.titles == ["initial commit", "Release v1.0.0"]
     assert repo.tags == {"v1.0.0": repo.head}
@@ -177,7 +179,7 @@ def test_a_lost_answer_is_no_conflict(
 def test_a_hub_that_stays_away_is_an_error(hub: HubStandIn, api: HfApi, folder: Path) -> None:
     hub.fail(r"POST .*/commit/", 503, times=100)
     with pytest.raises(HubError, match="still answers HTTP 503 after 5 tries"):
-        publish(folder, REPO, "1.0.0", private=False, api=api)
+        publish(folder, REPO, "1.0.0", access=Access(private=False), api=api)
     assert hub.repositories[REPO].tags == {}
 
 
@@ -198,10 +200,10 @@ def test_interrupted_anywhere_then_run_again(
 ) -> None:
     hub.fail(request_line, 400, times=100)
     with pytest.raises((HubError, OSError)):
-        publish(folder, REPO, "1.0.0", private=False, api=api)
+        publish(folder, REPO, "1.0.0", access=Access(private=False), api=api)
     assert hub.repositories[REPO].tags == {}
     hub.faults.clear()
-    publish(folder, REPO, "1.0.0", private=False, api=api)
+    publish(folder, REPO, "1.0.0", access=Access(private=False), api=api)
     repo = hub.repositories[REPO]
     assert repo.titles == ["initial commit", "Release v1.0.0"]
     assert repo.tags == {"v1.0.0": repo.head}
@@ -210,21 +212,23 @@ def test_interrupted_anywhere_then_run_again(
 def test_what_comes_back_spoiled_is_not_tagged(hub: HubStandIn, api: HfApi, folder: Path) -> None:
     hub.corrupt(SHARD)
     with pytest.raises(HubError, match=f"{SHARD} came back with sha256"):
-        publish(folder, REPO, "1.0.0", private=False, api=api)
+        publish(folder, REPO, "1.0.0", access=Access(private=False), api=api)
     assert hub.repositories[REPO].tags == {}
 
 
 def test_another_visibility_is_refused(hub: HubStandIn, api: HfApi, folder: Path) -> None:
-    publish(folder, REPO, "1.0.0", private=False, api=api)
-    with pytest.raises(HubError, match=r"is public, but package\.private says private"):
-        publish(folder, REPO, "1.1.0", private=True, api=api)
+    publish(folder, REPO, "1.0.0", access=Access(private=False), api=api)
+    with pytest.raises(
+        HubError, match=r"is public, but package\.private and package\.gated say private"
+    ):
+        publish(folder, REPO, "1.1.0", access=Access(private=True), api=api)
 
 
 def test_no_access_names_the_remedy_and_hides_the_token(hub: HubStandIn, folder: Path) -> None:
     secret = "hf_" + "wrongtoken"
     stranger = HfApi(endpoint=hub.endpoint, token=secret)
     with pytest.raises(HubError, match="hf auth login") as caught:
-        publish(folder, REPO, "1.0.0", private=False, api=stranger)
+        publish(folder, REPO, "1.0.0", access=Access(private=False), api=stranger)
     assert secret not in str(caught.value)
 
 
@@ -233,12 +237,12 @@ def test_a_folder_that_is_not_as_its_manifest_is_not_sent(
 ) -> None:
     (folder / "README.md").write_text("changed after packaging")
     with pytest.raises(HubError, match=r"README\.md"):
-        publish(folder, REPO, "1.0.0", private=False, api=api)
+        publish(folder, REPO, "1.0.0", access=Access(private=False), api=api)
     assert hub.log == []
 
 
 def test_pull_checks_every_file(hub: HubStandIn, api: HfApi, folder: Path, tmp_path: Path) -> None:
-    publish(folder, REPO, "1.0.0", private=False, api=api)
+    publish(folder, REPO, "1.0.0", access=Access(private=False), api=api)
     hub.corrupt(SHARD)
     with pytest.raises(HubError, match=f"{SHARD} has sha256"):
         pull(REPO, "v1.0.0", tmp_path / "pulled", api=api)
@@ -254,29 +258,17 @@ def test_pull_leaves_a_standing_folder_alone(api: HfApi, folder: Path) -> None:
 def test_pull_of_an_unknown_tag_is_an_error(
     hub: HubStandIn, api: HfApi, folder: Path, tmp_path: Path
 ) -> None:
-    publish(folder, REPO, "1.0.0", private=False, api=api)
+    publish(folder, REPO, "1.0.0", access=Access(private=False), api=api)
     with pytest.raises(HubError, match="no such repository, revision or file"):
         pull(REPO, "v9.9.9", tmp_path / "pulled", api=api)
-
-
-def test_repository_name() -> None:
-    package = Package(
-        namespace="lab",
-        name="sums",
-        version="1.0.0",
-        license="mit",
-        pretty_name="Sums",
-        private=True,
-    )
-    assert repository(package, "tiny") == "lab/sums-tiny"
 
 
 def test_datasets_loads_both_tags_whole_and_streamed(
     hub: HubStandIn, api: HfApi, folder: Path, run_python: Callable[[str], str]
 ) -> None:
-    publish(folder, REPO, "1.0.0", private=True, api=api)
+    publish(folder, REPO, "1.0.0", access=Access(private=True), api=api)
     write_folder(folder, 30)
-    publish(folder, REPO, "1.1.0", private=True, api=api)
+    publish(folder, REPO, "1.1.0", access=Access(private=True), api=api)
     script = f"""
 import json, datasets
 whole = [datasets.load_dataset("{REPO}", revision=tag, split="train").num_rows for tag in ("v1.0.0", "v1.1.0")]
@@ -288,3 +280,91 @@ print(json.dumps([whole, sum(1 for _ in stream), next(iter(stream))["messages"][
     assert streamed == 20
     assert last == {"role": "assistant", "content": "0"}
     assert MANIFEST in hub.repositories[REPO].commits[hub.repositories[REPO].head]
+
+
+def test_a_preview_tells_what_would_change_and_changes_nothing(
+    hub: HubStandIn, api: HfApi, folder: Path
+) -> None:
+    first = preview(folder, REPO, "1.0.0", api=api)
+    assert (first.exists, first.tag, first.delete) == (False, "v1.0.0", [])
+    assert first.add == {name: (folder / name).stat().st_size for name in release_files(folder)}
+    assert REPO not in hub.repositories
+    publish(folder, REPO, "1.0.0", access=Access(private=False), api=api)
+    again = preview(folder, REPO, "1.0.0", api=api)
+    assert (again.exists, again.tag, again.add, again.unchanged) == (True, None, {}, 3)
+    (folder / "README.md").write_text(CARD.format(rows=20) + "One word more.\n")
+    write_manifest(folder)
+    with pytest.raises(HubError, match="a published tag is never moved"):
+        preview(folder, REPO, "1.0.0", api=api)
+    requests = len(hub.requests("^(POST|PUT) "))
+    second = preview(folder, REPO, "1.0.1", api=api)
+    assert (set(second.add), second.unchanged) == ({"README.md", MANIFEST}, 1)
+    assert len(hub.requests("^(POST|PUT) ")) == requests
+
+
+def test_a_gated_repository_is_made_so_once(hub: HubStandIn, api: HfApi, folder: Path) -> None:
+    gated = Access(private=False, gated="manual")
+    publish(folder, REPO, "1.0.0", access=gated, api=api)
+    assert hub.repositories[REPO].gated == "manual"
+    publish(folder, REPO, "1.0.0", access=gated, api=api)
+    assert len(hub.requests("^PUT .*/settings")) == 1
+    with pytest.raises(HubError, match=r"is public, gated \(manual\), but"):
+        publish(folder, REPO, "1.0.0", access=Access(private=False), api=api)
+
+
+def test_a_model_is_published_and_pulled(hub: HubStandIn, api: HfApi, tmp_path: Path) -> None:
+    folder = tmp_path / "student"
+    folder.mkdir()
+    (folder / "README.md").write_text("---\nlicense: apache-2.0\n---\n")
+    (folder / "model.safetensors").write_bytes(bytes(range(256)))
+    write_manifest(folder)
+    public = Access(private=False)
+    publish(folder, REPO, "1.0.0", access=public, api=api, repo_type="model")
+    pulled = pull(REPO, "v1.0.0", tmp_path / "pulled", api=api, repo_type="model")
+    assert (pulled / "model.safetensors").read_bytes() == bytes(range(256))
+    assert hub.requests("/api/models/")
+    assert not hub.requests("/api/datasets/")
+
+
+PUBLISH = """
+import sys
+from pathlib import Path
+from huggingface_hub import HfApi
+from stillhouse.release.hub import Access, publish
+publish(Path(sys.argv[1]), sys.argv[2], "1.0.0", access=Access(private=False), api=HfApi())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "request_line",
+    [
+        r"POST /api/repos/create",
+        r"GET .*/refs",
+        r"GET .*/tree/",
+        r"POST .*/preupload/",
+        r"POST .*/lfs/objects/batch",
+        r"PUT /lfs/",
+        r"POST .*/commit/",
+        r"GET .*/resolve/",
+        r"POST .*/tag/",
+    ],
+)
+@pytest.mark.parametrize("after", [False, True])
+def test_killed_anywhere_then_run_again(
+    hub: HubStandIn, hub_environment: dict[str, str], folder: Path, request_line: str, after: bool
+) -> None:
+    command = [sys.executable, "-c", PUBLISH, str(folder), REPO]
+    process = subprocess.Popen(command, env=hub_environment, stderr=subprocess.PIPE)
+    if after:
+        hub.run_after(request_line, process.kill)
+    else:
+        hub.run_before(request_line, process.kill)
+    assert process.wait(60) == -signal.SIGKILL
+    repo = hub.repositories.get(REPO)
+    assert repo is None or "Release v1.0.0" in repo.titles or repo.tags == {}
+    done = subprocess.run(command, env=hub_environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    repo = hub.repositories[REPO]
+    assert repo.titles == ["initial commit", "Release v1.0.0"]
+    assert repo.tags == {"v1.0.0": repo.head}

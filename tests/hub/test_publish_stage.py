@@ -21,8 +21,10 @@ package:
   private: false
 """
 PIPELINE = """stages:
-  hello:
-    cmd: echo hello
+  package:
+    cmd: cp -r {prepared} data/release
+    outs:
+      - data/release
 """
 
 
@@ -53,7 +55,7 @@ class Project:
 
 
 @pytest.fixture
-def project(tmp_path: Path, hub_environment: dict[str, str]) -> Project:
+def project(tmp_path: Path, hub: HubStandIn, hub_environment: dict[str, str]) -> Project:
     folder = tmp_path / "project"
     for name in ("publish", "stages"):
         (folder / name).mkdir(parents=True)
@@ -64,14 +66,19 @@ def project(tmp_path: Path, hub_environment: dict[str, str]) -> Project:
         ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
     )
     (folder / "params.yaml").write_text(PARAMS)
-    (folder / "dvc.yaml").write_text(PIPELINE)
+    prepared = tmp_path / "prepared"
+    (folder / "dvc.yaml").write_text(PIPELINE.format(prepared=prepared))
     (folder / ".gitignore").write_text("/data/\n__pycache__/\n")
-    tables = write_tables(tmp_path / "tables")
-    write_release(folder / "data" / "release", tables, facts(), CARDS)
+    write_release(prepared, write_tables(tmp_path / "tables"), facts(), CARDS)
     project = Project(folder, hub_environment)
     project.run("git", "init", "-q")
     project.run("dvc", "init", "-q")
     project.run("dvc", "config", "core.analytics", "false")
+    project.run("dvc", "remote", "add", "-d", "here", str(tmp_path / "remote"))
+    (folder / "data").mkdir()
+    assert project.run("dvc", "repro").returncode == 0
+    assert project.run("dvc", "push").returncode == 0
+    assert hub.log == []  # a plain repro publishes nothing
     project.commit()
     return project
 
@@ -80,36 +87,55 @@ def project(tmp_path: Path, hub_environment: dict[str, str]) -> Project:
 def test_publish_is_asked_for_by_name_and_leaves_receipts(
     hub: HubStandIn, project: Project
 ) -> None:
-    plain = project.run("dvc", "repro")
-    assert plain.returncode == 0, plain.stderr
-    assert hub.log == []
     commit = project.commit()
-    published = project.run("dvc", "repro", "publish/dvc.yaml")
-    assert published.returncode == 0, published.stderr
-    for teacher in ("tiny", "worked"):
-        receipt = json.loads((project.folder / f"publish/receipts/{teacher}.json").read_text())
-        repo = hub.repositories[f"tester/parallel_sums-{teacher}"]
+    published = project.run("dvc", "repro", "--single-item", "publish/dvc.yaml:publish")
+    assert published.returncode == 0, published.stdout + published.stderr
+    for folder in ("tiny", "worked", "parallel"):
+        receipt = json.loads((project.folder / f"publish/receipts/{folder}.json").read_text())
+        repo = hub.repositories[f"tester/parallel_sums-{folder}"]
         assert receipt["git_commit"] == commit
         assert receipt["commit"] == repo.tags["v1.0.0"] == repo.head
     requests = len(hub.log)
-    assert "didn't change" in project.run("dvc", "repro", "publish/dvc.yaml").stdout
+    assert (
+        "didn't change"
+        in project.run("dvc", "repro", "--single-item", "publish/dvc.yaml:publish").stdout
+    )
     assert len(hub.log) == requests
 
 
+def refused(project: Project) -> str:
+    done = project.run("dvc", "repro", "--single-item", "publish/dvc.yaml:publish")
+    assert done.returncode != 0
+    return done.stdout + done.stderr
+
+
 @pytest.mark.slow
-def test_dirty_tree_is_refused(hub: HubStandIn, project: Project) -> None:
-    (project.folder / "notes.txt").write_text("not committed")
-    refused = project.run("dvc", "repro", "publish/dvc.yaml:publish@tiny")
-    assert refused.returncode != 0
-    assert "git tree is dirty (notes.txt)" in refused.stdout + refused.stderr
+def test_what_is_not_ready_is_refused(hub: HubStandIn, project: Project, tmp_path: Path) -> None:
+    notes = project.folder / "notes.txt"
+    notes.write_text("not committed")
+    assert "git tree is dirty (notes.txt)" in refused(project)
+    notes.unlink()
+    pipeline = project.folder / "dvc.yaml"
+    committed = pipeline.read_text()
+    pipeline.write_text(committed.replace("cp -r", "cp -R"))
+    project.commit()
+    assert "the pipeline is not up to date (package)" in refused(project)
+    pipeline.write_text(committed)
+    project.commit()
+    shutil.move(tmp_path / "remote", tmp_path / "elsewhere")
+    assert "data is not in the DVC remote" in refused(project)
+    shutil.move(tmp_path / "elsewhere", tmp_path / "remote")
     assert hub.log == []
 
 
 @pytest.mark.slow
-def test_lint_errors_are_refused(hub: HubStandIn, project: Project) -> None:
-    card = project.folder / "data" / "release" / "tiny" / "README.md"
+def test_lint_errors_are_refused(hub: HubStandIn, project: Project, tmp_path: Path) -> None:
+    card = tmp_path / "prepared/tiny/README.md"
     card.write_text(card.read_text().replace("license: apache-2.0\n", ""))
-    refused = project.run("dvc", "repro", "publish/dvc.yaml:publish@tiny")
-    assert refused.returncode != 0
-    assert "no license in the head" in refused.stdout + refused.stderr
+    pipeline = project.folder / "dvc.yaml"
+    pipeline.write_text(pipeline.read_text().replace("cp -r", "cp -R"))
+    assert project.run("dvc", "repro").returncode == 0
+    assert project.run("dvc", "push").returncode == 0
+    project.commit()
+    assert "no license in the head" in refused(project)
     assert hub.log == []

@@ -168,6 +168,10 @@ class MicroRun:
         for name, rows in query_rows().items():
             lines = [json.dumps(row) for row in rows]
             (folder / f"inputs/{name}.jsonl").write_text("\n".join(lines) + "\n")
+        for path in (ROOT / "tests/verify/golden").glob("*.json"):
+            (folder / "tests/verify/golden").mkdir(parents=True, exist_ok=True)
+            first = json.loads(path.read_text())[:1]
+            (folder / "tests/verify/golden" / path.name).write_text(json.dumps(first))
         item = {"prompt": _text("contaminated"), "answer": "9"}
         (folder / "inputs/items.jsonl").write_text(json.dumps(item) + "\n")
         self._configure(tiny_model, endpoint)

@@ -2,6 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stillhouse.attempts import Attempt
 from stillhouse.params import Filter, NgramFilter
 from stillhouse.quality.select import select
 from stillhouse.records import Decision, Query, Response, State
@@ -24,14 +25,15 @@ def decide(
     params: Filter = FILTER,
     cut: float | None = 20.0,
 ) -> list[Decision]:
-    return select(
-        {q.id: q for q in queries or [ASKED]},
-        responses,
-        {r.id: verdict(r, (states or {}).get(r.id, "pass")) for r in responses},
-        {r.id: perplexity(r, (perplexities or {}).get(r.id, 2.0)) for r in responses if r.answer},
-        params,
-        cut,
-    )
+    asked = {q.id: q for q in queries or [ASKED]}
+    attempts: dict[str, list[Attempt]] = {}
+    for made in responses:
+        scored = perplexity(made, (perplexities or {}).get(made.id, 2.0)) if made.answer else None
+        judged = verdict(made, (states or {}).get(made.id, "pass"))
+        attempt = Attempt(asked[made.query_id], made, judged, scored)
+        attempts.setdefault(made.query_id, []).append(attempt)
+    decided = {d.response_id: d for _, d in select(lambda: attempts.values(), params, cut)}
+    return [decided[made.id] for made in responses]
 
 
 def reason(made: Response, **settings) -> str | None:

@@ -281,6 +281,14 @@ def _teacher_metrics(root: Path, teacher: str, place: int) -> None:
                 for c in CATEGORIES
             },
             "rule_judge": {"both": 12, "disagree": 3},
+            "disagreements": [
+                {
+                    "response_id": "ab" * 16,
+                    "reference": "7",
+                    "judge_math": "pass: judge says yes",
+                    "math_rule": f"fail: found {HOSTILE}",
+                }
+            ],
         },
     )
     _json(

@@ -282,3 +282,10 @@ def test_a_chart_escapes_the_names_it_shows():
     svg = charts.funnel(rows, {"t": "<script>a</script>"})
     assert "<script" not in svg
     assert "&lt;script&gt;" in svg
+
+
+def test_where_rule_and_judge_disagree_both_are_shown(html, markdown):
+    for shown in (html, markdown):
+        assert "Where rule and judge disagree" in shown
+        assert "pass: judge says yes" in shown
+        assert "ab" * 16 in shown

@@ -138,7 +138,7 @@ def test_it_would_find_the_tests_in_a_referee_that_can_be_read(
     case: dict[str, Any], sandboxed: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     open_referee = tmp_path / "referee.py"
-    closed = "libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)"
+    closed = "prctl(PR_SET_DUMPABLE, 0)"
     source = REFEREE.read_text()
     assert closed in source
     open_referee.write_text(source.replace(closed, "pass"))

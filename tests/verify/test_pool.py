@@ -84,7 +84,7 @@ def test_a_checker_that_raises_is_recorded_and_a_missing_tool_ends_the_run() -> 
             await pool.close()
 
     check = asyncio.run(run(raise_value_error))
-    assert (check.state, check.score, check.reason) == ("ungradable", None, "checker_error")
+    assert (check.state, check.score, check.reason) == ("ungradable", None, "checker_failed")
     assert check.evidence == "raise_value_error: ValueError: seven"
     with pytest.raises(StillhouseError, match="no such tool"):
         asyncio.run(run(raise_missing_tool))

@@ -1,7 +1,7 @@
 """The `stillhouse` command: look at a project, check it, and follow one row through it.
 
-It never runs the pipeline (that is `dvc repro`) and writes nothing but what `pull` fetches, what `release` exports and
-the log of `serve`.
+It never runs the pipeline (that is `dvc repro`) and writes nothing but what `pull` fetches, `release` exports and
+`verify` grades, and the log of `serve`.
 Command modules are loaded when they are asked for and import libraries inside the function that needs them, so that
 `--help` answers at once.
 """
@@ -22,6 +22,7 @@ _COMMANDS = {
     "release": "stillhouse.cli.release:release",
     "serve": "stillhouse.cli.serve:serve",
     "show": "stillhouse.cli.show:show",
+    "verify": "stillhouse.cli.verify:verify",
 }
 
 

@@ -15,12 +15,13 @@ import click
     type=click.Path(path_type=Path),
     help="Folder to make; it must not exist yet.",
 )
-def pull(repo: str, revision: str, target: Path) -> None:
-    """Download and check a released data set.
+@click.option("--model", is_flag=True, help="REPO is a student and not a data set.")
+def pull(repo: str, revision: str, target: Path, model: bool) -> None:
+    """Download and check a released data set or student.
 
     REPO is its name on the Hub, namespace/name; every file is checked against the manifest.
     """
     from stillhouse.release import hub
 
-    folder = hub.pull(repo, revision, target)
+    folder = hub.pull(repo, revision, target, repo_type="model" if model else "dataset")
     click.echo(f"{folder}: {repo} at {revision}, every file as its manifest says")

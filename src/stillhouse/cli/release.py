@@ -1,5 +1,6 @@
 """`stillhouse release ...`: look at a packaged release, compare two, and export one."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,48 @@ def lint(folder: Path) -> None:
     errors = sum(finding.level == "error" for finding in findings)
     click.echo(f"{folder}: {errors} errors, {len(findings) - errors} warnings")
     raise SystemExit(1 if errors else 0)
+
+
+@release.command()
+def preview() -> None:
+    """Tell what `make publish` would change on the Hub.
+
+    Nothing is changed. Prints each file that would be sent or deleted, and what would make publishing refuse.
+    """
+    from huggingface_hub import HfApi
+
+    from stillhouse.params import load_run
+    from stillhouse.release import readiness
+    from stillhouse.release.facts import repositories
+    from stillhouse.release.hub import megabytes
+    from stillhouse.release.hub import preview as preview_of
+
+    run = load_run()
+    repos = repositories(run.package, run.teacher_ids)
+    folders = {repo.folder: Path("data/release") / repo.folder for repo in repos}
+    checks: list[Callable[[], object]] = [
+        readiness.clean_commit,
+        readiness.refuse_stale_pipeline,
+        readiness.refuse_missing_in_remote,
+        lambda: readiness.refuse_lint_errors(folders.values()),
+    ]
+    for check in checks:
+        try:
+            check()
+        except readiness.NotReadyError as error:
+            click.echo(f"would be refused: {error}")
+    for repo in repos:
+        found = preview_of(folders[repo.folder], repo.repo_id, run.package.version, api=HfApi())
+        size = megabytes(sum(found.add.values()))
+        click.echo(
+            f"{repo.repo_id} ({'there already' if found.exists else 'new'}): {len(found.add)} files to send, {size}; "
+            f"{len(found.delete)} to delete; {found.unchanged} unchanged; "
+            + (f"tag {found.tag}" if found.tag else "its tag stands already")
+        )
+        for name, length in found.add.items():
+            click.echo(f"  + {name}  {megabytes(length)}")
+        for name in found.delete:
+            click.echo(f"  - {name}")
 
 
 @release.command()

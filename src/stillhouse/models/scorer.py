@@ -1,7 +1,7 @@
 """Perplexity of responses under a scorer model, by transformers, through the journal."""
 
 import math
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable
 from functools import cached_property
 from importlib.metadata import version
 from typing import Any, NamedTuple
@@ -18,6 +18,7 @@ from stillhouse.records import Message
 BATCH_TOKENS = (
     4096  # padded tokens per forward pass; the logits of 4,096 x 49,152 float32 take 0.8 GB
 )
+WINDOW = 4096  # texts in memory, among which those of like length are scored together
 DIGITS = 4  # kept of a perplexity: more would be noise of the summation order
 
 
@@ -55,7 +56,7 @@ class Scorer:
             **self._chat.fingerprint,
         }
 
-    async def score(self, texts: Sequence[tuple[str, list[Message], str]]) -> AsyncIterator[Scored]:
+    async def score(self, texts: Iterable[tuple[str, list[Message], str]]) -> AsyncIterator[Scored]:
         """Yield the score of each (name, prompt messages, response text), in no particular order.
 
         Raises:
@@ -78,6 +79,14 @@ class Scorer:
                     f"{len(item.text_ids)}, perplexity.max_tokens is {self._params.max_tokens}; raise it"
                 )
             waiting.append(item)
+            if len(waiting) == WINDOW:
+                async for scored in self._score(waiting):
+                    yield scored
+                waiting = []
+        async for scored in self._score(waiting):
+            yield scored
+
+    async def _score(self, waiting: list[_Item]) -> AsyncIterator[Scored]:
         self.asked += len(waiting)
         for batch in _batches(waiting, self._params.max_tokens):
             for item, scored in zip(batch, self._forward(batch), strict=True):

@@ -1,76 +1,68 @@
 """From all attempts of one teacher to at most one accepted response per query, each dropped one with its reason."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator
 
+from stillhouse.attempts import Attempt
 from stillhouse.params import Filter
 from stillhouse.quality.ngrams import repeated
 from stillhouse.quality.structure import structure_fault
-from stillhouse.records import Decision, Perplexity, Query, Response, Verdict, assistant_text
+from stillhouse.records import Decision, assistant_text
+
+# Gives the attempts at each query; called anew for each pass over them.
+Groups = Callable[[], Iterable[list[Attempt]]]
 
 
 def select(
-    queries: Mapping[str, Query],
-    responses: Iterable[Response],
-    verdicts: Mapping[str, Verdict],
-    perplexities: Mapping[str, Perplexity],
-    params: Filter,
-    perplexity_cut: float | None,
-) -> list[Decision]:
-    """Return one decision per response.
+    groups: Groups, params: Filter, perplexity_cut: float | None
+) -> Iterator[tuple[Attempt, Decision]]:
+    """Yield each attempt with the decision on it, query by query, in bounded memory.
 
     Reasons in the order they are tried: `not_verified` (the verdict is no pass), `truncated`, those of
     `structure_fault`, `too_long`, `perplexity`, `repetition`, `surplus` (an earlier attempt was kept).
     """
-    reasons: dict[str, str | None] = {}
-    passed: list[Response] = []
-    everything = list(responses)
-    for response in everything:
-        reason = _row_fault(
-            queries[response.query_id], response, verdicts, perplexities, params, perplexity_cut
-        )
-        reasons[response.id] = reason
-        if reason is None:
-            passed.append(response)
+
+    def passed() -> Iterator[tuple[str, str]]:
+        for attempts in groups():
+            for attempt in attempts:
+                if _row_fault(attempt, params, perplexity_cut) is None:
+                    response = attempt.response
+                    yield response.id, assistant_text(response.think, response.answer)
+
+    looping: set[str] = set()
     if params.ngram.action == "sample":
-        texts = [(r.id, assistant_text(r.think, r.answer)) for r in passed]
-        for name, _ in repeated(lambda: texts, n=params.ngram.n, max_count=params.ngram.max_count):
-            reasons[name] = "repetition"
-    kept: dict[str, list[Response]] = defaultdict(list)
-    for response in passed:
-        if reasons[response.id] is None:
-            kept[response.query_id].append(response)
-    for candidates in kept.values():
-        for surplus in sorted(candidates, key=lambda r: r.attempt)[1:]:
-            reasons[surplus.id] = "surplus"
-    return [
-        Decision(
-            response_id=r.id,
-            query_id=r.query_id,
-            kept=reasons[r.id] is None,
-            reason=reasons[r.id],
-        )
-        for r in everything
-    ]
+        found = repeated(passed, n=params.ngram.n, max_count=params.ngram.max_count)
+        looping = {name for name, _ in found}
+    for attempts in groups():
+        kept = False
+        for attempt in sorted(attempts, key=lambda attempt: attempt.response.attempt):
+            response = attempt.response
+            reason = _row_fault(attempt, params, perplexity_cut)
+            if reason is None and response.id in looping:
+                reason = "repetition"
+            if reason is None and kept:
+                reason = "surplus"
+            kept = kept or reason is None
+            decision = Decision(
+                response_id=response.id,
+                query_id=response.query_id,
+                kept=reason is None,
+                reason=reason,
+            )
+            yield attempt, decision
 
 
-def _row_fault(
-    query: Query,
-    response: Response,
-    verdicts: Mapping[str, Verdict],
-    perplexities: Mapping[str, Perplexity],
-    params: Filter,
-    perplexity_cut: float | None,
-) -> str | None:
-    if verdicts[response.id].state != "pass":
+def _row_fault(attempt: Attempt, params: Filter, perplexity_cut: float | None) -> str | None:
+    response = attempt.response
+    if attempt.verdict is None or attempt.verdict.state != "pass":
         return "not_verified"
     if response.finish_reason == "length":
         return "truncated"
-    fault = structure_fault(query, response, require_think=params.require_think)
+    fault = structure_fault(attempt.query, response, require_think=params.require_think)
     if fault is not None:
         return fault
     if response.completion_tokens > params.max_tokens:
         return "too_long"
-    if perplexity_cut is not None and perplexities[response.id].perplexity > perplexity_cut:
+    perplexity = attempt.perplexity
+    if perplexity_cut is not None and perplexity and perplexity.perplexity > perplexity_cut:
         return "perplexity"
     return None

@@ -99,6 +99,11 @@ def repositories(package: Package, teacher_ids: list[str]) -> list[Repository]:
     return [*single, beside]
 
 
+def student_repository(package: Package, teacher_id: str, student_id: str) -> str:
+    """Return the id of the Hub repository of one student."""
+    return f"{package.namespace}/{package.name}-{teacher_id}-{student_id}"
+
+
 def _of_teacher(teacher: str, *, prefix: bool) -> list[Config]:
     kinds: list[Kind] = ["data", "all_attempts", "rejected"]
     if prefix:

@@ -12,10 +12,9 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from stillhouse.errors import StillhouseError
-from stillhouse.params import Package
 from stillhouse.release.manifest import (
     HUB_OWN_FILES,
     differences,
@@ -33,6 +32,7 @@ LONGEST_WAIT_SECONDS = 30.0
 TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 CONFLICT = frozenset({409, 412})
 
+RepoType = Literal["dataset", "model"]
 ResultT = TypeVar("ResultT")
 
 
@@ -51,38 +51,123 @@ class Receipt:
     bytes: int
 
 
-def repository(package: Package, teacher_id: str) -> str:
-    """Return the id of the Hub repository of one teacher's data set."""
-    return f"{package.namespace}/{package.name}-{teacher_id}"
+@dataclass(frozen=True)
+class Preview:
+    """What publishing would change: files that would be sent with their bytes, and deleted; `tag` None: it stands."""
+
+    repo: str
+    exists: bool
+    tag: str | None
+    add: dict[str, int]
+    delete: list[str]
+    unchanged: int
 
 
-def publish(folder: Path, repo_id: str, version: str, *, private: bool, api: "HfApi") -> Receipt:
+@dataclass(frozen=True)
+class Access:
+    """Who may see a repository: `private`, and whether others must ask (`auto`: granted at once, `manual`: by hand)."""
+
+    private: bool
+    gated: Literal["auto", "manual", False] = False
+
+
+@dataclass(frozen=True)
+class _Remote:
+    """One repository of the Hub."""
+
+    api: "HfApi"
+    id: str
+    type: RepoType
+
+
+def publish(
+    folder: Path,
+    repo_id: str,
+    version: str,
+    *,
+    access: Access,
+    api: "HfApi",
+    repo_type: RepoType = "dataset",
+    told: Callable[[str], None] = lambda _: None,
+) -> Receipt:
     """Make the Hub repository hold exactly the files of `folder`, and tag that state `v<version>`.
 
     One commit on top of the head that was compared; then every file is downloaded and compared by sha256; then the tag.
+    `told` is called with a line before each step.
 
     Raises:
-        HubError: the tag stands on other content; somebody else pushed meanwhile; the visibility differs; what came
-            back is not what was sent; no access; or the Hub stayed unavailable.
+        HubError: the tag stands on other content; somebody else pushed meanwhile; the access differs; what came back is
+            not what was sent; no access; or the Hub stayed unavailable.
         ManifestError: the folder is no release.
     """
-    for file, fault in differences(folder):
-        raise HubError(f"{folder / file}: {fault}; run `dvc repro package` before publishing")
+    _refuse_differences(folder)
+    remote = _Remote(api, repo_id, repo_type)
     tag = f"v{version}"
     names = release_files(folder)
-    _open(api, repo_id, private)
-    commit = _tags(api, repo_id).get(tag)
-    if commit is not None:
-        _refuse_other_content(api, repo_id, tag, commit, folder)
-    else:
-        commit = _commit(api, repo_id, folder, tag)
-        _read_back(api, repo_id, commit, folder)
-        commit = _tag(api, repo_id, tag, commit, folder)
     size = sum((folder / name).stat().st_size for name in names)
+    _open(remote, access)
+    commit = _tags(remote).get(tag)
+    if commit is not None:
+        told(f"{repo_id}: {tag} stands already; compared with it")
+        _refuse_other_content(remote, tag, commit, folder)
+    else:
+        commit = _commit(remote, folder, tag, told)
+        told(f"{repo_id}: read back, {len(names)} files, {megabytes(size)}")
+        _read_back(remote, commit, folder)
+        commit = _tag(remote, tag, commit, folder)
+        told(f"{repo_id}: tagged {tag}")
     return Receipt(repo=repo_id, commit=commit, tag=tag, files=len(names), bytes=size)
 
 
-def pull(repo_id: str, revision: str, target: Path, *, api: "HfApi | None" = None) -> Path:
+def preview(
+    folder: Path, repo_id: str, version: str, *, api: "HfApi", repo_type: RepoType = "dataset"
+) -> Preview:
+    """Return what `publish` would change, without changing anything.
+
+    Raises:
+        HubError: the tag stands on other content, no access, or the Hub stayed unavailable.
+        ManifestError: the folder is no release.
+    """
+    _refuse_differences(folder)
+    remote = _Remote(api, repo_id, repo_type)
+    tag = f"v{version}"
+    exists = bool(
+        _call(f"look for {repo_id}", lambda: api.repo_exists(repo_id, repo_type=repo_type))
+    )
+    commit = _tags(remote).get(tag) if exists else None
+    if commit is not None:
+        _refuse_other_content(remote, tag, commit, folder)
+    names = release_files(folder)
+    tree = _tree(remote, commit or _head(remote)) if exists else {}
+    add, delete = _changes(folder, tree)
+    return Preview(
+        repo=repo_id,
+        exists=exists,
+        tag=None if commit else tag,
+        add={name: (folder / name).stat().st_size for name in add},
+        delete=delete,
+        unchanged=len(names) - len(add),
+    )
+
+
+def megabytes(size: int) -> str:
+    """Return a size in bytes as text in MB."""
+    return f"{size / 1e6:,.1f} MB"
+
+
+def _refuse_differences(folder: Path) -> None:
+    for file, fault in differences(folder):
+        raise HubError(f"{folder / file}: {fault}; run `dvc repro package` before publishing")
+
+
+def pull(
+    repo_id: str,
+    revision: str,
+    target: Path,
+    *,
+    api: "HfApi | None" = None,
+    repo_type: RepoType = "dataset",
+) -> Path:
     """Download a release at a tag or commit into `target` and check every file against its manifest.
 
     `target` appears whole and checked, or not at all.
@@ -102,7 +187,7 @@ def pull(repo_id: str, revision: str, target: Path, *, api: "HfApi | None" = Non
         _call(
             f"download of {repo_id}@{revision}",
             lambda: client.snapshot_download(
-                repo_id, repo_type="dataset", revision=revision, local_dir=folder
+                repo_id, repo_type=repo_type, revision=revision, local_dir=folder
             ),
         )
         shutil.rmtree(folder / ".cache", ignore_errors=True)  # the client's own notes
@@ -174,34 +259,57 @@ def _call(what: str, request: Callable[[], ResultT]) -> ResultT:
         ) from None
 
 
-def _open(api: "HfApi", repo_id: str, private: bool) -> None:
-    """Create the repository if it is missing; refuse one with another visibility."""
+def _open(remote: _Remote, access: Access) -> None:
+    """Create the repository if it is missing; refuse one that others may see than the parameters say."""
     _call(
-        f"creation of {repo_id}",
-        lambda: api.create_repo(repo_id, repo_type="dataset", private=private, exist_ok=True),
+        f"creation of {remote.id}",
+        lambda: remote.api.create_repo(
+            remote.id, repo_type=remote.type, private=access.private, exist_ok=True
+        ),
     )
-    found = bool(_call(f"look at {repo_id}", lambda: api.dataset_info(repo_id)).private)
-    if found != private:
-        states = {True: "private", False: "public"}
+    if access.gated and not _tags(
+        remote
+    ):  # before the first release: an earlier try may have ended here
+        _call(
+            f"settings of {remote.id}",
+            lambda: remote.api.update_repo_settings(
+                remote.id, repo_type=remote.type, gated=access.gated
+            ),
+        )
+    info = _call(
+        f"look at {remote.id}", lambda: remote.api.repo_info(remote.id, repo_type=remote.type)
+    )
+    found = Access(bool(info.private), info.gated or False)
+    if found != access:
         raise HubError(
-            f"{repo_id}: the repository is {states[found]}, but package.private says {states[private]}; "
-            "change one of the two by hand"
+            f"{remote.id}: the repository is {_words(found)}, but package.private and package.gated say "
+            f"{_words(access)}; change one of the two by hand"
         )
 
 
-def _tags(api: "HfApi", repo_id: str) -> dict[str, str]:
+def _words(access: Access) -> str:
+    shown = "private" if access.private else "public"
+    return f"{shown}, gated ({access.gated})" if access.gated else shown
+
+
+def _tags(remote: _Remote) -> dict[str, str]:
     """Return the commit of each tag."""
-    refs = _call(f"refs of {repo_id}", lambda: api.list_repo_refs(repo_id, repo_type="dataset"))
+    refs = _call(
+        f"refs of {remote.id}",
+        lambda: remote.api.list_repo_refs(remote.id, repo_type=remote.type),
+    )
     return {ref.name: ref.target_commit for ref in refs.tags}
 
 
-def _tree(api: "HfApi", repo_id: str, revision: str) -> dict[str, "RepoFile"]:
+def _tree(remote: _Remote, revision: str) -> dict[str, "RepoFile"]:
     from huggingface_hub import RepoFile
 
     entries = _call(
-        f"files of {repo_id}@{revision}",
+        f"files of {remote.id}@{revision}",
         lambda: list(
-            api.list_repo_tree(repo_id, recursive=True, revision=revision, repo_type="dataset")
+            remote.api.list_repo_tree(
+                remote.id, recursive=True, revision=revision, repo_type=remote.type
+            )
         ),
     )
     return {
@@ -228,24 +336,28 @@ def _same(path: Path, remote: "RepoFile") -> bool:
     return bool(hashlib.sha1(b"blob %d\0" % len(blob) + blob).hexdigest() == remote.blob_id)
 
 
-def _refuse_other_content(api: "HfApi", repo_id: str, tag: str, commit: str, folder: Path) -> None:
-    add, delete = _changes(folder, _tree(api, repo_id, commit))
+def _refuse_other_content(remote: _Remote, tag: str, commit: str, folder: Path) -> None:
+    add, delete = _changes(folder, _tree(remote, commit))
     if add or delete:
         raise HubError(
-            f"{repo_id}: tag {tag} stands on other content (commit {commit}; differs in {', '.join(add + delete)}); "
+            f"{remote.id}: tag {tag} stands on other content (commit {commit}; differs in {', '.join(add + delete)}); "
             "a published tag is never moved: raise package.version"
         )
 
 
-def _commit(api: "HfApi", repo_id: str, folder: Path, tag: str) -> str:
+def _commit(remote: _Remote, folder: Path, tag: str, told: Callable[[str], None]) -> str:
     """Bring the head of the branch to the folder's content in one commit; return the commit."""
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
     from huggingface_hub.errors import HfHubHTTPError
 
-    head = _head(api, repo_id)
-    add, delete = _changes(folder, _tree(api, repo_id, head))
+    head = _head(remote)
+    add, delete = _changes(folder, _tree(remote, head))
     if not add and not delete:
         return head
+    size = sum((folder / name).stat().st_size for name in add)
+    told(
+        f"{remote.id}: send {len(add)} files, {megabytes(size)}; delete {len(delete)}; in one commit on {head}"
+    )
     operations: list[Any] = [
         *(CommitOperationAdd(name, folder / name) for name in add),
         *(CommitOperationDelete(name) for name in delete),
@@ -253,71 +365,76 @@ def _commit(api: "HfApi", repo_id: str, folder: Path, tag: str) -> str:
     # A conflict means that somebody else pushed, or that the answer to our own commit was lost and it was sent again.
     with contextlib.suppress(HfHubHTTPError):
         _call(
-            f"commit to {repo_id}",
-            lambda: api.create_commit(
-                repo_id,
+            f"commit to {remote.id}",
+            lambda: remote.api.create_commit(
+                remote.id,
                 operations,
                 commit_message=f"Release {tag}",
-                repo_type="dataset",
+                repo_type=remote.type,
                 revision=BRANCH,
                 parent_commit=head,
             ),
         )
-    now = _head(api, repo_id)
-    if any(_changes(folder, _tree(api, repo_id, now))):
+    now = _head(remote)
+    if any(_changes(folder, _tree(remote, now))):
         raise HubError(
-            f"{repo_id}: a concurrent push moved {BRANCH} from {head} to {now}; look at it, then publish again"
+            f"{remote.id}: a concurrent push moved {BRANCH} from {head} to {now}; look at it, then publish again"
         )
     return now
 
 
-def _head(api: "HfApi", repo_id: str) -> str:
-    info = _call(f"head of {repo_id}", lambda: api.dataset_info(repo_id, revision=BRANCH))
+def _head(remote: _Remote) -> str:
+    info = _call(
+        f"head of {remote.id}",
+        lambda: remote.api.repo_info(remote.id, revision=BRANCH, repo_type=remote.type),
+    )
     if info.sha is None:
-        raise HubError(f"{repo_id}: the Hub names no commit for {BRANCH}")
+        raise HubError(f"{remote.id}: the Hub names no commit for {BRANCH}")
     return str(info.sha)
 
 
-def _read_back(api: "HfApi", repo_id: str, commit: str, folder: Path) -> None:
+def _read_back(remote: _Remote, commit: str, folder: Path) -> None:
     """Download every file of the commit, one at a time, and compare its sha256 with the local file's."""
     for name in release_files(folder):
         with tempfile.TemporaryDirectory() as scratch:
-            path = _download(api, repo_id, commit, name, Path(scratch))
+            path = _download(remote, commit, name, Path(scratch))
             found, wanted = sha256_of(path), sha256_of(folder / name)
         if found != wanted:
             raise HubError(
-                f"{repo_id}@{commit}: {name} came back with sha256 {found} instead of {wanted}; it is not tagged, "
+                f"{remote.id}@{commit}: {name} came back with sha256 {found} instead of {wanted}; it is not tagged, "
                 "delete that file on the Hub and publish again"
             )
 
 
-def _download(api: "HfApi", repo_id: str, commit: str, name: str, scratch: Path) -> Path:
+def _download(remote: _Remote, commit: str, name: str, scratch: Path) -> Path:
     return Path(
         _call(
-            f"read-back of {repo_id}/{name}",
-            lambda: api.hf_hub_download(
-                repo_id, name, repo_type="dataset", revision=commit, local_dir=scratch
+            f"read-back of {remote.id}/{name}",
+            lambda: remote.api.hf_hub_download(
+                remote.id, name, repo_type=remote.type, revision=commit, local_dir=scratch
             ),
         )
     )
 
 
-def _tag(api: "HfApi", repo_id: str, tag: str, commit: str, folder: Path) -> str:
+def _tag(remote: _Remote, tag: str, commit: str, folder: Path) -> str:
     """Create the tag and return the commit on which it stands."""
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
         _call(
-            f"tag {tag} of {repo_id}",
-            lambda: api.create_tag(repo_id, tag=tag, revision=commit, repo_type="dataset"),
+            f"tag {tag} of {remote.id}",
+            lambda: remote.api.create_tag(
+                remote.id, tag=tag, revision=commit, repo_type=remote.type
+            ),
         )
     except HfHubHTTPError:
         # The answer to our own request was lost, or somebody was faster: right if the content is ours.
-        standing = _tags(api, repo_id).get(tag)
+        standing = _tags(remote).get(tag)
         if standing is None:
             raise HubError(
-                f"{repo_id}: the Hub refuses the tag {tag}; look at the repository"
+                f"{remote.id}: the Hub refuses the tag {tag}; look at the repository"
             ) from None
-        _refuse_other_content(api, repo_id, tag, standing, folder)
+        _refuse_other_content(remote, tag, standing, folder)
         return standing
     return commit

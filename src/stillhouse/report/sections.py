@@ -400,7 +400,28 @@ def _verification(files: RunFiles, settings: Settings, names: Mapping[str, str])
             names,
         ),
     ]
+    shown = [
+        [names[t], row["response_id"], row["reference"] or DASH, *_words(row)]
+        for t, m in files.verify.items()
+        for row in m["disagreements"]
+    ]
+    if shown:
+        blocks.append(
+            Table(
+                "Where rule and judge disagree: the first attempts by id",
+                ["Teacher", "Response", "Reference", "Rule", "Judge"],
+                shown,
+                labels=5,
+            )
+        )
     return blocks
+
+
+def _words(row: Mapping[str, str]) -> list[str]:
+    """Return what rule and judge said, the rule first."""
+    said = {k: v for k, v in row.items() if k not in ("response_id", "reference")}
+    ordered = sorted(said, key=lambda name: name.startswith("judge"))
+    return [said[name] for name in ordered]
 
 
 def _disagreement(counts: Mapping[str, int]) -> str:

@@ -41,7 +41,7 @@ class Pool:
         )
 
     async def run(self, function: Callable[P, Check], *args: P.args, **kwargs: P.kwargs) -> Check:
-        """Return what a check function returns, or an ungradable check: `timeout`, `crash` or `checker_error`.
+        """Return what a check function returns, or an ungradable check: `timeout`, `crash` or `checker_failed`.
 
         The function and its arguments must be picklable.
 
@@ -70,7 +70,7 @@ class Pool:
                 # Libraries that parse a model's text fail in ways of their own (sympy: InconsistentAssumptions). One
                 # such text must not end a run of a million others.
                 said = " ".join(f"{type(error).__name__}: {error}".split())
-                reason, evidence = "checker_error", said[:MAX_EVIDENCE_CHARS]
+                reason, evidence = "checker_failed", said[:MAX_EVIDENCE_CHARS]
                 break
         return Check(
             verifier=NAME,

@@ -81,7 +81,8 @@ def run(
         if os.geteuid() == 0:
             os.chown(scratch, UNPRIVILEGED_ID, UNPRIVILEGED_ID)
         process = subprocess.Popen(
-            [*_command(isolation), _interpreter(), "-I", "-c", source],
+            # Without `site`: it costs as much as the interpreter, and would let the machine's own packages in.
+            [*_command(isolation), _interpreter(), "-I", "-S", "-c", source],
             stdin=given,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -1,0 +1,78 @@
+"""What hanging answers cost: the throughput with 1 % of them over that without, both with the time they must take paid.
+
+An answer that hangs keeps a worker for its whole time limit, twice; no pool can give that back. So the ratio compares
+the rate of the other answers in the time that the workers had for them: elapsed time, less what the hanging ones were
+allowed. What is lost beyond that is the pool's own doing: workers not replaced, restarts that others wait for.
+"""
+
+import argparse
+import asyncio
+import os
+import time
+
+from _answers import math
+from _result import write_result
+
+from stillhouse.records import Check
+from stillhouse.verify.math import check_math
+from stillhouse.verify.pool import TRIES, Pool
+
+GOAL = 0.9
+SHARE = 0.01
+SECONDS = 0.5
+ROUNDS = 3
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--answers", type=int, default=4000)
+    count = parser.parse_args().answers
+    cores = len(os.sched_getaffinity(0))
+    hanging = int(count * SHARE)
+    clean, hung = [], []
+    for _ in range(ROUNDS):
+        clean.append(asyncio.run(seconds(count, 0, cores)))
+        hung.append(asyncio.run(seconds(count, hanging, cores)))
+    owed = hanging * SECONDS * TRIES / cores
+    write_result(
+        "verify_hang",
+        min(clean) / (min(hung) - owed),
+        GOAL,
+        answers=count,
+        hanging=hanging,
+        limit_seconds=SECONDS,
+        cores=cores,
+        clean_seconds=round(min(clean), 2),
+        hanging_seconds=round(min(hung), 2),
+        owed_seconds=round(owed, 2),
+    )
+
+
+async def seconds(count: int, hanging: int, cores: int) -> float:
+    """Return the seconds for `count` math answers with hanging ones spread among them."""
+    pool = Pool(cores, SECONDS)
+    answers = list(math(count))
+    try:
+        await asyncio.gather(*(pool.run(check_math, "1", "2") for _ in range(2 * cores)))
+        started = time.perf_counter()
+        tasks = []
+        for number, (query, response) in enumerate(answers):
+            tasks.append(pool.run(check_math, str(query.ground_truth), response.answer))
+            if hanging and number % (count // hanging) == 0:
+                tasks.append(pool.run(hang))
+        checks = await asyncio.gather(*tasks)
+        spent = time.perf_counter() - started
+    finally:
+        await pool.close()
+    assert sum(check.reason == "timeout" for check in checks) == hanging
+    return spent
+
+
+def hang() -> Check:
+    """Never return."""
+    while True:
+        pass
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,226 @@
+"""Grading of answer files: JSON lines in, JSON lines with a verdict each out, in the same order and as a stream."""
+
+import asyncio
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+from stillhouse.distill.reasoning import split
+from stillhouse.errors import StillhouseError
+from stillhouse.models.engine import Completion
+from stillhouse.params import CodeLimits, Verify
+from stillhouse.records import (
+    CONSTRAINT_KWARGS,
+    Category,
+    Constraint,
+    Message,
+    Query,
+    Response,
+    Test,
+)
+from stillhouse.verify.grade import Grader
+
+# Rows that are read ahead of the first one without a verdict, so that a slow one does not keep the workers waiting.
+WINDOW = 1000
+BAD_ROW = "bad_row"
+MAX_SHOWN = 20  # bad rows that are told one by one
+
+# The limits of the committed params.yaml, for grading outside a project.
+DEFAULTS = Verify(
+    threshold=0.9,
+    judge="none",
+    judge_advisory=False,
+    item_seconds=10.0,
+    code=CodeLimits(
+        isolation="bubblewrap", max_tests=10, test_seconds=5.0, total_seconds=20.0, memory_mb=1024
+    ),
+)
+
+
+class AnswersError(StillhouseError):
+    """The file of answers cannot be read, or that of verdicts not be written."""
+
+
+class AnswerRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the input: an answer with what is needed to grade it. Other fields are ignored."""
+
+    id: str
+    category: Category
+    prompt: str
+    response: str
+    ground_truth: str | int | float | None = None
+    language: Literal["python", "cpp"] | None = None
+    tests: list[Test] | None = None
+    setup: str | None = None
+    entry_point: str | None = None
+    constraints: list[dict[str, Any]] | None = None
+
+
+class GradedRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the output. `score` is null where `state` is ungradable; `id` where the line had none."""
+
+    id: str | None
+    score: float | None
+    state: str
+    reason: str | None
+    verifier: str
+    evidence: str
+
+
+class Summary(NamedTuple):
+    """States counted by category (`bad_row` for lines that were no answers), and what was wrong with those."""
+
+    states: dict[str, Counter[str]]
+    bad: list[str]
+
+
+async def grade_file(
+    source: Path, out: Path, grader: Grader, told: Callable[[], None] = lambda: None
+) -> Summary:
+    """Grade all lines of `source` into `out`, which appears whole or not at all; `told` is called after each.
+
+    Raises:
+        AnswersError: a file cannot be read or written.
+        SandboxError: code is to be run and cannot be isolated as asked.
+    """
+    partial = out.with_name(f"{out.name}.{os.getpid()}.partial")
+    summary = Summary({}, [])
+    pending: list[asyncio.Task[tuple[str, GradedRow]]] = []
+    try:
+        with partial.open("wb") as sink:
+
+            async def put_first() -> None:
+                category, row = await pending.pop(0)
+                sink.write(msgspec.json.encode(row) + b"\n")
+                summary.states.setdefault(category, Counter())[row.state] += 1
+                told()
+
+            for number, line in lines(source):
+                graded = _graded(grader, f"{source}:{number}", line, summary.bad)
+                pending.append(asyncio.create_task(graded))
+                if len(pending) == WINDOW:
+                    await put_first()
+            while pending:
+                await put_first()
+        partial.replace(out)
+    except OSError as error:
+        raise AnswersError(f"{error.filename or out}: {error.strerror or error}") from None
+    finally:
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+        partial.unlink(missing_ok=True)
+    return summary
+
+
+def lines(source: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines of a file that are not blank, with their numbers from 1."""
+    with source.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                yield number, line
+
+
+async def _graded(grader: Grader, where: str, line: bytes, bad: list[str]) -> tuple[str, GradedRow]:
+    """Return the category of a line and the verdict on it."""
+    try:
+        row = msgspec.json.decode(line, type=AnswerRow)
+        query, response = _query(row), _response(row)
+    except (
+        ValueError,
+        TypeError,
+    ) as error:  # a ValidationError or DecodeError of msgspec is a ValueError
+        said = " ".join(str(error).split())
+        bad.append(f"{where}: {said}")
+        return BAD_ROW, _bad_row(line, said)
+    verdict = await grader.grade(query, response)
+    checks = verdict.checks
+    evidence = (
+        checks[0].evidence
+        if len(checks) == 1
+        else "; ".join(f"{check.verifier}: {check.evidence}" for check in checks)
+    )
+    return row.category, GradedRow(
+        id=row.id,
+        score=verdict.score,
+        state=verdict.state,
+        reason=verdict.reason,
+        verifier=verdict.verifier,
+        evidence=evidence or "",
+    )
+
+
+def _query(row: AnswerRow) -> Query:
+    truth = row.ground_truth
+    return Query(
+        id=row.id,
+        category=row.category,
+        source="file",
+        license="unknown",
+        messages=[Message(role="user", content=row.prompt)],
+        ground_truth=None if truth is None or truth == "" else str(truth),
+        language=row.language or ("python" if row.category == "code" else None),
+        setup=row.setup,
+        entry_point=row.entry_point,
+        tests=[_whole(test) for test in row.tests or []],
+        constraints=[_constraint(constraint) for constraint in row.constraints or []],
+    )
+
+
+def _whole(test: Test) -> Test:
+    if test.kind == "assert" and not test.code:
+        raise ValueError("a test of kind assert needs `code`")
+    if test.kind == "stdio" and test.output is None:
+        raise ValueError("a test of kind stdio needs the expected `output`")
+    return test
+
+
+def _constraint(value: dict[str, Any]) -> Constraint:
+    # IFEval's own files give every argument of every checker, most of them null.
+    kwargs = {k: v for k, v in (value.get("kwargs") or {}).items() if v is not None}
+    if unknown := kwargs.keys() - CONSTRAINT_KWARGS:
+        raise ValueError(
+            f"constraint {value.get('id')!r} has the unknown argument {', '.join(sorted(unknown))}"
+        )
+    return msgspec.convert({"id": value.get("id"), "kwargs": kwargs}, Constraint)
+
+
+def _response(row: AnswerRow) -> Response:
+    completion = Completion(
+        text=row.response, finish_reason="stop", prompt_tokens=0, completion_tokens=0
+    )
+    parts = split(completion, "think_tags")
+    return Response(
+        id=row.id,
+        query_id=row.id,
+        teacher="file",
+        attempt=0,
+        seed=0,
+        text=row.response,
+        think=parts.think,
+        answer=parts.answer,
+        finish_reason="stop",
+        prompt_tokens=0,
+        completion_tokens=0,
+        fingerprint="none",
+    )
+
+
+def _bad_row(line: bytes, said: str) -> GradedRow:
+    """Return the verdict on a line that is no answer, with its id if it has one."""
+    try:
+        found = msgspec.json.decode(line)["id"]
+    except (ValueError, TypeError, KeyError):
+        found = None
+    return GradedRow(
+        id=found if isinstance(found, str) else None,
+        score=None,
+        state="ungradable",
+        reason=BAD_ROW,
+        verifier="row",
+        evidence=said,
+    )

@@ -1,0 +1,205 @@
+"""What the verifiers say about the golden cases, answers whose right verdicts are known: their measured error.
+
+The golden cases are JSON files in `tests/verify/golden`, one per verifier. A case has the answer (`output`), what the
+query brings with it, and the right `verdict`: pass, fail, ungradable, or for science "judge" where no rule may speak.
+Counted are the verifiers that follow rules; of the judge only how strictly its replies are read.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
+
+import msgspec
+
+from stillhouse.errors import StillhouseError
+from stillhouse.params import CodeLimits
+from stillhouse.records import Check, Constraint, Message, Query, Test
+from stillhouse.verify import code, ifeval, judge, math, sandbox, science
+from stillhouse.verify.checks import TroubleReason, make_check
+from stillhouse.verify.pool import Pool
+
+GOLDEN = Path("tests/verify/golden")
+JUDGE_REPLIES = "judge_replies"
+LEFT_TO_JUDGE = "judge"
+# Of the golden cases, some of which run into them; they are no parameters, so that figures of two runs compare.
+LIMITS = CodeLimits(
+    isolation="bubblewrap", max_tests=10, test_seconds=5.0, total_seconds=20.0, memory_mb=512
+)
+ITEM_SECONDS = 30.0
+CODE_SECONDS = 90.0
+
+
+class AuditError(StillhouseError):
+    """The golden cases are missing or malformed; the message names the file and the case."""
+
+
+class Outcome(NamedTuple):
+    """One golden case: which verifier was asked, what is right, and what it said."""
+
+    verifier: str
+    why: str
+    right: str
+    said: str
+    evidence: str
+
+
+class _Case(NamedTuple):
+    verifier: str
+    right: str
+    function: Callable[..., Check | None]
+    args: tuple[Any, ...]
+
+
+async def run_cases(
+    folder: Path, workers: int, told: Callable[[], None] = lambda: None
+) -> list[Outcome]:
+    """Ask the verifiers about all golden cases of a folder; `told` is called after each.
+
+    Raises:
+        AuditError: a file is missing, a case is malformed, or the machinery failed at one.
+        SandboxError: code cannot be isolated here.
+    """
+    cases = load_cases(folder)
+    if trouble := sandbox.probe(LIMITS.isolation):
+        raise sandbox.SandboxError(trouble)
+    pool = Pool(workers, ITEM_SECONDS)
+
+    async def outcome(why: str, case: _Case) -> Outcome:
+        seconds = CODE_SECONDS if case.verifier == code.NAME else ITEM_SECONDS
+        check = await pool.run_within(seconds, _checked, case.function, case.args)
+        told()
+        if check.reason in get_args(TroubleReason) and case.right != "ungradable":
+            raise AuditError(
+                f"{case.verifier}: {why}: {check.reason}: {check.evidence}; a figure with this in it would say more of "
+                "this machine than of the verifier: run it again when the machine is less busy"
+            )
+        said = LEFT_TO_JUDGE if check.reason == "no_judge" else check.state
+        return Outcome(case.verifier, why, case.right, said, check.evidence or "")
+
+    try:
+        return await asyncio.gather(*(outcome(why, case) for why, case in cases))
+    finally:
+        await pool.close()
+
+
+def load_cases(folder: Path) -> list[tuple[str, _Case]]:
+    """Return all cases with their descriptions.
+
+    Raises:
+        AuditError: as `run_cases`.
+    """
+    cases = []
+    for name, make in _MAKERS.items():
+        path = folder / f"{name}.json"
+        try:
+            rows = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise AuditError(
+                f"{path}: no golden cases here; run inside the project, or give the folder"
+            ) from None
+        except ValueError as error:
+            raise AuditError(f"{path}: not JSON: {error}") from None
+        for number, row in enumerate(rows):
+            try:
+                cases.append((str(row.get("why", row.get("reply"))), make(row)))
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
+                raise AuditError(
+                    f"{path}: case {number}: {type(error).__name__}: {error}"
+                ) from None
+    return cases
+
+
+def summary(outcomes: list[Outcome]) -> dict[str, dict[str, int]]:
+    """Return by verifier: `cases`, `right_answers` among them, `false_accepts`, `false_rejects`, and `ungradable`.
+
+    A false accept is a pass where any other verdict is right; a false reject is a fail where a pass is right;
+    `ungradable` counts answers that have a right verdict and got none. A rule that rightly leaves a case to the judge
+    is in `cases` alone.
+    """
+    figures: dict[str, dict[str, int]] = {}
+    for outcome in outcomes:
+        part = figures.setdefault(
+            outcome.verifier,
+            {
+                "cases": 0,
+                "right_answers": 0,
+                "false_accepts": 0,
+                "false_rejects": 0,
+                "ungradable": 0,
+            },
+        )
+        part["cases"] += 1
+        part["right_answers"] += outcome.right == "pass"
+        part["false_accepts"] += outcome.said == "pass" != outcome.right
+        part["false_rejects"] += outcome.said == "fail" and outcome.right == "pass"
+        part["ungradable"] += outcome.said == "ungradable" and outcome.right in ("pass", "fail")
+    return figures
+
+
+def _checked(function: Callable[..., Check | None], args: tuple[Any, ...]) -> Check:
+    """Return what a verifier says; a rule that does not speak leaves the answer to the judge."""
+    check = function(*args)
+    return check or make_check("none", "1", None, "no_judge", "no rule for this reference")
+
+
+def _math(row: dict[str, Any]) -> _Case:
+    args = (row["reference"], row["output"])
+    return _Case(math.NAME, row["verdict"], math.check_math, args)
+
+
+def _science(row: dict[str, Any]) -> _Case:
+    args = (row["reference"], row["output"], row["prompt"])
+    return _Case(science.NAME, row["verdict"], science.check_science, args)
+
+
+def _if(row: dict[str, Any]) -> _Case:
+    constraints = msgspec.convert(row["constraints"], list[Constraint])
+    args = (constraints, row["output"])
+    return _Case(ifeval.NAME, row["verdict"], ifeval.check_constraints, args)
+
+
+def _code(row: dict[str, Any]) -> _Case:
+    query = Query(
+        id="golden",
+        category="code",
+        source="golden",
+        license="apache-2.0",
+        messages=[Message(role="user", content="")],
+        language=row.get("language", "python"),
+        setup=row.get("setup"),
+        entry_point=row.get("entry_point"),
+        tests=msgspec.convert(row["tests"], list[Test]),
+    )
+    return _Case(code.NAME, row["verdict"], code.check_code, (query, row["output"], LIMITS))
+
+
+def _judge(row: dict[str, Any]) -> _Case:
+    right = "ungradable" if row["mark"] is None else "pass"
+    args = (row["kind"], row["reply"], row["mark"])
+    return _Case(JUDGE_REPLIES, right, _read_reply, args)
+
+
+def _read_reply(kind: str, reply: str, mark: str | int | None) -> Check:
+    """Read a judge's reply; the right mark is a pass, another a fail, none is ungradable."""
+    found: str | int | None
+    if kind == "math":
+        found = judge.parse_word(reply, ("yes", "no"))
+    else:
+        best = judge.REWARD_BEST if kind == "reward" else judge.SCIENCE_BEST
+        found = judge.parse_mark(reply, best)
+    if found is None:
+        return make_check(JUDGE_REPLIES, judge.VERSION, None, "judge_noncompliant", repr(reply))
+    # A mark that should not have been read at all counts as an accept.
+    score = 1.0 if mark is None or found == mark else 0.0
+    return make_check(JUDGE_REPLIES, judge.VERSION, score, None, f"read {found!r}")
+
+
+_MAKERS: dict[str, Callable[[dict[str, Any]], _Case]] = {
+    "math": _math,
+    "science": _science,
+    "if": _if,
+    "code": _code,
+    "judge": _judge,
+}

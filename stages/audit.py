@@ -1,0 +1,21 @@
+"""The measured error of the verifiers, on answers whose right verdicts are known."""
+
+import asyncio
+import os
+from pathlib import Path
+
+from stillhouse.progress import Progress
+from stillhouse.stage import stage_command, write_metrics
+from stillhouse.verify.audit import GOLDEN, load_cases, run_cases, summary
+
+
+@stage_command
+def main() -> None:
+    """Write metrics/audit.json: cases and errors by verifier."""
+    with Progress("audit", len(load_cases(GOLDEN))) as progress:
+        outcomes = asyncio.run(run_cases(GOLDEN, os.cpu_count() or 1, progress.advance))
+    write_metrics(Path("metrics/audit.json"), summary(outcomes))
+
+
+if __name__ == "__main__":
+    main()

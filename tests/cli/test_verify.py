@@ -1,0 +1,144 @@
+"""`stillhouse verify check` and `stillhouse verify audit`."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from stillhouse.cli import main
+
+ADD = "```python\ndef add(a, b):\n    return a + b\n```"
+TESTS = [
+    {"kind": "assert", "code": "assert add(2, 3) == 5"},
+    {"kind": "assert", "code": "assert add(0, 0) == 0"},
+]
+COMMA = {"id": "punctuation:no_comma", "kwargs": {"num_words": None}}
+
+
+def row(number: int, category: str, response: str, **more: Any) -> dict[str, Any]:
+    return {"id": f"r{number}", "category": category, "prompt": "?", "response": response, **more}
+
+
+ROWS = [
+    row(0, "math", "<think>It may be 5.</think>The answer is 7.", ground_truth="7"),
+    row(1, "math", "It is 8.", ground_truth=7, not_ours="ignored"),
+    row(2, "math", "<think>The answer is 7.", ground_truth="7"),
+    row(3, "code", ADD, tests=TESTS, entry_point="add"),
+    row(4, "code", ADD.replace("+", "*"), tests=TESTS, entry_point="add"),
+    row(5, "science", "The answer is \\boxed{B}.", ground_truth="B"),
+    row(6, "if", "No comma here.", constraints=[COMMA]),
+    row(7, "other", "Well."),
+    row(8, "math", "7"),
+]
+EXPECTED = [
+    (1.0, "pass", None, "math_rule"),
+    (0.0, "fail", "wrong_answer", "math_rule"),
+    (0.0, "fail", "no_answer", "answer"),
+    (1.0, "pass", None, "code_tests"),
+    (0.5, "fail", "wrong_output", "code_tests"),
+    (1.0, "pass", None, "science_rule"),
+    (1.0, "pass", None, "ifeval"),
+    (None, "ungradable", "no_judge", "judge_reward"),
+    (None, "ungradable", "no_reference", "math_rule"),
+]
+
+
+def run(folder: Path, lines: list[str | bytes], *options: str) -> Result:
+    whole = b"\n".join(line if isinstance(line, bytes) else line.encode() for line in lines)
+    (folder / "in.jsonl").write_bytes(whole)
+    command = ["verify", "check", str(folder / "in.jsonl"), "--out", str(folder / "out.jsonl")]
+    return CliRunner().invoke(main, [*command, "--workers", "2", *options])
+
+
+def graded(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "out.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)  # without a project
+    return tmp_path
+
+
+def test_each_answer_gets_its_verdict_in_the_order_of_the_input(
+    folder: Path, sandboxed: None
+) -> None:
+    done = run(folder, [json.dumps(row) for row in ROWS])
+    assert done.exit_code == 0, done.output
+    rows = graded(folder)
+    assert [found["id"] for found in rows] == [row["id"] for row in ROWS]
+    assert [
+        (found["score"], found["state"], found["reason"], found["verifier"]) for found in rows
+    ] == EXPECTED
+    assert set(rows[0]) == {"id", "score", "state", "reason", "verifier", "evidence"}
+    assert "1 of 2 tests pass" in rows[4]["evidence"]
+    assert "math                   1           2           1" in done.output
+
+
+@pytest.mark.parametrize(
+    ("line", "said", "row_id"),
+    [
+        ("{", "truncated", None),
+        (b'{"id": "\xff"}', "utf-8", None),
+        ("[1]", "Expected `object`", None),
+        (json.dumps({"id": "x", "category": "math", "prompt": "?"}), "`response`", "x"),
+        (json.dumps(row(1, "poetry", "a")), "Invalid enum value 'poetry'", "r1"),
+        (json.dumps(row(1, "code", ADD, tests=[{"kind": "stdio"}])), "expected `output`", "r1"),
+        (
+            json.dumps(row(1, "if", "a", constraints=[{"id": "c", "kwargs": {"x": 1}}])),
+            "unknown argument x",
+            "r1",
+        ),
+    ],
+)
+def test_a_bad_row_is_told_by_line_and_the_rest_goes_on(
+    folder: Path, line: str | bytes, said: str, row_id: str | None
+) -> None:
+    good = json.dumps(ROWS[0])
+    done = run(folder, [good, "", line, good])
+    assert done.exit_code == 0, done.output
+    assert f"{folder}/in.jsonl:3: " in done.output
+    first, bad, last = graded(folder)
+    assert first["state"] == last["state"] == "pass"
+    assert (bad["id"], bad["score"], bad["state"], bad["reason"]) == (
+        row_id,
+        None,
+        "ungradable",
+        "bad_row",
+    )
+    assert said in bad["evidence"]
+
+
+def test_a_missing_input_or_folder_is_one_message(folder: Path) -> None:
+    command = ["verify", "check", "none.jsonl", "--out", "out.jsonl"]
+    done = CliRunner().invoke(main, command)
+    assert (done.exit_code, done.output) == (2, "none.jsonl: No such file or directory\n")
+    Path("in.jsonl").write_text(json.dumps(ROWS[0]))
+    done = CliRunner().invoke(main, ["verify", "check", "in.jsonl", "--out", "no/out.jsonl"])
+    assert done.exit_code == 2
+    assert "No such file or directory" in done.output
+    assert sorted(path.name for path in folder.iterdir()) == ["in.jsonl"]
+
+
+def test_an_audit_counts_errors_and_names_them(folder: Path, sandboxed: None) -> None:
+    golden = Path(__file__).parents[1] / "verify/golden"
+    for path in golden.glob("*.json"):
+        Path(path.name).write_text(json.dumps(json.loads(path.read_text())[:2]))
+    cases = json.loads(Path("math.json").read_text())
+    cases[0] |= {"verdict": "fail", "why": "called wrong, but right"}
+    Path("math.json").write_text(json.dumps(cases))
+    done = CliRunner().invoke(main, ["verify", "audit", "--cases", ".", "--workers", "2"])
+    assert done.exit_code == 1, done.output  # a false accept
+    assert "math_rule: called wrong, but right: fail is right, said pass" in done.output
+    assert (
+        "math_rule                   2              1              1              0              0"
+        in done.output
+    )
+
+
+def test_an_audit_without_cases_is_one_message(folder: Path) -> None:
+    done = CliRunner().invoke(main, ["verify", "audit"])
+    assert done.exit_code == 2
+    assert done.output.startswith("tests/verify/golden/math.json: no golden cases here")
