@@ -28,7 +28,7 @@ SECONDS = 20.0
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--answers", type=int, default=150)
+    parser.add_argument("--answers", type=int, default=100)
     answers = list(code(parser.parse_args().answers, TESTS))
     cores = len(os.sched_getaffinity(0))
     limit, each, our = [], [], []

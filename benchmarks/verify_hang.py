@@ -19,13 +19,13 @@ from stillhouse.verify.pool import TRIES, Pool
 
 GOAL = 0.9
 SHARE = 0.01
-SECONDS = 0.5
+SECONDS = 1.0
 ROUNDS = 3
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--answers", type=int, default=4000)
+    parser.add_argument("--answers", type=int, default=1000)
     count = parser.parse_args().answers
     cores = len(os.sched_getaffinity(0))
     hanging = int(count * SHARE)

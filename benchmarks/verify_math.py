@@ -21,7 +21,7 @@ WARM_UP = 50
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--answers", type=int, default=3000)
+    parser.add_argument("--answers", type=int, default=500)
     answers = list(math(parser.parse_args().answers))
     cores = len(os.sched_getaffinity(0))
     bare_seconds, our_seconds = [], []

@@ -1,4 +1,7 @@
-"""Memory of grading: the peak of `stillhouse verify check` over many answers against that over few."""
+"""Memory of grading: the peak of `stillhouse verify check` over many answers against that over few.
+
+One answer in fifty is parsed; the others are written as their reference is, since parsing all would take half an hour.
+"""
 
 import argparse
 import json
@@ -12,6 +15,7 @@ from _result import write_result
 
 GOAL = 0.9
 FEW = 10_000
+PARSED_EVERY = 50
 # The peak of this process and of each worker that it had, in KiB.
 CHILD = """
 import resource, sys
@@ -44,12 +48,13 @@ def peak_mb(count: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "in.jsonl")
         with source.open("w") as file:
-            for query, response in math(count):
+            for number, (query, response) in enumerate(math(count)):
+                same = f"It is $\\boxed{{{query.ground_truth}}}$."
                 row = {
                     "id": query.id,
                     "category": "math",
                     "prompt": "?",
-                    "response": response.answer,
+                    "response": same if number % PARSED_EVERY else response.answer,
                     "ground_truth": query.ground_truth,
                 }
                 file.write(json.dumps(row) + "\n")

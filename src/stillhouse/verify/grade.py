@@ -11,6 +11,8 @@
 Every check is kept in the verdict. A verdict is ungradable where the deciding check is, never a guess.
 """
 
+import os
+
 import msgspec
 
 from stillhouse.models.engine import Request
@@ -54,15 +56,19 @@ def judge_requests(verify: Verify, query: Query, answer: str | None) -> list[Req
 
 
 class Grader:
-    """Grades responses, many at a time; holds the worker pool."""
+    """Grades responses, many at a time, in `workers` processes (null: one per core)."""
 
     def __init__(
-        self, verify: Verify, judge: Judge | None, reward: Marks | None = None, workers: int = 2
+        self,
+        verify: Verify,
+        judge: Judge | None,
+        reward: Marks | None = None,
+        workers: int | None = None,
     ):
         self._verify = verify
         self._judge = judge
         self._reward = reward
-        self._pool = Pool(workers, verify.item_seconds)
+        self._pool = Pool(workers or len(os.sched_getaffinity(0)), verify.item_seconds)
         self._isolation_checked = False
 
     async def grade(self, query: Query, response: Response) -> Verdict:

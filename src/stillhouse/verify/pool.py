@@ -2,13 +2,12 @@
 
 A check that runs past its time is killed with its worker, and tried once more, since a busy machine can slow down an
 honest item; after that it is ungradable, for a verdict is never a guess. The clock of an item starts in the worker, not
-in the queue. Workers are forked from a small server process that has the symbolic engine imported, so that a killed one
-is replaced in milliseconds; neither has torch, an engine, or anything else of the process that asks.
+in the queue. Workers are forked from a small server process that has the symbolic engine imported and warm, so that a
+killed one is replaced in milliseconds; neither has torch, an engine, or anything else of the process that asks.
 """
 
 import asyncio
 import concurrent.futures
-import logging
 import multiprocessing
 from collections.abc import Callable
 from typing import Any, ParamSpec
@@ -22,7 +21,7 @@ NAME = "pool"
 VERSION = "1"
 TRIES = 2
 MAX_EVIDENCE_CHARS = 300
-PRELOADED = ["math_verify", "stillhouse.verify.code", "stillhouse.verify.math"]
+PRELOADED = ["stillhouse.verify.code", "stillhouse.verify.warm"]
 
 P = ParamSpec("P")
 
@@ -36,7 +35,6 @@ class Pool:
         context.set_forkserver_preload(PRELOADED)
         self._processes: Any = ProcessPool(
             max_workers=workers,
-            initializer=_start_worker,
             context=context,
         )
 
@@ -84,8 +82,3 @@ class Pool:
         """Stop all workers at once, dropping what they have not finished."""
         self._processes.stop()
         await asyncio.to_thread(self._processes.join)
-
-
-def _start_worker() -> None:
-    """Silence what is not meant for us: Math-Verify warns on every call that its own time limit is off."""
-    logging.getLogger("math_verify").setLevel(logging.ERROR)
