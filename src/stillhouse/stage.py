@@ -34,6 +34,8 @@ def stage_command(function: Callable[..., None]) -> click.Command:
             ended_by = signal.SIGTERM
             signal.raise_signal(signal.SIGINT)  # which asyncio turns into a cancelled task
 
+        # A shell that starts us in the background has SIGINT ignored, and SIGTERM comes by way of it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, terminate)
         try:
             function(*args, **kwargs)
