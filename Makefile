@@ -38,7 +38,7 @@ env: .venv/.ready .venv-eval/.ready ## Build both environments from their locks 
 repro: ## Run the pipeline of params.yaml from end to end; run it again to go on where it stopped
 	@$(MAKE) --no-print-directory -j2 env
 	@stillhouse params check > /dev/null
-	@echo "dvc repro: 12 to 25 minutes for the embedded default on 2 cores; Ctrl-C keeps every answer, run it again to go on"
+	@echo "dvc repro: about 20 minutes for the embedded default on 2 cores; Ctrl-C keeps every answer, run it again to go on"
 	@dvc repro || { echo "A stage failed: its message stands above. Mend what it names and run make repro again;"; \
 	  echo "stillhouse doctor checks the machine, the environments and the parameters."; exit 2; }
 	@echo "done: report/report.html has the answer, data/release/ the data sets; dvc metrics show prints the figures"
