@@ -26,7 +26,7 @@ where = {{"kind": "hub", "repo": "{repo}", "revision": "{commit}"}}
 replay = ReplaySource(ReplayHub(files=["data/*.parquet"], columns=columns, **where))
 answers = [[a.key, a.text, a.reasoning] for row in replay.rows() for a in row.answers]
 source = HubSource(
-    id="released", category="math", license="apache-2.0",
+    id="released", category="other", license="apache-2.0",
     columns={{"messages": "messages", "ground_truth": "ground_truth"}}, **where,
 )
 queries = [[query.id, query.ground_truth] for query in load_source(source, 1)]
