@@ -1,7 +1,8 @@
 """Answers to grade, made by seed: what the benchmarks of verification share."""
 
 import random
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,13 @@ REASONING_WORDS = 300
 def verify_params() -> Verify:
     """The parameters of verification of the committed params.yaml."""
     return load_run(Path(__file__).parents[1]).verify
+
+
+def timed(function: Callable[[], None]) -> float:
+    """Return the seconds that a function takes."""
+    started = time.perf_counter()
+    function()
+    return time.perf_counter() - started
 
 
 def pair(number: int, category: Any, answer: str, **fields: Any) -> tuple[Query, Response]:

@@ -8,10 +8,9 @@ import argparse
 import asyncio
 import os
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from _answers import code, verify_params
+from _answers import code, timed, verify_params
 from _result import write_result
 
 from stillhouse.records import Query, Response
@@ -62,12 +61,6 @@ def single(query: Query, response: Response) -> list[str]:
 
 def single_tests(query: Query) -> list[str]:
     return [str(test.code) for test in query.tests]
-
-
-def timed(function: Callable[[], None]) -> float:
-    started = time.perf_counter()
-    function()
-    return time.perf_counter() - started
 
 
 def programs(sources: list[str], cores: int) -> None:

@@ -4,9 +4,8 @@ import argparse
 import asyncio
 import os
 import time
-from collections.abc import Callable
 
-from _answers import math, verify_params
+from _answers import math, timed, verify_params
 from _result import write_result
 from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse, verify
 
@@ -38,12 +37,6 @@ def main() -> None:
         answers_per_second=round(our_rate),
         bare_answers_per_second_and_core=round(bare_rate),
     )
-
-
-def timed(function: Callable[[], None]) -> float:
-    started = time.perf_counter()
-    function()
-    return time.perf_counter() - started
 
 
 def bare(answers: list[tuple[Query, Response]]) -> None:

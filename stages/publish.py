@@ -1,6 +1,5 @@
 """Stage publish: the data sets of the run to the Hub, a receipt each. Never part of an untargeted `dvc repro`."""
 
-import dataclasses
 from pathlib import Path
 
 import click
@@ -8,15 +7,14 @@ from pydantic import TypeAdapter
 
 from stillhouse.params import Id, Package, load_stage
 from stillhouse.release.facts import repositories
-from stillhouse.release.hub import Access, publish
-from stillhouse.release.manifest import MANIFEST, sha256_of
+from stillhouse.release.hub import Access, publish, write_receipt
 from stillhouse.release.readiness import (
     clean_commit,
     refuse_lint_errors,
     refuse_missing_in_remote,
     refuse_stale_pipeline,
 )
-from stillhouse.stage import stage_command, write_json
+from stillhouse.stage import stage_command
 
 RELEASE = Path("data/release")
 RECEIPTS = Path("publish/receipts")
@@ -45,14 +43,7 @@ def main() -> None:
             api=HfApi(),
             told=click.echo,
         )
-        write_json(
-            RECEIPTS / f"{repo.folder}.json",
-            {
-                **dataclasses.asdict(receipt),
-                "git_commit": commit,
-                "manifest_sha256": sha256_of(folder / MANIFEST),
-            },
-        )
+        write_receipt(RECEIPTS / f"{repo.folder}.json", receipt, folder, commit)
 
 
 if __name__ == "__main__":

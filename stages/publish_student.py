@@ -1,6 +1,5 @@
 """Stage publish_student: one student's weights with its card to the Hub, then a receipt."""
 
-import dataclasses
 import os
 import shutil
 import tempfile
@@ -10,14 +9,14 @@ import click
 
 from stillhouse.params import Package, load_stage
 from stillhouse.release.facts import student_repository
-from stillhouse.release.hub import Access, publish
-from stillhouse.release.manifest import MANIFEST, sha256_of, write_manifest
+from stillhouse.release.hub import Access, publish, write_receipt
+from stillhouse.release.manifest import write_manifest
 from stillhouse.release.readiness import (
     clean_commit,
     refuse_missing_in_remote,
     refuse_stale_pipeline,
 )
-from stillhouse.stage import stage_command, write_json
+from stillhouse.stage import stage_command
 
 
 @stage_command
@@ -50,12 +49,8 @@ def main(teacher: str, student: str) -> None:
             repo_type="model",
             told=click.echo,
         )
-        content = {
-            **dataclasses.asdict(receipt),
-            "git_commit": commit,
-            "manifest_sha256": sha256_of(folder / MANIFEST),
-        }
-    write_json(Path("publish/students/receipts", teacher, f"{student}.json"), content)
+        path = Path("publish/students/receipts", teacher, f"{student}.json")
+        write_receipt(path, receipt, folder, commit)
 
 
 def link(source: str, target: str) -> None:

@@ -6,13 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.models.engine import Completion, Request
-from stillhouse.params import CodeLimits, Verify
+from stillhouse.params import Verify
 from stillhouse.records import Constraint, Message, Query, Response, Test, query_id, response_id
+from stillhouse.verify.audit import LIMITS
 
 GOLDEN = Path(__file__).with_name("golden")
-LIMITS = CodeLimits(
-    isolation="bubblewrap", max_tests=10, test_seconds=5.0, total_seconds=20.0, memory_mb=512
-)
 
 
 def golden(name: str) -> list[dict[str, Any]]:

@@ -45,8 +45,8 @@ def preview() -> None:
     from stillhouse.params import load_run
     from stillhouse.release import readiness
     from stillhouse.release.facts import repositories
-    from stillhouse.release.hub import megabytes
     from stillhouse.release.hub import preview as preview_of
+    from stillhouse.release.hub import size_text
 
     run = load_run()
     repos = repositories(run.package, run.teacher_ids)
@@ -64,14 +64,14 @@ def preview() -> None:
             click.echo(f"would be refused: {error}")
     for repo in repos:
         found = preview_of(folders[repo.folder], repo.repo_id, run.package.version, api=HfApi())
-        size = megabytes(sum(found.add.values()))
+        size = size_text(sum(found.add.values()))
         click.echo(
             f"{repo.repo_id} ({'there already' if found.exists else 'new'}): {len(found.add)} files to send, {size}; "
             f"{len(found.delete)} to delete; {found.unchanged} unchanged; "
             + (f"tag {found.tag}" if found.tag else "its tag stands already")
         )
         for name, length in found.add.items():
-            click.echo(f"  + {name}  {megabytes(length)}")
+            click.echo(f"  + {name}  {size_text(length)}")
         for name in found.delete:
             click.echo(f"  - {name}")
 

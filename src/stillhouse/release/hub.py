@@ -6,6 +6,7 @@ appear in no message.
 """
 
 import contextlib
+import dataclasses
 import hashlib
 import shutil
 import tempfile
@@ -17,7 +18,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from stillhouse.errors import StillhouseError
 from stillhouse.release.manifest import (
     HUB_OWN_FILES,
+    MANIFEST,
     differences,
+    json_text,
     release_files,
     sha256_of,
 )
@@ -112,7 +115,7 @@ def publish(
         _refuse_other_content(remote, tag, commit, folder)
     else:
         commit = _commit(remote, folder, tag, told)
-        told(f"{repo_id}: read back, {len(names)} files, {megabytes(size)}")
+        told(f"{repo_id}: read back, {len(names)} files, {size_text(size)}")
         _read_back(remote, commit, folder)
         commit = _tag(remote, tag, commit, folder)
         told(f"{repo_id}: tagged {tag}")
@@ -150,9 +153,20 @@ def preview(
     )
 
 
-def megabytes(size: int) -> str:
-    """Return a size in bytes as text in MB."""
-    return f"{size / 1e6:,.1f} MB"
+def size_text(size: int) -> str:
+    """Return a number of bytes as text, in kB or MB."""
+    return f"{size / 1e3:,.1f} kB" if size < 1_000_000 else f"{size / 1e6:,.1f} MB"
+
+
+def write_receipt(path: Path, receipt: Receipt, folder: Path, git_commit: str) -> None:
+    """Write what stands on the Hub, the git commit that made it, and the sha256 of its manifest in `folder`."""
+    content = {
+        **dataclasses.asdict(receipt),
+        "git_commit": git_commit,
+        "manifest_sha256": sha256_of(folder / MANIFEST),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json_text(content), encoding="utf-8")
 
 
 def _refuse_differences(folder: Path) -> None:
@@ -356,7 +370,7 @@ def _commit(remote: _Remote, folder: Path, tag: str, told: Callable[[str], None]
         return head
     size = sum((folder / name).stat().st_size for name in add)
     told(
-        f"{remote.id}: send {len(add)} files, {megabytes(size)}; delete {len(delete)}; in one commit on {head}"
+        f"{remote.id}: send {len(add)} files, {size_text(size)}; delete {len(delete)}; in one commit on {head}"
     )
     operations: list[Any] = [
         *(CommitOperationAdd(name, folder / name) for name in add),

@@ -9,8 +9,8 @@ from stillhouse.errors import StillhouseError
 from stillhouse.release.lint import lint
 
 PIPELINE = "dvc.yaml"
-# Written by publishing itself, so that what is interrupted can be started again.
-OWN_FILES = ("publish",)
+# Written by publishing itself: what is interrupted, or publishes several, must not trip over what it wrote before.
+OWN_FILES = ("publish/**/receipts/**", "publish/**/dvc.lock")
 SHOWN = 5
 
 
@@ -24,8 +24,7 @@ def clean_commit() -> str:
     Raises:
         NotReadyError: files are changed or new, or this is no git clone.
     """
-    excluded = [f":(exclude){path}/receipts" for path in OWN_FILES]
-    excluded += [f":(exclude,glob){path}/**/dvc.lock" for path in OWN_FILES]
+    excluded = [f":(exclude,glob){pattern}" for pattern in OWN_FILES]
     changed = _run("git", "status", "--porcelain", "--", ".", *excluded)
     if changed.strip():
         names = [line[3:] for line in changed.splitlines()]
