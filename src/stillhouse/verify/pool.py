@@ -12,7 +12,7 @@ import multiprocessing
 from collections.abc import Callable
 from typing import Any, ParamSpec
 
-from pebble import ProcessExpired, ProcessPool
+from pebble import CONSTS, ProcessExpired, ProcessPool
 
 from stillhouse.errors import StillhouseError
 from stillhouse.records import Check
@@ -21,7 +21,12 @@ NAME = "pool"
 VERSION = "1"
 TRIES = 2
 MAX_EVIDENCE_CHARS = 300
-PRELOADED = ["stillhouse.verify.code", "stillhouse.verify.warm"]
+# A new worker imports the program that was started anew: most of what a stage script imports is here already.
+PRELOADED = ["stillhouse.stage", "stillhouse.verify.grade", "stillhouse.verify.warm"]
+
+# How often pebble looks for items past their time and for workers to replace: by default ten times a second, which a
+# hanging item waits for twice.
+CONSTS.sleep_unit = 0.01
 
 P = ParamSpec("P")
 

@@ -24,6 +24,7 @@ from __future__ import annotations
 import _ctypes
 import _json
 import _signal  # type: ignore[import-not-found]
+import _symtable  # type: ignore[import-not-found]
 import builtins
 import importlib
 import operator
@@ -451,6 +452,8 @@ def imports(source: str, borrowed: bool) -> list[str]:
 
     `borrowed`: only those of the standard library, and none that gives anything another name.
     """
+    if "import" not in source:  # the first tree that an interpreter builds takes it a millisecond
+        return []
     try:
         body = compile(source, "program.py", "exec", ONLY_AST).body
     except (SyntaxError, ValueError):
@@ -475,28 +478,34 @@ def imports(source: str, borrowed: bool) -> list[str]:
 
 def names_in(source: str) -> set[str]:
     """Return all variable names of a source text."""
-    found = set()
-    waiting = [compile(source, "test.py", "exec", ONLY_AST)]
+    found: set[str] = set()
+    waiting = [_symtable.symtable(source, "test.py", "exec")]
     while waiting:
-        node = waiting.pop()
-        if isinstance(node, list):
-            waiting += node
-        elif hasattr(node, "_fields"):
-            if type(node).__name__ == "Name":
-                found.add(node.id)
-            waiting += [getattr(node, field, None) for field in node._fields]
+        scope = waiting.pop()
+        found.update(filter(str.isidentifier, scope.symbols))  # a comprehension's argument is ".0"
+        waiting += scope.children
     return found
+
+
+class Libraries:
+    """The import statements that tests get their names from: those of the setup, and some of the program's.
+
+    A program that imports `math` lets a test that forgot to do so use it. The test gets the real module.
+    """
+
+    def __init__(self, job: dict[str, Any]) -> None:
+        self.trusted = imports(job["setup"], borrowed=False)
+        self.borrowed = imports(job["code"], borrowed=True)
 
 
 class Names(dict):  # type: ignore[type-arg]  # the argument is known to type checkers only
     """The global names of a test: its own first, then those of the program under test, then the built-in ones."""
 
-    def __init__(self, job: dict[str, Any], test: str, peer: Peer) -> None:
+    def __init__(self, entry_point: str, libraries: Libraries, test: str, peer: Peer) -> None:
         super().__init__(__builtins__=builtins, __name__="test")
         self.peer = peer
-        trusted = self._import(imports(job["setup"], borrowed=False))
-        # A program that imports `math` lets a test that forgot to do so use it. The test gets the real module.
-        borrowed = self._import(imports(job["code"], borrowed=True))
+        trusted = self._import(libraries.trusted)
+        borrowed = self._import(libraries.borrowed)
         used = names_in(test)
         built_in = {name for name in used if hasattr(builtins, name)}
         for name in borrowed & built_in:
@@ -504,7 +513,7 @@ class Names(dict):  # type: ignore[type-arg]  # the argument is known to type ch
         borrowed -= built_in
         free = used - trusted - borrowed - built_in
         # Which name is the one under test? One that nothing else explains; failing that, one that hides a library's.
-        self.tested = {job["entry_point"]} & used or free or used - trusted - built_in or built_in
+        self.tested = {entry_point} & used or free or used - trusted - built_in or built_in
         for name in self.tested:
             self.pop(name, None)
 
@@ -545,21 +554,24 @@ def assert_tests(
             tell((how, started["error"]))
         return
     tell(None)
+    libraries = Libraries(job)
     for test in tests:
-        outcome = assert_test(job, test, peer)
+        outcome = assert_test(job["entry_point"], libraries, test, peer)
         tell(outcome)
         if outcome[0] in ("crash", "unsupported"):
             return
 
 
-def assert_test(job: dict[str, Any], test: dict[str, Any], peer: Peer) -> Outcome:
+def assert_test(
+    entry_point: str, libraries: Libraries, test: dict[str, Any], peer: Peer
+) -> Outcome:
     """Evaluate one assert; return what happened."""
     try:
         program = compile(test["code"], "test.py", "exec")
     except (SyntaxError, ValueError) as error:
         return "unsupported", f"the test does not parse: {describe(error)}"
     try:
-        exec(program, Names(job, test["code"], peer))
+        exec(program, Names(entry_point, libraries, test["code"], peer))
     except AssertionError as error:
         return "wrong", describe(error)
     except Unsupported as error:
