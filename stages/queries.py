@@ -1,5 +1,9 @@
-"""The query set: every source loaded, cleaned, freed of duplicates, and of what overlaps a benchmark of this run."""
+"""The query set: every source loaded, cleaned, freed of duplicates, and of what overlaps a benchmark of this run.
 
+Instruction queries that come without constraints are given demands by the judge.
+"""
+
+import asyncio
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -7,7 +11,18 @@ from pathlib import Path
 import msgspec
 
 from stillhouse.benchmark.items import load_items
-from stillhouse.params import Benchmark, Queries, Run, load_stage
+from stillhouse.models.build import ModelRoom
+from stillhouse.models.journal import Journal
+from stillhouse.params import (
+    Benchmark,
+    ParamsError,
+    Queries,
+    Run,
+    StageParams,
+    load_stage,
+    load_teacher,
+)
+from stillhouse.progress import Progress
 from stillhouse.queries.clean import clean
 from stillhouse.queries.decontaminate import Contamination, Reference, decontaminate
 from stillhouse.queries.dedup import deduplicate
@@ -15,6 +30,7 @@ from stillhouse.queries.sources import load_source
 from stillhouse.records import CATEGORIES, Query, Rejected
 from stillhouse.stage import stage_command, write_json, write_metrics
 from stillhouse.tables import write_table
+from stillhouse.verify.demands import write_demands
 
 OUT = Path("data/queries")
 # lighteval takes the items of these tasks from the Hub itself, so that we cannot compare with them here.
@@ -44,6 +60,10 @@ def main() -> None:
             rejected.append(row[0])
             contaminations.append(row[1])
 
+    demands: Counter[str] = Counter()
+    if any(lacks_constraints(query) for query in curated):
+        curated = asyncio.run(with_demands(curated, params, demands))
+
     write_table(OUT / "curated", Query, curated)
     write_table(OUT / "rejected", Rejected, rejected)
     compared = [task.id for task in tasks if task.kind != NOT_COMPARED]
@@ -59,8 +79,48 @@ def main() -> None:
     write_metrics(
         Path("metrics/queries.json"),
         metrics(spec, loaded, curated, rejected)
-        | {"contamination": {task: found[task] for task in compared}},
+        | {
+            "contamination": {task: found[task] for task in compared},
+            "demands": {"asked": demands.total(), **demands},
+        },
     )
+
+
+def lacks_constraints(query: Query) -> bool:
+    """Whether an answer to an instruction query could not be checked."""
+    return query.category == "if" and not query.constraints
+
+
+async def with_demands(
+    queries: list[Query], params: StageParams, outcomes: Counter[str]
+) -> list[Query]:
+    """Return the queries with demands where constraints are lacking; `outcomes` counts what became of each of those.
+
+    A query for which the judge writes none in form stays as it is, and its answers are ungradable.
+    """
+    judge_id = params.value("verify")["judge"]
+    spec = params.teacher(judge_id)
+    if spec.sampling is None:
+        raise ParamsError(f"params.yaml: verify.judge: {judge_id} is a replay; name a model")
+    longest = spec.sampling.max_tokens
+    with Journal.open() as journal:
+        room = ModelRoom(journal)
+        judge = room.model(judge_id, spec, load_teacher(judge_id).runtime, "judge")
+        lacking = sum(map(lacks_constraints, queries))
+
+        async def one(query: Query) -> Query:
+            if not lacks_constraints(query):
+                return query
+            written = await write_demands(judge, query, longest)
+            progress.advance()
+            outcomes[written if isinstance(written, str) else "written"] += 1
+            return query if isinstance(written, str) else written
+
+        try:
+            with Progress("demands", lacking) as progress:
+                return await asyncio.gather(*map(one, queries))
+        finally:
+            await room.close()
 
 
 def _kept(rows: Iterable[Query | Rejected], rejected: list[Rejected]) -> list[Query]:

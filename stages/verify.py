@@ -82,7 +82,8 @@ class Tally:
         )
         counts["states"][verdict.state] += 1
         counts["verifiers"][verdict.verifier] += 1
-        if len(verdict.checks) == 2 and {c.state for c in verdict.checks} <= {"pass", "fail"}:
+        spoke = {check.state for check in verdict.checks} <= {"pass", "fail"}
+        if attempt.query.category == "math" and len(verdict.checks) == 2 and spoke:
             self._both += 1
             rule, judge = verdict.checks
             if rule.state != judge.state:

@@ -66,7 +66,10 @@ class Test(Row, frozen=True, kw_only=True):
 
 
 class Constraint(Row, frozen=True, kw_only=True):
-    """One checkable instruction of an `if` query, named as in IFEval ("length_constraints:number_words")."""
+    """One checkable instruction of an `if` query, named as in IFEval ("length_constraints:number_words").
+
+    "judged:demand" is one in words, `demand`, that a model wrote and judges.
+    """
 
     id: str
     kwargs: dict[str, Any] = {}
@@ -266,10 +269,11 @@ _test = pa.struct(
         "tolerance": pa.float64(),
     }
 )
-# Every keyword argument that the 25 IFEval checkers take, typed, so that the column needs no JSON inside strings.
+# Every argument that the 25 IFEval checkers take, and `demand`, typed, so that the column needs no JSON inside strings.
 _constraint_kwargs: dict[str, pa.DataType] = {
     "capital_frequency": pa.int64(),
     "capital_relation": pa.string(),
+    "demand": pa.string(),
     "end_phrase": pa.string(),
     "first_word": pa.string(),
     "forbidden_words": _string_list,

@@ -10,7 +10,7 @@ from stillhouse.distill.loop import Loop
 from stillhouse.models.build import ModelRoom
 from stillhouse.models.journal import FOLDER_VARIABLE, Journal
 from stillhouse.params import load_run, load_teacher, read_yaml
-from stillhouse.records import Message, Query, Verdict, query_id
+from stillhouse.records import Message, Query, Trace, Verdict, query_id
 from stillhouse.tables import write_table
 from stillhouse.verify.grade import judge_requests
 from tests.doubles.scripted_endpoint import ScriptedEndpoint, completion
@@ -18,7 +18,9 @@ from tests.doubles.scripted_endpoint import ScriptedEndpoint, completion
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def query(name: str, category: str = "math", ground_truth: str | None = None) -> Query:
+def query(
+    name: str, category: str = "math", ground_truth: str | None = None, **more: object
+) -> Query:
     messages = [Message(role="user", content=name)]
     return Query(
         id=query_id(messages),
@@ -27,6 +29,7 @@ def query(name: str, category: str = "math", ground_truth: str | None = None) ->
         license="mit",
         messages=messages,
         ground_truth=ground_truth,
+        **more,
     )
 
 
@@ -192,11 +195,33 @@ def test_without_a_price_the_cost_is_unknown():
 
 
 @pytest.mark.usefixtures("project")
-def test_a_replay_costs_nothing():
+def test_a_replay_costs_what_the_judge_is_asked_about_its_answers(tiny_model: Path):
+    solved = Trace(think="Double it.", answer="It is 20.")
+    queries = [
+        query("What is 10 and 10?", ground_truth="20", solution=solved),
+        query("Tell me a joke.", "other", solution=solved),
+        query("How are you?", "other"),
+    ]
+    write_table(Path("data/queries/curated"), Query, sorted(queries, key=lambda one: one.id))
+    tokenizer = {"model": f"path:{tiny_model}", "revision": "0" * 40}
+    replay = {"engine": "replay", "replay": {"kind": "solutions"}, "tokenizer": tokenizer}
+    write_teacher("x", **replay, sampling=None)
+    found = lines()
+    assert found[1].startswith("  to be replayed    2 answers: ")
+    # One question in maths and three about the joke; the query without an answer is nobody's to judge.
+    assert found[2].startswith("  judge             0 answers in the journal, at most 4 to come: ")
+    assert found[3].startswith("                    cost at most $")
+    assert len(found) == 5  # the budget is the last
+
+
+@pytest.mark.usefixtures("project")
+def test_a_replay_from_the_hub_is_not_fetched_for_a_plan():
+    replay = {"kind": "hub", "repo": "a/b", "revision": "a" * 40, "files": ["x.jsonl"]}
     tokenizer = {"model": "a/b", "revision": "a" * 40}
-    write_teacher("x", engine="replay", replay={"kind": "solutions"}, tokenizer=tokenizer)
+    write_teacher("x", engine="replay", replay=replay, tokenizer=tokenizer, sampling=None)
     assert lines() == [
-        "hosted: a replay of worked solutions of the queries; no teacher is asked, but the judge about its answers"
+        f"hosted: a replay of a/b@{'a' * 40}, which is fetched when it is run; "
+        "no teacher is asked, but the judge about its answers"
     ]
 
 

@@ -63,6 +63,12 @@ HOSTILE = (
 )
 ADD = "<think>Add.</think>```python\ndef add(a, b):\n    return a + b\n```"
 CODE: dict[str, Script] = {"hostile": [(HOSTILE, "stop")] * ATTEMPTS, "adding": [(ADD, "stop")]}
+POLITE = "Good day to you."
+# Without constraints: the judge writes the demands, and says of each answer whether it meets them.
+INSTRUCTIONS: dict[str, Script] = {
+    "polite": [(f"<think>Hm.</think>{text}", "stop") for text in ("Go away.", POLITE)]
+}
+DEMANDS = ["It is polite.", "It is short."]
 # what the filter stage decides on the last attempt of each query, and how many attempts there are
 EXPECTED: dict[str, tuple[int, str | None]] = {
     "right": (1, None),
@@ -75,6 +81,7 @@ EXPECTED: dict[str, tuple[int, str | None]] = {
     "stray": (1, "stray_mark"),
     "hostile": (3, "not_verified"),
     "adding": (1, None),
+    "polite": (2, None),
 }
 
 
@@ -83,7 +90,7 @@ def _text(name: str) -> str:
 
 
 def query_rows() -> dict[str, list[dict[str, Any]]]:
-    """Return the rows of the two query files; one of them stands in the benchmark too."""
+    """Return the rows of the query files; one of them stands in the benchmark too."""
     math = [
         {
             "prompt": _text(name),
@@ -106,11 +113,24 @@ def query_rows() -> dict[str, list[dict[str, Any]]]:
         }
         for name in CODE
     ]
-    return {"math": math, "code": code}
+    instructions = [
+        {"prompt": _text(name), "solution": {"think": "Be kind.", "answer": POLITE}}
+        for name in INSTRUCTIONS
+    ]
+    return {"math": math, "code": code, "if": instructions}
+
+
+def _judged(turn: str) -> str:
+    if "What must an answer do?" in turn:
+        return "\n".join(f"- {demand}" for demand in DEMANDS)
+    return "yes" if POLITE in turn and "meet the demand" in turn else "no"
 
 
 class ScriptedTeachers:
-    """Answers by the script above; the k-th new seed of a query is its k-th attempt. The judge always says no."""
+    """Answers by the script above; the k-th new seed of a query is its k-th attempt.
+
+    The judge finds demands met by the one polite answer, and says no to everything else.
+    """
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str, int]] = []
@@ -122,7 +142,7 @@ class ScriptedTeachers:
 
     def __call__(self, body: dict[str, Any]) -> dict[str, Any]:
         if body["model"] == "judge":
-            return completion("no")
+            return completion(_judged(body["messages"][-1]["content"]))
         match = re.search(r"Question (\w+):", body["messages"][-1]["content"])
         assert match
         name = match.group(1)
@@ -136,7 +156,7 @@ class ScriptedTeachers:
         if hold:
             self.held.set()
             self.release.wait(60)
-        script = MATH[name][1] if name in MATH else CODE[name]
+        script = MATH[name][1] if name in MATH else (CODE | INSTRUCTIONS)[name]
         text, finish = script[attempt]
         return completion(text, finish_reason=finish)
 
@@ -183,8 +203,8 @@ class MicroRun:
         params["teacher_ids"] = ["alpha", "beta", "worked"]
         source = {"kind": "file", "license": "apache-2.0"}
         params["queries"]["sources"] = [
-            {"id": "own_math", "category": "math", "path": "inputs/math.jsonl", **source},
-            {"id": "own_code", "category": "code", "path": "inputs/code.jsonl", **source},
+            {"id": f"own_{name}", "category": name, "path": f"inputs/{name}.jsonl", **source}
+            for name in query_rows()
         ]
         params["generate"]["max_attempts"] = ATTEMPTS
         params["verify"]["judge"] = "judge"

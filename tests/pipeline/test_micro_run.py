@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from micro_run import EXPECTED, MicroRun, ScriptedTeachers
+from micro_run import DEMANDS, EXPECTED, MicroRun, ScriptedTeachers
 
 from stillhouse.records import Decision, Example, Query, Rejected, Response
 from stillhouse.stage import read_json
@@ -65,6 +65,18 @@ def test_the_contaminated_query_is_rejected_with_its_evidence(run):
     rejected = list(read_table(run.folder / "data/queries/rejected", Rejected))
     assert [row.reason for row in rejected] == ["contaminated"]
     assert "own_items" in (rejected[0].evidence or "")
+
+
+def test_the_judge_wrote_the_constraints_that_were_lacking(run):
+    queries = read_table(run.folder / "data/queries/curated", Query)
+    (query,) = (query for query in queries if query.category == "if")
+    assert [constraint.kwargs for constraint in query.constraints] == [
+        {"demand": demand} for demand in DEMANDS
+    ]
+    metrics = read_json(run.folder / "metrics/queries.json")
+    assert metrics["demands"] == {"asked": 1, "written": 1}
+    released = read_table(run.folder / "data/aligned/alpha", Example)
+    assert query.constraints in [row.constraints for row in released]
 
 
 @pytest.mark.parametrize("teacher", ["alpha", "beta"])

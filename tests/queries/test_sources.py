@@ -172,7 +172,6 @@ CODE = {"prompt": "Add.", "language": "python", "tests": [{"kind": "assert", "co
         ({"prompt": "Why?", "ground_truth": ""}, "science", "row 2: no 'ground_truth'"),
         ({"prompt": "Why?", "ground_truth": ["a"]}, "science", "row 2: text or a number"),
         ({"prompt": "Why?"}, "code", "row 2: no 'tests'"),
-        ({"prompt": "Why?", "constraints": []}, "if", "row 2: no 'constraints'"),
         (CODE | {"language": None}, "code", "row 2: no 'language'"),
         (CODE | {"language": "cobol"}, "code", "row 2: .*cobol"),
         (CODE | {"language": "cpp"}, "code", "row 2: a test of kind assert needs"),

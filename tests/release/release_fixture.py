@@ -268,6 +268,7 @@ def metrics() -> dict[str, Any]:
             "kept": 1013,
             "rejected": {"exact_duplicate": 1019, "url": 1021},
             "by_category": {"math": {"loaded": 1031, "kept": 1033}},
+            "demands": {"asked": 2003, "written": 1999, "judge_noncompliant": 4},
             "by_source": {
                 "sums": {"loaded": 1039, "kept": 1049, "license": "Apache-2.0", "category": "math"}
             },

@@ -169,6 +169,14 @@ def test_size_is_read_from_the_name(name: str, size: str | None) -> None:
     assert model_size(name) == size
 
 
+def test_demands_that_the_judge_wrote_are_told(tmp_path: Path) -> None:
+    assert "For 2,003 instruction queries" in (text := card_of(tmp_path / "a"))
+    assert "1,999 got some" in text
+    none = metrics()
+    none["queries"]["demands"] = {"asked": 0}
+    assert "write demands" not in card_of(tmp_path / "b", metrics=none)
+
+
 def test_judge_without_a_size_is_not_called_weak() -> None:
     assert not is_weak_judge(teacher(model="some/judge"))
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from stillhouse.distill.plan import Account, Plan
     from stillhouse.models.journal import Journal
     from stillhouse.params import Price, RunParams, TeacherFile
+    from stillhouse.records import Query
 
 QUERIES = Path("data/queries/curated")
 
@@ -33,10 +34,10 @@ def plan(teachers: tuple[str, ...]) -> None:
             if number:
                 click.echo()
             file = load_teacher(teacher)
-            if file.teacher.engine == "replay":
-                source = file.teacher.replay_source
+            if file.teacher.replay and file.teacher.replay.kind == "hub":
                 click.echo(
-                    f"{teacher}: a replay of {source}; no teacher is asked, but the judge about its answers"
+                    f"{teacher}: a replay of {file.teacher.replay_source}, which is fetched when it is run; "
+                    "no teacher is asked, but the judge about its answers"
                 )
                 continue
             judge = load_teacher(run.verify.judge)
@@ -52,19 +53,17 @@ async def _plan(
 
     from stillhouse.distill.plan import plan as plan_of
     from stillhouse.models.build import ModelRoom
-    from stillhouse.records import Query
-    from stillhouse.tables import read_table
     from stillhouse.verify.grade import judge_requests
 
     room = ModelRoom(journal)
     try:
-        engine = room.model(teacher, file.teacher, file.runtime, "teacher").engine
+        engine = room.model(teacher, file.teacher, file.runtime, "teacher", _queries).engine
         return await plan_of(
             teacher,
             file.teacher,
             engine,
             journal,
-            read_table(QUERIES, Query),
+            _queries(),
             run.generate,
             run.run.seed,
             judge=run.verify.judge,
@@ -76,6 +75,13 @@ async def _plan(
         await room.close()
 
 
+def _queries() -> "Iterator[Query]":
+    from stillhouse.records import Query
+    from stillhouse.tables import read_table
+
+    return read_table(QUERIES, Query)
+
+
 def _lines(
     teacher: str, file: "TeacherFile", judge: "TeacherFile", run: "RunParams", found: "Plan"
 ) -> Iterator[str]:
@@ -83,15 +89,17 @@ def _lines(
     kept_cost = f", ${found.cost_kept(price):,.2f}" if price else ""
     most = run.generate.max_attempts
     yield f"{teacher} ({file.teacher.label}): {found.queries:,} queries, up to {most} attempts each"
+    replayed = file.teacher.engine == "replay"
     yield (
-        f"  in the journal    {found.kept:,} answers: {found.kept_prompt_tokens:,} prompt and "
-        f"{found.kept_completion_tokens:,} completion tokens{kept_cost}"
+        f"  {'to be replayed ' if replayed else 'in the journal '}   {found.kept:,} answers: "
+        f"{found.kept_prompt_tokens:,} prompt and {found.kept_completion_tokens:,} completion tokens{kept_cost}"
     )
-    yield f"  requests to come  at least {found.at_least:,}, at most {found.at_most:,}"
-    yield f"  tokens at most    {_tokens(found)}"
-    if found.usual_completion is not None:
-        yield f"                    answers so far had {found.usual_completion:,.0f} completion tokens"
-    yield f"  cost at most      {_cost(found, price) or _unknown(teacher)}"
+    if not replayed:
+        yield f"  requests to come  at least {found.at_least:,}, at most {found.at_most:,}"
+        yield f"  tokens at most    {_tokens(found)}"
+        if found.usual_completion is not None:
+            yield f"                    answers so far had {found.usual_completion:,.0f} completion tokens"
+        yield f"  cost at most      {_cost(found, price) or _unknown(teacher)}"
     if found.judge.kept or found.judge.at_most:
         yield (
             f"  judge             {found.judge.kept:,} answers in the journal, "

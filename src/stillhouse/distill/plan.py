@@ -74,8 +74,9 @@ class Account:
 class Plan(Account):
     """What one teacher's run asks of the teacher, and of the judge about the teacher's answers.
 
-    What is kept is in the journal already. Whether a kept answer was accepted is known only to the run, which grades it
-    again: hence `at_least` and `at_most` requests are still to come, the most if nothing is accepted.
+    What is kept is in the journal already, or in the files of a replay, of which nothing is to come. Whether a kept
+    answer was accepted is known only to the run, which grades it again: hence `at_least` and `at_most` requests are
+    still to come, the most if nothing is accepted.
     """
 
     queries: int = 0
@@ -118,7 +119,9 @@ async def plan(
     found = Plan(counted=isinstance(engine, VllmEngine))
     found.judge.counted = isinstance(judge_engine, VllmEngine)
     prompts, judge_prompts = _PromptTokens(engine), _PromptTokens(judge_engine)
-    model = Model(_NothingAsked(engine), journal, "teacher", teacher)
+    model = Model(
+        _NothingAsked(engine) if engine.journaled else engine, journal, "teacher", teacher
+    )
     judge_model = Model(_NothingAsked(judge_engine), journal, "judge", judge)
     longest, judge_longest = _longest(spec, rules), _longest(judge_spec)
 
@@ -136,7 +139,7 @@ async def plan(
         found.queries += 1
         for attempt in walk.attempts:
             found.keep(attempt.completion)
-        if walk.stop != "no_answer":
+        if walk.stop != "no_answer" or not engine.journaled:
             return
         most, _ = rules.rules(walk.query.category)
         left = most - len(walk.attempts)
@@ -176,7 +179,8 @@ class _PromptTokens:
 
 
 def _longest(spec: Teacher, rules: Generate | None = None) -> int:
-    assert spec.sampling is not None  # only a replay has none, and asks nothing
+    if spec.sampling is None:  # a replay, which asks nothing
+        return 0
     longer = rules.after_truncated if rules else None
     return max(spec.sampling.max_tokens, longer.max_tokens if longer else 0)
 

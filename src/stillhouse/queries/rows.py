@@ -35,8 +35,8 @@ COLUMNS = frozenset(
         "solution",
     }
 )
-# What a rule can check, by category; the others are graded by a model.
-_NEEDS = {"math": "ground_truth", "science": "ground_truth", "code": "tests", "if": "constraints"}
+# What an answer is checked against, by category; for `if` queries without constraints the judge writes demands.
+_NEEDS = {"math": "ground_truth", "science": "ground_truth", "code": "tests"}
 
 
 class QueriesError(StillhouseError):

@@ -14,9 +14,10 @@ from typing import Any, NamedTuple, get_args
 import msgspec
 
 from stillhouse.errors import StillhouseError
+from stillhouse.models.engine import Completion
 from stillhouse.params import CodeLimits
 from stillhouse.records import Check, Constraint, Message, Query, Test
-from stillhouse.verify import code, ifeval, judge, math, sandbox, science
+from stillhouse.verify import code, demands, ifeval, judge, math, sandbox, science
 from stillhouse.verify.checks import TroubleReason, make_check
 from stillhouse.verify.pool import Pool
 
@@ -181,10 +182,14 @@ def _judge(row: dict[str, Any]) -> _Case:
     return _Case(JUDGE_REPLIES, right, _read_reply, args)
 
 
-def _read_reply(kind: str, reply: str, mark: str | int | None) -> Check:
+def _read_reply(kind: str, reply: str, mark: str | int | list[str] | None) -> Check:
     """Read a judge's reply; the right mark is a pass, another a fail, none is ungradable."""
-    found: str | int | None
-    if kind == "math":
+    found: str | int | list[str] | None
+    if kind == "demands":
+        found = demands.parse_demands(
+            Completion(text=reply, finish_reason="stop", prompt_tokens=0, completion_tokens=0)
+        )
+    elif kind == "math":
         found = judge.parse_word(reply, ("yes", "no"))
     else:
         best = judge.REWARD_BEST if kind == "reward" else judge.SCIENCE_BEST

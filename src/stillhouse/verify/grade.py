@@ -5,7 +5,7 @@
 | math | rule; the judge where the rule does not say yes | either may accept; the rule's if the judge is advisory |
 | code | tests in the sandbox | the tests' |
 | science | rule where the reference allows one, else the judge | the one that spoke |
-| if | IFEval checkers | the checkers' |
+| if | IFEval checkers; the judge on demands that it wrote itself | the mean over all |
 | multiturn, other | the reward model's three marks; the judge's where the run has none | these |
 
 Every check is kept in the verdict. A verdict is ungradable where the deciding check is, never a guess.
@@ -18,7 +18,7 @@ import msgspec
 from stillhouse.models.engine import Request
 from stillhouse.params import Verify
 from stillhouse.records import Check, Query, Response, State, Verdict
-from stillhouse.verify import code, ifeval, judge, math, sandbox, science
+from stillhouse.verify import code, demands, ifeval, judge, math, sandbox, science
 from stillhouse.verify.checks import Reason, make_check
 from stillhouse.verify.final_answer import option_letter
 from stillhouse.verify.judge import Judge
@@ -49,6 +49,8 @@ def judge_requests(verify: Verify, query: Query, answer: str | None) -> list[Req
                 else science.check_science(reference, answer, query.prompt) is not None
             )
             return [] if by_rule else [judge.science_request(query, reference, text)]
+        case "if":
+            return list(demands.judging_requests(query, text).values())
         case "multiturn" | "other" if verify.reward is None:
             return list(judge.reward_requests(query, text).values())
         case _:
@@ -79,7 +81,7 @@ class Grader:
         """
         checks = await self._checks(query, response)
         checks = [self._settle(check) for check in checks]
-        deciding = self._deciding(checks)
+        deciding = self._deciding(query, checks)
         return Verdict(
             response_id=response.id,
             query_id=query.id,
@@ -107,9 +109,7 @@ class Grader:
             case "science":
                 return await self._science(query, response.answer)
             case "if":
-                constraints = query.constraints
-                check = await self._pool.run(ifeval.check_constraints, constraints, response.answer)
-                return [check]
+                return await self._constraints(query, response.answer)
             case "multiturn" | "other":
                 if self._reward is not None:
                     return [await check_reward(self._reward, query, response.answer)]
@@ -148,6 +148,18 @@ class Grader:
             return [_no_judge(judge.SCIENCE_NAME)]
         return [await judge.judge_science(self._judge, query, query.ground_truth, answer)]
 
+    async def _constraints(self, query: Query, answer: str) -> list[Check]:
+        rules = [c for c in query.constraints if c.id != demands.DEMAND]
+        checks = []
+        if rules or not query.constraints:
+            checks.append(await self._pool.run(ifeval.check_constraints, rules, answer))
+        if len(rules) < len(query.constraints):
+            if self._judge is None:
+                checks.append(_ungradable(demands.NAME, demands.VERSION, "no_judge"))
+            else:
+                checks.append(await demands.judge_demands(self._judge, query, answer))
+        return checks
+
     def _settle(self, check: Check) -> Check:
         """Return the check with the state that the threshold gives it."""
         if check.score is None:
@@ -157,11 +169,13 @@ class Grader:
             check, state=state, reason=None if state == "pass" else check.reason
         )
 
-    def _deciding(self, checks: list[Check]) -> Check:
+    def _deciding(self, query: Query, checks: list[Check]) -> Check:
         """Return the check that the verdict rests on."""
         if len(checks) == 1:
             return checks[0]
         rule, judged = checks
+        if query.category == "if":
+            return self._settle(_mean_over_constraints(query, rule, judged))
         if self._verify.judge_advisory:
             return rule
         if judged.state == "fail" and rule.state == "ungradable":
@@ -170,6 +184,19 @@ class Grader:
             return judged
         # The rule has said no, and the judge has not said yes. A judge that could not be asked leaves that open.
         return judged if judged.reason == "judge_unavailable" else rule
+
+
+def _mean_over_constraints(query: Query, rule: Check, judged: Check) -> Check:
+    """Return what checkers and judge say together; nothing, where one of them says nothing."""
+    if rule.score is None or judged.score is None:
+        return rule if rule.score is None else judged
+    by_judge = len(demands.demands_of(query.constraints)) / len(query.constraints)
+    return msgspec.structs.replace(
+        rule,
+        verifier=f"{rule.verifier}+{judged.verifier}",
+        score=rule.score * (1 - by_judge) + judged.score * by_judge,
+        reason=rule.reason or judged.reason,
+    )
 
 
 def _answer_check(reason: Reason) -> Check:

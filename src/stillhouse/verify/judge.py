@@ -54,7 +54,7 @@ class Judge(Protocol):
 
 async def judge_math(judge: Judge, query: Query, reference: str, answer: str) -> Check:
     """Ask whether the final result of an answer equals the reference; the score is 1 or 0."""
-    reply = await _ask(judge, math_request(query, reference, answer))
+    reply = await ask(judge, math_request(query, reference, answer))
     said = parse_word(reply, ("yes", "no")) if isinstance(reply, str) else None
     if said is None:
         return _no_mark(MATH_NAME, reply)
@@ -63,7 +63,7 @@ async def judge_math(judge: Judge, query: Query, reference: str, answer: str) ->
 
 async def judge_science(judge: Judge, query: Query, reference: str, answer: str) -> Check:
     """Ask for 0..5 how well an answer agrees with the reference; the score is a fifth of it."""
-    reply = await _ask(judge, science_request(query, reference, answer))
+    reply = await ask(judge, science_request(query, reference, answer))
     mark = parse_mark(reply, SCIENCE_BEST) if isinstance(reply, str) else None
     if mark is None:
         return _no_mark(SCIENCE_NAME, reply)
@@ -74,7 +74,7 @@ async def judge_reward(judge: Judge, query: Query, answer: str) -> Check:
     """Ask for coherence, correctness and helpfulness, 0..4 each; the score is their sum over 12."""
     marks: dict[str, int] = {}
     for dimension, request in reward_requests(query, answer).items():
-        reply = await _ask(judge, request)
+        reply = await ask(judge, request)
         mark = parse_mark(reply, REWARD_BEST) if isinstance(reply, str) else None
         if mark is None:
             return _no_mark(REWARD_NAME, reply, f"{dimension}: ")
@@ -85,32 +85,32 @@ async def judge_reward(judge: Judge, query: Query, answer: str) -> Check:
 
 def math_request(query: Query, reference: str, answer: str) -> Request:
     """Return what `judge_math` asks."""
-    return _request(MATH_PROMPT, query, answer, reference=reference)
+    return judge_request(MATH_PROMPT, query, answer, reference=reference)
 
 
 def science_request(query: Query, reference: str, answer: str) -> Request:
     """Return what `judge_science` asks."""
-    return _request(SCIENCE_PROMPT, query, answer, reference=reference)
+    return judge_request(SCIENCE_PROMPT, query, answer, reference=reference)
 
 
 def reward_requests(query: Query, answer: str) -> dict[str, Request]:
     """Return what `judge_reward` asks, by dimension."""
     return {
-        dimension: _request(REWARD_PROMPT, query, answer, ask=ask)
+        dimension: judge_request(REWARD_PROMPT, query, answer, ask=ask)
         for dimension, ask in DIMENSIONS.items()
     }
 
 
-def render(prompt: str, *, answer: str, **fields: str) -> list[Message]:
-    """Return the conversation that a prompt file makes of an answer.
+def render(prompt: str, *, text: str, **fields: str) -> list[Message]:
+    """Return the conversation that a prompt file makes of the text under judgement.
 
     The turns are taken from the file before anything is filled in, so that no text can open a turn of its own.
     """
-    mark = content_hash("mark", answer)[:MARK_DIGITS]
+    mark = content_hash("mark", text)[:MARK_DIGITS]
     # No text contains part of its own hash but by a miracle; then the mark inside is broken up.
-    safe = answer.replace(mark, "-".join(mark))
+    safe = text.replace(mark, "-".join(mark))
     return [
-        Message(role=role, content=template.render(mark=mark, answer=safe, **fields).strip())
+        Message(role=role, content=template.render(mark=mark, text=safe, **fields).strip())
         for role, template in _turns(prompt)
     ]
 
@@ -127,14 +127,15 @@ def parse_word(reply: str, words: Sequence[str]) -> str | None:
     return line if line in words else None
 
 
-def _request(prompt: str, query: Query, answer: str, **fields: str) -> Request:
-    messages = render(prompt, answer=answer, question=_question(query), **fields)
+def judge_request(prompt: str, query: Query, text: str, **fields: str) -> Request:
+    """Return the request that a prompt file makes of a query and a text; its seed follows from its words."""
+    messages = render(prompt, text=text, question=_question(query), **fields)
     digest = content_hash("judge", prompt, *(message.content for message in messages))
     seed = int(digest, 16) >> (4 * len(digest) - SEED_BITS)
     return Request(messages=messages, seed=seed, query_id=query.id)
 
 
-async def _ask(judge: Judge, request: Request) -> str | EngineError:
+async def ask(judge: Judge, request: Request) -> str | EngineError:
     """Return the judge's words, or the error for which there are none."""
     try:
         completion = await judge.complete(request)
