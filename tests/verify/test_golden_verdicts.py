@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from verify_builder import LIMITS, code_query, constraints, golden
 
+from stillhouse.models.engine import Completion
 from stillhouse.verify.checks import Reason
 from stillhouse.verify.code import check_code, extract_code
+from stillhouse.verify.demands import parse_demands
 from stillhouse.verify.ifeval import check_constraints
 from stillhouse.verify.judge import parse_mark, parse_word
 from stillhouse.verify.math import check_math
@@ -79,7 +81,12 @@ def test_if(case: dict[str, str], no_network: None) -> None:
 
 @pytest.mark.parametrize("case", golden("judge"), ids=lambda case: repr(case["reply"]))
 def test_judge_reply(case: dict[str, str]) -> None:
-    if case["kind"] == "math":
+    if case["kind"] == "demands":
+        reply = Completion(
+            text=case["reply"], finish_reason="stop", prompt_tokens=1, completion_tokens=1
+        )
+        assert parse_demands(reply) == case["mark"]
+    elif case["kind"] == "math":
         assert parse_word(case["reply"], ("yes", "no")) == case["mark"]
     else:
         assert parse_mark(case["reply"], 4 if case["kind"] == "reward" else 5) == case["mark"]

@@ -17,7 +17,13 @@ import pytest
 from verify_builder import LIMITS, code_query, golden
 
 from stillhouse.verify import sandbox
-from stillhouse.verify.code import OVERHEAD_SECONDS, REFEREE, check_code, extract_code
+from stillhouse.verify.code import (
+    OVERHEAD_SECONDS,
+    REFEREE,
+    check_code,
+    close_sandboxes,
+    extract_code,
+)
 
 SECRET = "41"  # what the tests of the hostile cases expect of the first call
 REAP_SECONDS = 10.0
@@ -91,6 +97,7 @@ def test_hostile_program(
     started = time.monotonic()
     check = check_code(code_query(case), answer, SHORT)
     took = time.monotonic() - started
+    close_sandboxes()
 
     assert check.state == "fail", check
     assert check.score == 0.0, check

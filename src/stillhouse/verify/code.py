@@ -1,7 +1,8 @@
 """Code answers: take the program out of the answer, run the query's tests against it in the sandbox.
 
 The tests and the program meet in `referee.py`, inside the sandbox. This process parses the answer's text at most; it
-never evaluates it.
+never evaluates it. A sandbox that the referee finds untouched after an answer is kept for the next one: starting one
+takes longer than most programs run.
 """
 
 import ast
@@ -10,6 +11,7 @@ import json
 import re
 import secrets
 from pathlib import Path
+from typing import Any
 
 from stillhouse.params import CodeLimits
 from stillhouse.records import Check, Query, Test, to_dict
@@ -18,7 +20,7 @@ from stillhouse.verify.checks import AnswerReason, Reason, make_check
 from stillhouse.verify.sandbox import Isolation
 
 NAME = "code_tests"
-VERSION = "3"
+VERSION = "4"
 
 REFEREE = Path(__file__).with_name("referee.py")
 MAX_ANSWER_CHARS = 200_000  # finding fences is quadratic in their number
@@ -26,6 +28,7 @@ OVERHEAD_SECONDS = (
     5.0  # start of the sandbox and writing of the report, on top of the limits on the tests
 )
 COMPILE_SECONDS = 30.0  # as in referee.py
+LENGTH_BYTES = 8  # as in referee.py
 PYTHON_TAGS = frozenset({"", "python", "python3", "py", "py3"})
 CPP_TAGS = frozenset({"", "cpp", "c++", "cc", "cxx"})
 FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*([\w+#.-]*)[^\n`]*$", re.MULTILINE)
@@ -99,10 +102,8 @@ def check_code(query: Query, answer: str, limits: CodeLimits) -> Check:
     code = code.encode("utf-8", "replace").decode()  # half a surrogate pair is no text
     # The report is the only thing that carries this token, so nothing else can be taken for a report.
     token = secrets.token_hex(16)
-    program = REFEREE.read_text(encoding="utf-8")
     job = {
         "token": token,
-        "program": program,
         "language": language,
         "code": code,
         "setup": query.setup or "",
@@ -112,37 +113,76 @@ def check_code(query: Query, answer: str, limits: CodeLimits) -> Check:
         "total_seconds": limits.total_seconds,
         "memory_bytes": limits.memory_mb << 20,
     }
-    compiled = _compiled(program, limits.isolation)
-    # The referee reads itself, and not a byte more: the candidate is forked off before the tests are in its memory.
-    start = f"import marshal, posix; exec(marshal.loads(posix.read(0, {len(compiled)})))"
-    done = sandbox.run(
-        start,
-        compiled + json.dumps(job).encode(),
-        isolation=limits.isolation,
-        seconds=seconds_at_most(query, limits),
-    )
-    try:
-        report = json.loads(done.stdout)
-    except ValueError:
-        report = {}
-    if report.get("token") != token:
-        said = " ".join(done.stderr.decode("utf-8", "replace").split())[-200:]
-        return _check(
-            None, "sandbox_failed", f"no report; {done.stopped or done.returncode}; {said}"
-        )
+    report = _report(job, limits.isolation, seconds_at_most(query, limits))
+    if isinstance(report, str):
+        return _check(None, "sandbox_failed", report)
     if report["build"]:
         return _check(0.0, "compile_error", report["build"])
     return _judge(tests, report["outcomes"], limits.isolation)
 
 
+# Sandboxes that wait for an answer, by what they were started with.
+_idle: dict[tuple[bytes, Isolation, int], list[sandbox.Running]] = {}
+
+# Reads the referee and its text, and not a byte more: the nursery is forked off before a test is in its memory.
+_BOOT = """
+import marshal, posix
+def read(size):
+    data = b""
+    while len(data) < size:
+        data += posix.read(0, size - len(data))
+    return data
+exec(marshal.loads(read({compiled})), {{"__name__": "referee", "PROGRAM": read({program}).decode()}})
+"""
+
+
+def _report(job: dict[str, Any], isolation: Isolation, seconds: float) -> dict[str, Any] | str:
+    """Return the referee's report on a job, or what was found in its place."""
+    program = REFEREE.read_bytes()
+    idle = _idle.setdefault((program, isolation, sandbox.UNPRIVILEGED_ID), [])
+    text = json.dumps(job).encode()
+    request = len(text).to_bytes(LENGTH_BYTES, "big") + text
+    while True:
+        try:
+            running, used = idle.pop(), True
+        except IndexError:
+            compiled = _compiled(program, isolation)
+            boot = _BOOT.format(compiled=len(compiled), program=len(program))
+            running, used = sandbox.Running(boot, isolation), False
+            request = compiled + program + request
+        line, stopped = running.ask(request, seconds)
+        try:
+            report: dict[str, Any] = json.loads(line)
+        except ValueError:
+            report = {}
+        whole = report.get("token") == job["token"]
+        if whole and report["reusable"]:
+            idle.append(running)
+            return report
+        said = running.close()
+        if whole:
+            return report
+        if (
+            stopped or not used
+        ):  # else it may have ended while it waited, which is not this answer's doing
+            return f"no report; {stopped or 'it ended'}; {' '.join(said.split())[-200:]}"
+
+
+def close_sandboxes() -> None:
+    """End the sandboxes that wait for answers."""
+    for idle in _idle.values():
+        while idle:
+            idle.pop().close()
+
+
 @functools.cache
-def _compiled(program: str, isolation: Isolation) -> bytes:
-    """Return the referee as byte code of the sandbox's Python: compiling it would double the start of each answer."""
+def _compiled(program: bytes, isolation: Isolation) -> bytes:
+    """Return the referee as byte code of the sandbox's Python: compiling it takes longer than that starts."""
     source = (
         "import marshal, sys; "
         "sys.stdout.buffer.write(marshal.dumps(compile(sys.stdin.read(), 'referee.py', 'exec')))"
     )
-    done = sandbox.run(source, program.encode(), isolation=isolation, seconds=OVERHEAD_SECONDS)
+    done = sandbox.run(source, program, isolation=isolation, seconds=OVERHEAD_SECONDS)
     if done.returncode != 0:
         raise sandbox.SandboxError(
             f"{REFEREE.name} does not compile in the sandbox: {done.stderr.decode('utf-8', 'replace')[-200:]}"

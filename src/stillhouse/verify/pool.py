@@ -32,16 +32,14 @@ P = ParamSpec("P")
 
 
 class Pool:
-    """Runs check functions in `workers` processes, at most `seconds` each."""
+    """Runs check functions in processes that keep `workers` cores busy, at most `seconds` each."""
 
     def __init__(self, workers: int, seconds: float):
         self._seconds = seconds
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(PRELOADED)
-        self._processes: Any = ProcessPool(
-            max_workers=workers,
-            context=context,
-        )
+        # One more than asked for: no core is idle while a hung worker is killed and replaced.
+        self._processes: Any = ProcessPool(max_workers=workers + 1, context=context)
 
     async def run(self, function: Callable[P, Check], *args: P.args, **kwargs: P.kwargs) -> Check:
         """Return what a check function returns, or an ungradable check: `timeout`, `crash` or `checker_failed`.

@@ -1,20 +1,24 @@
 """The program that runs inside the sandbox: it runs tests against the code of an answer and reports what happened.
 
 Its text is given to an interpreter in the sandbox; it is never imported by the verifying process, and needs nothing but
-the standard library. It comes in two roles:
+the standard library. It comes in three roles:
 
-- the *referee* (first process of the sandbox) has the tests. It evaluates asserts itself, in a process of its own,
-  with every name of the answer replaced by a proxy.
-- the *candidate* is an interpreter that runs the code of the answer and has never seen a test: it is forked off before
-  the tests are read. It is asked over pipes to call this function with these arguments, and can reply with plain data
-  only: numbers, text, containers.
+- the *referee* (first process of the sandbox) has the tests. It evaluates asserts in a process of its own, with every
+  name of the answer replaced by a proxy.
+- the *candidate* is an interpreter that runs the code of the answer and has never seen a test. It is asked over pipes
+  to call this function with these arguments, and can reply with plain data only: numbers, text, containers.
+- the *nursery* forks candidates. It is forked off before the first test is read and does nothing else, so that none of
+  its children has a test in its memory, not even one of an earlier answer.
 
 One candidate serves the asserts of an answer one after the other, as benchmarks run them. If it hangs, dies or loses
 the thread, those that follow get a new one.
 
 So what the code of an answer does to its own interpreter (exit, print, patch, overload ==, read its memory) cannot
-make a test pass: only the right value can. Referee processes are not dumpable, so that the same user's candidate may
+make a test pass: only the right value can. The processes here are not dumpable, so that the same user's candidate may
 not open their memory or their files.
+
+The sandbox serves the next answer only if this one has left everything as it was (`surroundings`): no process, no file,
+no shared memory, no changed limit. After any other answer it ends, and the next one gets a new sandbox.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ from __future__ import annotations
 import _ctypes
 import _json
 import _signal  # type: ignore[import-not-found]
+import _socket
 import _symtable  # type: ignore[import-not-found]
 import builtins
 import importlib
@@ -42,6 +47,7 @@ if TYPE_CHECKING:
 
     # What happened to one test ("pass", "wrong", "error", ...), and a detail for the evidence.
     Outcome = tuple[str, str]
+    PROGRAM = ""  # this text, set by whoever starts it
 
 PR_SET_DUMPABLE = 4
 PR_SET_CHILD_SUBREAPER = 36
@@ -51,11 +57,15 @@ COMPILE_SECONDS = 30  # not counted in the total: it says nothing about the prog
 MAX_MESSAGE_BYTES = 16 << 20
 MAX_PRINTED_BYTES = 8 << 20
 MAX_DETAIL_CHARS = 300
+LENGTH_BYTES = 8  # of the number, big-endian, that stands before each job
+QUIET_SECONDS = 1.0  # in which the candidate of a finished answer has to end
+REGULAR = ("pass", "wrong", "error")  # outcomes after which the candidate is as good as new
 MAX_NUMBER_CHARS = 40  # longer tokens are compared as text
 MUTABLE = (list, dict, set, bytearray)
 SAFE_INTEGER = 1 << 53
 DATES = ("date", "time", "datetime")
 
+GLOBAL = (_symtable.GLOBAL_IMPLICIT, _symtable.GLOBAL_EXPLICIT)
 ONLY_AST = 0x400  # flag of `compile`: ast.PyCF_ONLY_AST, without importing the module ast
 
 
@@ -387,6 +397,7 @@ def candidate(reading: int, writing: int) -> None:
     """Run the code of the answer, then do as asked until the referee hangs up."""
     every = {"call", "global", "plain", "operator", "getattr", "setattr", "len", "bool", "str"}
     peer = Peer(reading, writing, every | {"repr", "iter", "next", "isinstance"})
+    _signal.signal(_signal.SIGINT, _signal.default_int_handler)
     job = peer.receive()
     limit(job["memory_bytes"])
     # Not __main__: the part of an answer under that guard is an example, and may wait for input.
@@ -403,32 +414,90 @@ def candidate(reading: int, writing: int) -> None:
             peer.serve(peer.receive())
 
 
-def fork_candidate() -> tuple[int, int]:
-    """Fork a candidate off, from a process that has not read the tests; return the pipes to it: read from, write to."""
-    reading, their_writing = os.pipe()
-    their_reading, writing = os.pipe()
-    if os.fork() == 0:
-        try:
-            os.close(reading)
-            os.close(writing)
-            silence()  # our standard input is the file with the tests
-            candidate(their_reading, their_writing)
-        finally:
-            os._exit(0)
-    os.close(their_reading)
-    os.close(their_writing)
-    return reading, writing
+class Nursery:
+    """The process that forks candidates; it has not read a test, and reads none."""
+
+    def __init__(self) -> None:
+        self.socket, theirs = _socket.socketpair()
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                self.socket.close()
+                silence()  # our standard input is where the tests come from
+                fork_candidates(theirs)
+            finally:
+                os._exit(0)
+        theirs.close()
+
+    def candidate(self) -> tuple[int, int]:
+        """Fork a candidate; return the pipes to it: read from, write to."""
+        reading, their_writing = os.pipe()
+        their_reading, writing = os.pipe()
+        theirs = (their_reading, their_writing)
+        packed = b"".join(descriptor.to_bytes(4, sys.byteorder) for descriptor in theirs)
+        self.socket.sendmsg([b"."], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, packed)])
+        for descriptor in theirs:
+            os.close(descriptor)
+        return reading, writing
+
+    def is_empty(self) -> bool:
+        """Whether the candidate has ended, or does so now that nobody asks it any more."""
+        return bool(select.select([self.socket], [], [], QUIET_SECONDS)[0]) and bool(
+            self.socket.recv(1)
+        )
 
 
-def start_candidate(program: str) -> tuple[int, int]:
-    """Start a candidate as a new interpreter, since we have read the tests; return the pipes to it."""
+def fork_candidates(requests: _socket.socket) -> None:
+    """Fork a candidate for each pair of pipes that comes, and tell when it has ended; until nobody is there to tell."""
+    while True:
+        _, pipes, _, _ = requests.recvmsg(1, _socket.CMSG_SPACE(8))
+        if not pipes:
+            return
+        packed = pipes[0][2]
+        reading, writing = (int.from_bytes(packed[i : i + 4], sys.byteorder) for i in (0, 4))
+        child = os.fork()
+        if child == 0:
+            try:
+                requests.close()
+                candidate(reading, writing)
+            finally:
+                os._exit(0)
+        os.close(reading)
+        os.close(writing)
+        os.waitpid(child, 0)
+        requests.send(b".")
+
+
+def surroundings(nursery: Nursery) -> list[Any]:
+    """Return all that an answer could change and leave to the next one, to be compared.
+
+    The nursery and this process cannot be written to, but any process of the user may set their limits and priorities.
+    """
+    pids = ("1", str(nursery.pid))
+    found: list[Any] = [sorted(name for name in os.listdir("/proc") if name.isdigit())]
+    found += [os.listdir(folder) for folder in ("/tmp", "/dev/shm")]
+    shared = ["keys", *(f"sysvipc/{kind}" for kind in ("shm", "sem", "msg"))]
+    for name in (*shared, *(f"{pid}/limits" for pid in pids)):
+        with suppress(FileNotFoundError), open(f"/proc/{name}", "rb") as file:
+            found.append(file.read())
+    for pid in pids:
+        with open(f"/proc/{pid}/stat") as file:
+            fields = file.read().rpartition(")")[2].split()
+        # priority, nice, rt_priority, policy of proc(5), where the field after the name is the third
+        found += [fields[number - 3] for number in (18, 19, 40, 41)]
+        found.append(os.sched_getaffinity(int(pid)))
+    return found
+
+
+def start_candidate() -> tuple[int, int]:
+    """Start a candidate as a new interpreter, where there is no nursery any more; return the pipes to it."""
     import subprocess
 
     reading, their_writing = os.pipe()
     their_reading, writing = os.pipe()
     theirs = [their_reading, their_writing]
     subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", program, *map(str, theirs)],
+        [sys.executable, "-I", "-S", "-c", PROGRAM, *map(str, theirs)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -477,12 +546,15 @@ def imports(source: str, borrowed: bool) -> list[str]:
 
 
 def names_in(source: str) -> set[str]:
-    """Return all variable names of a source text."""
+    """Return all global names that a source text uses; not those that it binds itself, such as a lambda's argument."""
     found: set[str] = set()
     waiting = [_symtable.symtable(source, "test.py", "exec")]
     while waiting:
         scope = waiting.pop()
-        found.update(filter(str.isidentifier, scope.symbols))  # a comprehension's argument is ".0"
+        for name, flags in scope.symbols.items():
+            reach = flags >> _symtable.SCOPE_OFF & _symtable.SCOPE_MASK
+            if flags & _symtable.USE and reach in GLOBAL:
+                found.add(name)
         waiting += scope.children
     return found
 
@@ -704,7 +776,7 @@ def wait(pid: int, deadline: float) -> int | None:
 
 
 def sweep() -> None:
-    """Kill and reap whatever the last test left running."""
+    """Kill and reap whatever runs here, the nursery too."""
     with suppress(ChildProcessError):
         while True:
             if os.getpid() == 1:
@@ -736,7 +808,8 @@ def assert_outcomes(
     Returns at least one outcome, and fewer than tests where the rest needs a new candidate.
     """
     reading, writing = os.pipe()
-    if os.fork() == 0:
+    referee = os.fork()
+    if referee == 0:
         try:
             os.close(reading)
             silence()
@@ -758,8 +831,13 @@ def assert_outcomes(
             if not line:
                 break
             told.append(from_json(line.decode()))
-    outcomes = [tuple(outcome) for outcome in told[1:]]
-    if len(outcomes) == len(tests) or (outcomes and not how):
+        outcomes = [tuple(outcome) for outcome in told[1:]]
+        if len(outcomes) == len(tests):
+            _, how = read_line(pipe, time.monotonic() + QUIET_SECONDS, job["memory_bytes"])
+            if not how:  # it has closed the pipe, and so is ending
+                os.waitpid(referee, 0)
+            return outcomes
+    if outcomes and not how:
         return outcomes
     stopped = (how, "") if how else ("crash", "the test was killed")
     # What stops before any test begins stops before each.
@@ -833,16 +911,33 @@ def prctl(option: int, value: int) -> None:
         raise OSError(f"prctl {option} failed")
 
 
-def main() -> None:
-    """Read the job, run its tests, write one report."""
-    prctl(PR_SET_DUMPABLE, 0)
-    prctl(PR_SET_CHILD_SUBREAPER, 1)
-    pipes: tuple[int, int] | None = fork_candidate()
-    job = from_json(sys.stdin.read())
+def read_job() -> dict[str, Any] | None:
+    """Return the next job of standard input; null at its end."""
+    length = read_exactly(LENGTH_BYTES)
+    text = read_exactly(int.from_bytes(length, "big")) if length else b""
+    return from_json(text.decode()) if text else None
+
+
+def read_exactly(size: int) -> bytes:
+    """Return so many bytes of standard input, or none where it ends before."""
+    chunks = []
+    while size > 0:
+        chunk = os.read(0, size)
+        if not chunk:
+            return b""
+        chunks.append(chunk)
+        size -= len(chunk)
+    return b"".join(chunks)
+
+
+def run_job(job: dict[str, Any], nursery: Nursery) -> tuple[dict[str, Any], bool]:
+    """Run the tests of a job; return the report, and whether nothing had to be killed."""
     report = {"token": job["token"], "build": "", "outcomes": []}
+    calm = True
     if job["language"] == "cpp":
         program, report["build"] = compile_cpp(job)
         sweep()
+        calm = False
         command = ["./main"]
     else:
         program = (job["setup"] + "\n" + job["code"]).encode()
@@ -856,15 +951,35 @@ def main() -> None:
             outcomes += [("timeout", "total time is over")] * len(left)
         elif left[0]["kind"] == "assert":
             count = next((i for i, test in enumerate(left) if test["kind"] != "assert"), len(left))
-            pipes = pipes or start_candidate(job["program"])
+            pipes = nursery.candidate() if calm else start_candidate()
             outcomes += assert_outcomes(job, left[:count], pipes, total)
+            regular = all(how in REGULAR for how, _ in outcomes)
+            if calm and regular and len(outcomes) == len(tests) and nursery.is_empty():
+                return report, True
         else:
             renew(program)
             deadline = min(total, time.monotonic() + job["test_seconds"])
             outcomes.append(stdio_test(job, left[0], command, deadline))
         sweep()
-        pipes = None
-    os.write(1, to_json(report))
+        calm = False
+    return report, False
+
+
+def main() -> None:
+    """Read jobs and write a report of each, while each leaves everything as it was."""
+    prctl(PR_SET_DUMPABLE, 0)
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
+    # The only signal for which an interpreter has a handler, and so the only one that reaches a first process.
+    _signal.signal(_signal.SIGINT, _signal.SIG_IGN)
+    nursery = Nursery()
+    alone = os.getpid() == 1
+    before = surroundings(nursery) if alone else None
+    while (job := read_job()) is not None:
+        report, calm = run_job(job, nursery)
+        reusable = alone and calm and surroundings(nursery) == before
+        os.write(1, to_json({**report, "reusable": reusable}))
+        if not reusable:
+            break
     os._exit(0)  # the interpreter's own tidying is not needed
 
 

@@ -1,6 +1,7 @@
-"""One contained run of an untrusted program: bubblewrap namespaces, resource limits, and a hard stop.
+"""Contained runs of untrusted programs: bubblewrap namespaces, resource limits, and a hard stop.
 
-What runs here is Python source of our own (the referee of `code.py`), which in turn starts the code of a model. The
+What runs here is Python source of our own (the referee of `code.py`), which in turn starts the code of a model. `run`
+starts a program and returns what it wrote; `Running` is a program that is asked again and again. The
 profile shows the program a read-only /usr and an empty, small /tmp; it has no network, no other process to see, no
 capability and no second user namespace. The program is the first process of its process namespace: the kernel kills
 all it has started when it ends, and ignores signals that its children send to it.
@@ -19,7 +20,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
 from stillhouse.errors import StillhouseError
 
@@ -46,6 +47,9 @@ class SandboxError(StillhouseError):
     """The sandbox cannot be used on this machine; the message says what is missing."""
 
 
+Stopped = Literal["timeout", "output"]
+
+
 @dataclass(frozen=True)
 class Finished:
     """How a contained program ended. `returncode` is null where it was stopped for its time or its output."""
@@ -53,7 +57,74 @@ class Finished:
     returncode: int | None
     stdout: bytes
     stderr: bytes
-    stopped: Literal["timeout", "output"] | None
+    stopped: Stopped | None
+
+
+class Running:
+    """A contained program that replies to requests, one at a time, with a line each.
+
+    It reads its requests from its standard input, in whatever form it likes, and ends where that ends.
+    """
+
+    def __init__(self, source: str, isolation: Isolation) -> None:
+        """Start Python source of ours, given to the interpreter with -c.
+
+        Raises:
+            SandboxError: the tools that the isolation needs are not installed.
+        """
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # closed by `close`
+        self._scratch = tempfile.TemporaryDirectory()
+        self._process = _start(
+            source, isolation, self._scratch.name, subprocess.PIPE, self._errors.fileno()
+        )
+        assert self._process.stdin is not None
+        os.set_blocking(self._process.stdin.fileno(), False)
+
+    def ask(self, request: bytes, seconds: float) -> tuple[bytes, Stopped | None]:
+        """Send a request; return the line that comes back, and why it is not whole if it was waited for in vain.
+
+        After a line that is not whole the program is of no more use.
+        """
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        deadline = time.monotonic() + seconds
+        left, reply = memoryview(request), bytearray()
+        with selectors.DefaultSelector() as selector:
+            selector.register(stdin, selectors.EVENT_WRITE)
+            selector.register(stdout, selectors.EVENT_READ)
+            while not reply.endswith(b"\n"):
+                ready = selector.select(max(0.0, deadline - time.monotonic()))
+                if not ready:
+                    return bytes(reply), "timeout"
+                for key, _ in ready:
+                    if key.fd == stdout.fileno():
+                        chunk = os.read(key.fd, READ_BYTES)
+                        if not chunk:
+                            return bytes(reply), None
+                        reply += chunk
+                        if len(reply) > MAX_OUTPUT_BYTES:
+                            return bytes(reply), "output"
+                    else:
+                        with contextlib.suppress(
+                            BrokenPipeError
+                        ):  # its end is seen on the other pipe
+                            left = left[os.write(key.fd, left) :]
+                        if not left:
+                            selector.unregister(stdin)
+        return bytes(reply), None
+
+    def close(self) -> str:
+        """Kill the program and all that it started; return what it wrote to its standard error."""
+        _kill_group(self._process)
+        for stream in (self._process.stdin, self._process.stdout):
+            assert stream is not None
+            stream.close()
+        self._errors.seek(0)
+        said = self._errors.read(MAX_OUTPUT_BYTES).decode("utf-8", "replace")
+        self._errors.close()
+        self._scratch.cleanup()
+        return said
 
 
 def run(
@@ -78,22 +149,29 @@ def run(
         # From a file: a program that never reads cannot block us, and no thread is needed to feed it.
         given.write(stdin)
         given.seek(0)
-        if os.geteuid() == 0:
-            os.chown(scratch, UNPRIVILEGED_ID, UNPRIVILEGED_ID)
-        process = subprocess.Popen(
-            # Without `site`: it costs as much as the interpreter, and would let the machine's own packages in.
-            [*_command(isolation), _interpreter(), "-I", "-S", "-c", source],
-            stdin=given,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            cwd=scratch if isolation == "rlimits" else "/",
-            env=ENVIRONMENT,
-            start_new_session=True,
-        )
+        process = _start(source, isolation, scratch, given, subprocess.PIPE)
         try:
             return _collect(process, time.monotonic() + seconds)
         finally:
             _kill_group(process)
+
+
+def _start(
+    source: str, isolation: Isolation, scratch: str, stdin: int | IO[bytes], stderr: int
+) -> subprocess.Popen[bytes]:
+    """Start Python source in the sandbox; `scratch` is the folder in which it runs where nothing isolates it."""
+    if os.geteuid() == 0:
+        os.chown(scratch, UNPRIVILEGED_ID, UNPRIVILEGED_ID)
+    return subprocess.Popen(
+        # Without `site`: it costs as much as the interpreter, and would let the machine's own packages in.
+        [*_command(isolation), _interpreter(), "-I", "-S", "-c", source],
+        stdin=stdin,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        cwd=scratch if isolation == "rlimits" else "/",
+        env=ENVIRONMENT,
+        start_new_session=True,
+    )
 
 
 def probe(isolation: Isolation = "bubblewrap") -> str | None:
@@ -172,6 +250,7 @@ def _command(isolation: Isolation) -> list[str]:
         command += [_tool("setpriv"), *user, "--clear-groups", "--no-new-privs"]
     prlimit = _tool("prlimit")
     command += [prlimit, f"--fsize={MAX_FILE_BYTES}", f"--nofile={MAX_OPEN_FILES}", "--core=0"]
+    command += ["--msgqueue=0"]  # what waits in a queue outlives its program, and cannot be seen
     # The limit on processes is set by the innermost program: bubblewrap itself needs some, for a moment.
     innermost = [prlimit, f"--nproc={MAX_PROCESSES}"]
     if isolation == "rlimits":
@@ -187,7 +266,7 @@ def _command(isolation: Isolation) -> list[str]:
     command += ["--symlink", "usr/bin", "/bin", "--proc", "/proc", "--dev", "/dev"]
     command += ["--size", str(SHM_BYTES), "--tmpfs", "/dev/shm"]
     command += ["--size", str(TMP_BYTES), "--tmpfs", "/tmp", "--chdir", "/tmp"]
-    return [*command, "--remount-ro", "/", *innermost]
+    return [*command, "--remount-ro", "/dev", "--remount-ro", "/", *innermost]
 
 
 def _collect(process: subprocess.Popen[bytes], deadline: float) -> Finished:
@@ -197,7 +276,7 @@ def _collect(process: subprocess.Popen[bytes], deadline: float) -> Finished:
     chunks: dict[int, list[bytes]] = {process.stdout.fileno(): [], process.stderr.fileno(): []}
     out, err = chunks.values()
     total = 0
-    stopped: Literal["timeout", "output"] | None = None
+    stopped: Stopped | None = None
     with selectors.DefaultSelector() as selector, process.stdout, process.stderr:
         for descriptor in chunks:
             selector.register(descriptor, selectors.EVENT_READ)
