@@ -37,8 +37,9 @@ async def grade_all(teacher: str, params: StageParams, journal: Journal, tally: 
     verify = params.section(Verify, "verify")
     room = ModelRoom(journal)
     judge_runtime = load_teacher(verify.judge).runtime
-    judge = room.model(verify.judge, params.teacher(verify.judge), judge_runtime, "judge")
-    grader = Grader(verify, judge, room.reward(verify.reward))
+    judge_spec = params.teacher(verify.judge)
+    judge = room.model(verify.judge, judge_spec, judge_runtime, "judge")
+    grader = Grader(verify, judge, room.reward(verify.reward), price=judge_spec.price)
     attempts = (attempt for _, found in read_attempts(teacher) for attempt in found)
     total = column_counts(Path("data/responses") / teacher / "attempts", "teacher").total()
     try:
@@ -62,7 +63,7 @@ async def grade_all(teacher: str, params: StageParams, journal: Journal, tally: 
 
 
 class Tally:
-    """Counts by state, reason, verifier and category, and where rule and judge disagree."""
+    """Counts by state, reason, verifier and category, what the judge cost, and where rule and judge disagree."""
 
     def __init__(self, isolation: str) -> None:
         self._isolation = isolation
@@ -70,11 +71,14 @@ class Tally:
         self._reasons: Counter[str] = Counter()
         self._by_category: dict[str, dict[str, Counter[str]]] = {}
         self._both = self._disagree = 0
+        self._cost: float | None = None
         self._examples: list[dict[str, Any]] = []
 
     def add(self, attempt: Attempt, verdict: Verdict) -> None:
         """Count one verdict."""
         self._states[verdict.state] += 1
+        if verdict.cost is not None:
+            self._cost = (self._cost or 0.0) + verdict.cost
         if verdict.reason:
             self._reasons[verdict.reason] += 1
         counts = self._by_category.setdefault(
@@ -114,6 +118,7 @@ class Tally:
             "reasons": dict(self._reasons),
             "verifiers": dict(verifiers),
             "isolation": self._isolation,
+            "judge_cost": None if self._cost is None else round(self._cost, 6),
             "rule_judge": {"both": self._both, "disagree": self._disagree},
             "disagreements": self._examples,
             "by_category": {

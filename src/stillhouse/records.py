@@ -167,7 +167,8 @@ class Verdict(Row, frozen=True, kw_only=True):
     """The verdict on one response.
 
     `score` is in 0..1, and null where the state is ungradable: trouble in our machinery is never a wrong answer.
-    `reason` is a short identifier ("wrong_answer", "timeout", "no_answer"), null on a pass.
+    `reason` is a short identifier ("wrong_answer", "timeout", "no_answer"), null on a pass. `cost` is what the judge's
+    words on it cost, in US dollars; null where the judge has no price.
     """
 
     response_id: str
@@ -176,6 +177,7 @@ class Verdict(Row, frozen=True, kw_only=True):
     score: float | None
     reason: str | None
     verifier: str
+    cost: float | None = None
     checks: list[Check] = []
 
 
@@ -352,6 +354,7 @@ SCHEMAS: dict[type[Row], pa.Schema] = {
             "score": pa.float64(),
             "reason": pa.string(),
             "verifier": pa.string(),
+            "cost": pa.float64(),
             "checks": pa.list_(_check),
         }
     ),

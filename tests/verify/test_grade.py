@@ -16,6 +16,7 @@ from verify_builder import (
 
 from stillhouse.models.engine import Completion, EngineError, Request
 from stillhouse.models.reward import TooLongError
+from stillhouse.params import Price
 from stillhouse.records import Check, Message, Query, Verdict
 from stillhouse.verify import sandbox
 from stillhouse.verify.checks import make_check
@@ -105,6 +106,20 @@ def test_a_judge_may_say_no_where_the_rule_cannot(grade: Grade) -> None:
     tower = "\\boxed{9^{9^{9^{9}}}}"
     assert grade(MATH, tower, ScriptedJudge("no")).reason == "judge_says_no"
     assert grade(MATH, tower).reason == "too_complex"
+
+
+def test_a_verdict_says_what_the_judge_cost() -> None:
+    async def run(price: Price | None) -> list[float | None]:
+        grader = Grader(make_verify(), ScriptedJudge("4"), workers=1, price=price)
+        try:
+            asked = [(MATH, "It is 7."), (MATH, "It is 8."), (CHAT, "Boil water.")]
+            return [(await grader.grade(q, make_response(q, text))).cost for q, text in asked]
+        finally:
+            await grader.close()
+
+    # One prompt and one completion token a question: none, one, and three questions.
+    assert asyncio.run(run(Price(prompt=1e6, completion=2e6))) == [0.0, 3.0, 9.0]
+    assert asyncio.run(run(None)) == [None, None, None]
 
 
 def test_science(grade: Grade) -> None:

@@ -16,12 +16,12 @@ import os
 import msgspec
 
 from stillhouse.models.engine import Request
-from stillhouse.params import Verify
+from stillhouse.params import Price, Verify
 from stillhouse.records import Check, Query, Response, State, Verdict
 from stillhouse.verify import code, demands, ifeval, judge, math, sandbox, science
 from stillhouse.verify.checks import Reason, make_check
 from stillhouse.verify.final_answer import option_letter
-from stillhouse.verify.judge import Judge
+from stillhouse.verify.judge import Judge, Metered
 from stillhouse.verify.pool import Pool
 from stillhouse.verify.reward import Marks, check_reward
 
@@ -58,7 +58,10 @@ def judge_requests(verify: Verify, query: Query, answer: str | None) -> list[Req
 
 
 class Grader:
-    """Grades responses, many at a time, in `workers` processes (null: one per core)."""
+    """Grades responses, many at a time, in `workers` processes (null: one per core).
+
+    `price` is the judge's: with it, each verdict says what the judge's words on it cost.
+    """
 
     def __init__(
         self,
@@ -66,10 +69,12 @@ class Grader:
         judge: Judge | None,
         reward: Marks | None = None,
         workers: int | None = None,
+        price: Price | None = None,
     ):
         self._verify = verify
         self._judge = judge
         self._reward = reward
+        self._price = price
         self._pool = Pool(workers or len(os.sched_getaffinity(0)), verify.item_seconds)
         self._isolation_checked = False
 
@@ -79,7 +84,8 @@ class Grader:
         Raises:
             SandboxError: code is to be run, and the isolation that the parameters ask for does not work here.
         """
-        checks = await self._checks(query, response)
+        metered = None if self._judge is None else Metered(self._judge)
+        checks = await self._checks(query, response, metered)
         checks = [self._settle(check) for check in checks]
         deciding = self._deciding(query, checks)
         return Verdict(
@@ -89,6 +95,7 @@ class Grader:
             score=deciding.score,
             reason=deciding.reason,
             verifier=deciding.verifier,
+            cost=self._cost(metered),
             checks=checks,
         )
 
@@ -96,34 +103,39 @@ class Grader:
         """Stop the workers."""
         await self._pool.close()
 
-    async def _checks(self, query: Query, response: Response) -> list[Check]:
+    def _cost(self, judge: Metered | None) -> float | None:
+        if judge is None or self._price is None:
+            return None
+        return self._price.cost(judge.prompt_tokens, judge.completion_tokens)
+
+    async def _checks(self, query: Query, response: Response, asked: Judge | None) -> list[Check]:
         if response.finish_reason == "length":
             return [_answer_check("truncated")]
         if not response.answer.strip():
             return [_answer_check("no_answer")]
         match query.category:
             case "math":
-                return await self._math(query, response.answer)
+                return await self._math(query, response.answer, asked)
             case "code":
                 return [await self._code(query, response.answer)]
             case "science":
-                return await self._science(query, response.answer)
+                return await self._science(query, response.answer, asked)
             case "if":
-                return await self._constraints(query, response.answer)
+                return await self._constraints(query, response.answer, asked)
             case "multiturn" | "other":
                 if self._reward is not None:
                     return [await check_reward(self._reward, query, response.answer)]
-                if self._judge is None:
+                if asked is None:
                     return [_no_judge(judge.REWARD_NAME)]
-                return [await judge.judge_reward(self._judge, query, response.answer)]
+                return [await judge.judge_reward(asked, query, response.answer)]
 
-    async def _math(self, query: Query, answer: str) -> list[Check]:
+    async def _math(self, query: Query, answer: str, asked: Judge | None) -> list[Check]:
         if query.ground_truth is None:
             return [_ungradable(math.NAME, math.VERSION, "no_reference")]
         rule = await self._pool.run(math.check_math, query.ground_truth, answer, query.prompt)
-        if rule.state == "pass" or self._judge is None:
+        if rule.state == "pass" or asked is None:
             return [rule]
-        return [rule, await judge.judge_math(self._judge, query, query.ground_truth, answer)]
+        return [rule, await judge.judge_math(asked, query, query.ground_truth, answer)]
 
     async def _code(self, query: Query, answer: str) -> Check:
         limits = self._verify.code
@@ -138,26 +150,26 @@ class Grader:
                 break
         return check
 
-    async def _science(self, query: Query, answer: str) -> list[Check]:
+    async def _science(self, query: Query, answer: str, asked: Judge | None) -> list[Check]:
         if query.ground_truth is None:
             return [_ungradable(science.NAME, science.VERSION, "no_reference")]
         rule = science.check_science(query.ground_truth, answer, query.prompt)
         if rule is not None:
             return [rule]
-        if self._judge is None:
+        if asked is None:
             return [_no_judge(judge.SCIENCE_NAME)]
-        return [await judge.judge_science(self._judge, query, query.ground_truth, answer)]
+        return [await judge.judge_science(asked, query, query.ground_truth, answer)]
 
-    async def _constraints(self, query: Query, answer: str) -> list[Check]:
+    async def _constraints(self, query: Query, answer: str, asked: Judge | None) -> list[Check]:
         rules = [c for c in query.constraints if c.id != demands.DEMAND]
         checks = []
         if rules or not query.constraints:
             checks.append(await self._pool.run(ifeval.check_constraints, rules, answer))
         if len(rules) < len(query.constraints):
-            if self._judge is None:
+            if asked is None:
                 checks.append(_ungradable(demands.NAME, demands.VERSION, "no_judge"))
             else:
-                checks.append(await demands.judge_demands(self._judge, query, answer))
+                checks.append(await demands.judge_demands(asked, query, answer))
         return checks
 
     def _settle(self, check: Check) -> Check:

@@ -52,6 +52,21 @@ class Judge(Protocol):
         ...
 
 
+class Metered:
+    """A judge that counts the tokens of what it is asked and of what it says."""
+
+    def __init__(self, judge: Judge) -> None:
+        self.prompt_tokens = self.completion_tokens = 0
+        self._judge = judge
+
+    async def complete(self, request: Request) -> Completion:
+        """Return the judge's completion."""
+        completion = await self._judge.complete(request)
+        self.prompt_tokens += completion.prompt_tokens
+        self.completion_tokens += completion.completion_tokens
+        return completion
+
+
 async def judge_math(judge: Judge, query: Query, reference: str, answer: str) -> Check:
     """Ask whether the final result of an answer equals the reference; the score is 1 or 0."""
     reply = await ask(judge, math_request(query, reference, answer))
