@@ -20,6 +20,7 @@ from stillhouse.records import Check
 NAME = "pool"
 VERSION = "1"
 TRIES = 2
+SPARE = 1  # workers beyond those asked for: no core is idle while a hung one is killed and replaced
 MAX_EVIDENCE_CHARS = 300
 # A new worker imports the program that was started anew: most of what a stage script imports is here already.
 PRELOADED = ["stillhouse.stage", "stillhouse.verify.grade", "stillhouse.verify.warm"]
@@ -38,8 +39,7 @@ class Pool:
         self._seconds = seconds
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(PRELOADED)
-        # One more than asked for: no core is idle while a hung worker is killed and replaced.
-        self._processes: Any = ProcessPool(max_workers=workers + 1, context=context)
+        self._processes: Any = ProcessPool(max_workers=workers + SPARE, context=context)
 
     async def run(self, function: Callable[P, Check], *args: P.args, **kwargs: P.kwargs) -> Check:
         """Return what a check function returns, or an ungradable check: `timeout`, `crash` or `checker_failed`.
