@@ -2,8 +2,8 @@
 
 An answer that hangs keeps a worker for its whole time limit, twice; no pool can give that back. So the ratio compares
 the rate of the other answers in the time that the workers had for them: elapsed time, less what the hanging ones were
-allowed. These spin, and share the cores evenly with the other workers. What is lost beyond that is the pool's own doing:
-workers not replaced, restarts that others wait for.
+allowed. These spin, and share the cores evenly with the other workers. What is lost beyond that is the pool's own
+doing: workers not replaced, restarts that others wait for.
 """
 
 import argparse
