@@ -60,6 +60,8 @@ def example(attempt: Attempt, spec: Teacher) -> Example:
         messages=query.messages,
         ground_truth=query.ground_truth,
         language=query.language,
+        setup=query.setup,
+        entry_point=query.entry_point,
         tests=query.tests,
         constraints=query.constraints,
         teacher=response.teacher,

@@ -139,6 +139,9 @@ def metrics(
 ) -> dict[str, object]:
     """Return the counts in all, by category and by source, and the rejections by reason."""
     loaded_of, kept_of = Counter(q.category for q in loaded), Counter(q.category for q in curated)
+    licenses: dict[str, set[str]] = {source.id: set() for source in spec.sources}
+    for query in loaded:
+        licenses[query.source].add(query.license)
     loaded_from, kept_from = Counter(q.source for q in loaded), Counter(q.source for q in curated)
     return {
         "loaded": len(loaded),
@@ -153,7 +156,7 @@ def metrics(
             source.id: {
                 "loaded": loaded_from[source.id],
                 "kept": kept_from[source.id],
-                "license": source.license,
+                "licenses": sorted(licenses[source.id]),
                 "category": source.category,
             }
             for source in spec.sources

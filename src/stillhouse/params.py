@@ -75,6 +75,9 @@ Id = Annotated[str, AfterValidator(_check_id)]
 Revision = Annotated[str, AfterValidator(_check_revision)]
 TeacherRevision = Annotated[str, AfterValidator(_check_teacher_revision)]
 InputPath = Annotated[str, AfterValidator(_check_input)]
+# Column of a row -> the value that it must have, or a list of those it may have.
+Scalar = str | bool | int | float
+Where = dict[str, Scalar | Annotated[list[Scalar], Field(min_length=1)]]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -116,7 +119,9 @@ class EmbeddedSource(Section):
 class FileSource(Section):
     """Queries of the user's own: JSONL or Parquet with the columns of `Query`.
 
-    `columns` maps these to the file's own names; given, no other column is read.
+    `columns` maps these to the file's own names; given, no other column is read. `where` takes only the rows that have
+    the given value, or one of the given values, in each of the named columns (the file's own names); `limit` counts
+    what is taken. A row's own `license` goes before the source's.
     """
 
     id: Id
@@ -125,11 +130,12 @@ class FileSource(Section):
     license: str
     path: InputPath
     columns: dict[str, str] = {}
+    where: Where = {}
     limit: PositiveInt | None = None
 
 
 class HubSource(Section):
-    """Queries of a Hub data set at a pinned commit; `columns` as for a file."""
+    """Queries of a Hub data set at a pinned commit; `columns` and `where` as for a file."""
 
     id: Id
     kind: Literal["hub"]
@@ -140,6 +146,7 @@ class HubSource(Section):
     config: str | None = None
     split: str = "train"
     columns: dict[str, str] = {}
+    where: Where = {}
     limit: PositiveInt | None = None
 
 

@@ -218,6 +218,8 @@ class Example(Row, frozen=True, kw_only=True):
     messages: list[Message]
     ground_truth: str | None
     language: str | None
+    setup: str | None
+    entry_point: str | None
     tests: list[Test]
     constraints: list[Constraint]
     teacher: str
@@ -401,6 +403,8 @@ SCHEMAS: dict[type[Row], pa.Schema] = {
             "messages": _messages,
             "ground_truth": pa.string(),
             "language": pa.string(),
+            "setup": pa.string(),
+            "entry_point": pa.string(),
             "tests": pa.list_(_test),
             "constraints": pa.list_(_constraint),
             "teacher": pa.string(),

@@ -64,6 +64,8 @@ def make_example(query: Query, response: Response) -> Example:
         messages=query.messages,
         ground_truth="2",
         language=None,
+        setup=None,
+        entry_point=None,
         tests=[],
         constraints=[],
         teacher=response.teacher,

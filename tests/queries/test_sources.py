@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pydantic import ValidationError
 
 from stillhouse.params import EmbeddedSource, FileSource, GeneratorSource, HubSource, load_run
 from stillhouse.queries.rows import QueriesError
@@ -131,6 +132,99 @@ def test_columns_can_be_renamed_and_rows_limited(inputs: Path) -> None:
     assert [query.ground_truth for query in queries] == ["0", "1", "2"]
 
 
+SORTED = [
+    {"prompt": f"What is {i} + 0?", "ground_truth": str(i), "category": category, "level": i % 3}
+    for i, category in enumerate(["math", "code", "if", "math", "math", "other"])
+]
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+@pytest.mark.parametrize(
+    ("where", "taken"),
+    [
+        ({"category": "math"}, "034"),
+        ({"category": ["if", "code"]}, "12"),
+        ({"category": "math", "level": 0}, "03"),
+        ({"level": [1, 2]}, "1245"),
+    ],
+)
+def test_where_takes_the_rows_with_the_given_values(
+    inputs: Path, suffix: str, where: dict[str, Any], taken: str
+) -> None:
+    path = inputs / f"rows.{suffix}"
+    if suffix == "parquet":
+        pq.write_table(pa.Table.from_pylist(SORTED), path)
+    else:
+        path.write_text("".join(json.dumps(row) + "\n" for row in SORTED))
+    queries = load_source(own_file(path, where=where), 1)
+    assert [query.ground_truth for query in queries] == list(taken)
+
+
+def test_the_limit_counts_what_where_took_and_no_row_behind_it_is_read(inputs: Path) -> None:
+    rows = [*SORTED, ["not a row"]]
+    queries = load_rows(inputs, rows, where={"category": "math"}, limit=3)
+    assert [query.ground_truth for query in queries] == ["0", "3", "4"]
+
+
+def test_where_names_columns_of_the_file_whatever_they_are_renamed_to(inputs: Path) -> None:
+    rows = [{"q": "Why?", "a": "1", "kind": "x"}, {"q": "How?", "a": "2", "kind": "y"}]
+    columns = {"prompt": "q", "ground_truth": "a"}
+    (query,) = load_rows(inputs, rows, columns=columns, where={"kind": "y"})
+    assert query.prompt == "How?"
+
+
+def test_a_bad_row_is_named_by_its_place_in_the_file_and_not_among_the_taken(inputs: Path) -> None:
+    rows = [*SORTED[:4], {"prompt": "Why?", "category": "math"}]
+    with pytest.raises(QueriesError, match="row 5: no 'ground_truth'"):
+        load_rows(inputs, rows, where={"category": "math"})
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        (
+            {"categroy": "math", "level": 1},
+            r"'own': where: no row has the column categroy "
+            r"\(columns there: category, ground_truth, level, prompt\)",
+        ),
+        ({"category": "maths"}, r"no row has .*'maths'.*there: category: 'code', 'if', 'math', 'o"),
+        ({"level": "1"}, r"no row has .*'1'.*there: level: 0, 1, 2\)"),
+        ({"category": "other", "level": 0}, r"no row has .*'other', 'level': 0"),
+    ],
+)
+def test_a_where_that_leaves_nothing_is_answered_with_what_there_is(
+    inputs: Path, where: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(QueriesError, match=message):
+        load_rows(inputs, SORTED, where=where)
+
+
+def test_a_where_over_many_values_shows_a_few_of_them(inputs: Path) -> None:
+    rows = [
+        {"prompt": str(i), "ground_truth": "1", "text": f"{i:04d}" + 500 * "x"} for i in range(99)
+    ]
+    with pytest.raises(QueriesError) as caught:
+        load_rows(inputs, rows, where={"text": "a"})
+    assert str(caught.value).count("xxx'") == 0
+    assert str(caught.value).count("'00") == 10
+    assert len(str(caught.value)) < 800
+
+
+def test_a_where_with_no_value_is_refused() -> None:
+    with pytest.raises(ValidationError, match="at least 1 item"):
+        own_file(Path("inputs/a.jsonl"), where={"category": []})
+
+
+def test_the_licence_of_a_row_goes_before_that_of_its_source(inputs: Path) -> None:
+    row = {"prompt": "Why?", "ground_truth": "1"}
+    rows = [row | {"license": "cc-by-4.0"}, row | {"license": None}, row]
+    assert [q.license for q in load_rows(inputs, rows)] == ["cc-by-4.0", "mit", "mit"]
+    columns = {"prompt": "prompt", "ground_truth": "ground_truth"}
+    assert [q.license for q in load_rows(inputs, rows, columns=columns)] == ["mit"] * 3
+    with pytest.raises(QueriesError, match="row 2: no licence in 'license'"):
+        load_rows(inputs, rows, columns=columns | {"license": "license"})
+
+
 def test_conversations_in_both_layouts_end_at_the_last_user_turn(inputs: Path) -> None:
     plain = [
         {"role": "user", "content": "Hi"},
@@ -234,17 +328,18 @@ class HubDouble:
         return self.rows
 
 
-def hub_source() -> HubSource:
-    return HubSource(
-        id="hub_math",
-        kind="hub",
-        category="math",
-        license="mit",
-        repo="owner/name",
-        revision=COMMIT,
-        columns={"prompt": "q", "ground_truth": "a"},
-        limit=1,
-    )
+def hub_source(**changes: Any) -> HubSource:
+    values = {
+        "id": "hub_math",
+        "kind": "hub",
+        "category": "math",
+        "license": "mit",
+        "repo": "owner/name",
+        "revision": COMMIT,
+        "columns": {"prompt": "q", "ground_truth": "a"},
+        "limit": 1,
+    }
+    return HubSource.model_validate(values | changes)
 
 
 def test_a_hub_source_streams_the_pinned_commit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -254,6 +349,16 @@ def test_a_hub_source_streams_the_pinned_commit(monkeypatch: pytest.MonkeyPatch)
     assert (query.prompt, query.ground_truth) == ("What is 1 + 1?", "2")
     options = {"name": None, "split": "train", "revision": COMMIT, "streaming": True}
     assert double.asked == [("owner/name", options)]
+
+
+def test_where_filters_a_hub_source_as_it_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"q": "Why?", "a": None, "kind": "chat"}, {"q": "1 + 1?", "a": "2", "kind": "math"}]
+    double = HubDouble(rows)
+    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=double.load_dataset))
+    (query,) = load_source(hub_source(where={"kind": "math"}), 1)
+    assert query.prompt == "1 + 1?"
+    with pytest.raises(QueriesError, match=r"'hub_math': where: no row .*there: kind: 'chat', 'm"):
+        list(load_source(hub_source(where={"kind": "code"}), 1))
 
 
 def test_a_hub_that_does_not_answer_is_one_message(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,6 +81,8 @@ def example(
         "messages": [Message(role="user", content=question)],
         "ground_truth": str(2 * number),
         "language": None,
+        "setup": None,
+        "entry_point": None,
         "tests": [],
         "constraints": [],
         "teacher": teacher,
@@ -111,6 +113,8 @@ def examples(teacher: str = "tiny") -> list[Example]:
             category="code",
             source="programs",
             language="python",
+            setup="import math",
+            entry_point="double",
             ground_truth=None,
             tests=[Test(kind="assert", code="assert double(2) == 4")],
             verifier="sandbox",
@@ -142,6 +146,8 @@ def query_of(row: Example) -> Query:
         messages=row.messages,
         ground_truth=row.ground_truth,
         language=row.language,
+        setup=row.setup,
+        entry_point=row.entry_point,
         tests=row.tests,
         constraints=row.constraints,
     )
@@ -270,7 +276,12 @@ def metrics() -> dict[str, Any]:
             "by_category": {"math": {"loaded": 1031, "kept": 1033}},
             "demands": {"asked": 2003, "written": 1999, "judge_noncompliant": 4},
             "by_source": {
-                "sums": {"loaded": 1039, "kept": 1049, "license": "Apache-2.0", "category": "math"}
+                "sums": {
+                    "loaded": 1039,
+                    "kept": 1049,
+                    "licenses": ["Apache-2.0"],
+                    "category": "math",
+                }
             },
             "contamination": {"gsm8k_sample": 1051, "held_out": 1061},
         },

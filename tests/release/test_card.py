@@ -105,7 +105,7 @@ def test_measured_errors_of_verifiers_are_shown(tmp_path: Path) -> None:
 
 def test_what_licences_ask_for_is_said(tmp_path: Path) -> None:
     changed = metrics()
-    changed["queries"]["by_source"]["sums"]["license"] = "cc-by-nc-sa-4.0"
+    changed["queries"]["by_source"]["sums"]["licenses"] = ["cc-by-nc-sa-4.0"]
     text = card_of(tmp_path, metrics=changed, package={"license": "cc-by-nc-4.0"})
     assert "for commercial use**: cc-by-nc-sa-4.0: source sums, rows under cc-by" in text
     assert "**Share alike**" in text

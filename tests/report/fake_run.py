@@ -108,7 +108,7 @@ def write(root: Path) -> None:
                 "basic_sums": {
                     "loaded": 60,
                     "kept": 40,
-                    "license": "Apache-2.0",
+                    "licenses": ["Apache-2.0"],
                     "category": "math",
                 }
             },
@@ -143,6 +143,8 @@ def example(teacher: str, number: int, tokens: int, answer: str, think: str = ""
         messages=messages,
         ground_truth=str(2 * number),
         language=None,
+        setup=None,
+        entry_point=None,
         tests=[],
         constraints=[],
         teacher=teacher,

@@ -19,6 +19,8 @@ def example(number: int, answer: str, think: str = "", turns: int = 1) -> Exampl
         messages=messages,
         ground_truth=str(2 * number),
         language=None,
+        setup=None,
+        entry_point=None,
         tests=[],
         constraints=[],
         teacher="teacher",

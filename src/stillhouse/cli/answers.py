@@ -13,10 +13,9 @@ from stillhouse.distill.reasoning import split
 from stillhouse.errors import StillhouseError
 from stillhouse.models.engine import Completion
 from stillhouse.params import CodeLimits, Verify
+from stillhouse.queries.rows import constraint_of
 from stillhouse.records import (
-    CONSTRAINT_KWARGS,
     Category,
-    Constraint,
     Message,
     Query,
     Response,
@@ -167,7 +166,7 @@ def _query(row: AnswerRow) -> Query:
         setup=row.setup,
         entry_point=row.entry_point,
         tests=[_whole(test) for test in row.tests or []],
-        constraints=[_constraint(constraint) for constraint in row.constraints or []],
+        constraints=[constraint_of(constraint) for constraint in row.constraints or []],
     )
 
 
@@ -177,16 +176,6 @@ def _whole(test: Test) -> Test:
     if test.kind == "stdio" and test.output is None:
         raise ValueError("a test of kind stdio needs the expected `output`")
     return test
-
-
-def _constraint(value: dict[str, Any]) -> Constraint:
-    # IFEval's own files give every argument of every checker, most of them null.
-    kwargs = {k: v for k, v in (value.get("kwargs") or {}).items() if v is not None}
-    if unknown := kwargs.keys() - CONSTRAINT_KWARGS:
-        raise ValueError(
-            f"constraint {value.get('id')!r} has the unknown argument {', '.join(sorted(unknown))}"
-        )
-    return msgspec.convert({"id": value.get("id"), "kwargs": kwargs}, Constraint)
 
 
 def _response(row: AnswerRow) -> Response:

@@ -33,6 +33,7 @@ COLUMNS = frozenset(
         "tests",
         "constraints",
         "solution",
+        "license",
     }
 )
 # What an answer is checked against, by category; for `if` queries without constraints the judge writes demands.
@@ -49,10 +50,12 @@ def query_of_row(
     """Return the query that a row holds.
 
     `columns` maps names of `COLUMNS` to the row's own, and is complete: foreign data sets have columns of the same
-    names and another meaning. Empty, it stands for a row with the columns of `Query`.
+    names and another meaning. Empty, it stands for a row with the columns of `Query`. A row's own licence goes before
+    the source's; where `columns` names its column, each row must have one.
 
     Raises:
-        QueriesError: no text, no ground truth for its category, or a value of the wrong type.
+        QueriesError: no text, no ground truth for its category, no licence where there should be one, or a value of
+            the wrong type.
     """
     where = f"query source {source.id!r}: row {number}"
     mapping = columns or {name: name for name in COLUMNS}
@@ -64,14 +67,19 @@ def query_of_row(
             f"{where}: no {needed!r}, which category {source.category!r} needs to be verified "
             f"(columns there: {', '.join(sorted(row))}); name its column under `columns`, or drop the row"
         )
+    if "license" in columns and not values["license"]:
+        raise QueriesError(
+            f"{where}: no licence in {columns['license']!r}, which `columns` names as its column "
+            f"(columns there: {', '.join(sorted(row))}); mend the row, or leave `license` out of `columns`"
+        )
     try:
         tests = [msgspec.convert(_without_nulls(t), Test) for t in values["tests"] or []]
-        constraints = [_constraint(c) for c in values["constraints"] or []]
+        constraints = [constraint_of(c) for c in values["constraints"] or []]
         query = Query(
             id=query_id(messages),
             category=source.category,
             source=source.id,
-            license=source.license,
+            license=_text(values["license"]) or source.license,
             messages=messages,
             ground_truth=_text(values["ground_truth"]),
             language=msgspec.convert(values["language"], _LANGUAGE),
@@ -139,7 +147,12 @@ def _without_nulls(value: Mapping[str, Any]) -> dict[str, Any]:
     return {key: entry for key, entry in value.items() if entry is not None}
 
 
-def _constraint(value: Mapping[str, Any]) -> Constraint:
+def constraint_of(value: Mapping[str, Any]) -> Constraint:
+    """Return a constraint; arguments without a value, of which IFEval's own files are full, are left out.
+
+    Raises:
+        ValueError: an argument that no checker takes, or a value of the wrong type.
+    """
     kwargs = _without_nulls(value.get("kwargs") or {})
     if unknown := kwargs.keys() - CONSTRAINT_KWARGS:
         raise ValueError(

@@ -42,6 +42,8 @@ _QUERY = [
     "messages",
     "ground_truth",
     "language",
+    "setup",
+    "entry_point",
     "tests",
     "constraints",
 ]
@@ -52,6 +54,8 @@ _SHARED = [
     "messages",
     "ground_truth",
     "language",
+    "setup",
+    "entry_point",
     "tests",
     "constraints",
 ]

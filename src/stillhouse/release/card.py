@@ -130,7 +130,8 @@ def title(facts: CardFacts) -> str:
 
 def licenses(run: RunFacts, counts: Mapping[str, TeacherCounts]) -> dict[str, str]:
     """Return the licences that bind a release, by the name of the source or teacher under them."""
-    found = {(name, part["license"]) for name, part in run.queries_metrics["by_source"].items()}
+    by_source = run.queries_metrics["by_source"]
+    found = {(name, terms) for name, part in by_source.items() for terms in part["licenses"]}
     for own in counts.values():
         found |= own.source_licenses
     times = Counter(name for name, _ in found)

@@ -22,11 +22,11 @@ FIRST_ROWS = 100  # what a viewer shows, and infers from: every category should 
 PROVENANCE = "provenance.json"
 # The columns whose texts are looked at. `messages` holds the texts of `think` and `answer` again.
 _TEXTS: dict[Kind, list[str]] = {
-    "data": ["messages", "ground_truth", "tests"],
-    "all_attempts": ["prompt", "think", "answer", "ground_truth", "tests"],
+    "data": ["messages", "ground_truth", "setup", "tests"],
+    "all_attempts": ["prompt", "think", "answer", "ground_truth", "setup", "tests"],
     "rejected": ["prompt", "answer"],
     "rejected_queries": ["prompt", "evidence"],
-    "parallel": ["prompt", "answers", "ground_truth", "tests"],
+    "parallel": ["prompt", "answers", "ground_truth", "setup", "tests"],
 }
 _FOR_TRAINING = ("data", "parallel")
 # Without these a query of the category cannot be verified.

@@ -25,6 +25,8 @@ _QUERY_COLUMNS = {
 _TRUTH_COLUMNS = {
     "ground_truth": "reference answer, where the query has one",
     "language": "programming language of a code query",
+    "setup": "code that is put before the answer to a code query, where it has some",
+    "entry_point": "name of the function that the tests of a code query call, where the query gives it",
     "tests": "tests of a code query",
     "constraints": "checkable instructions of an `if` query",
 }
@@ -159,14 +161,13 @@ COLUMNS: dict[Kind, dict[str, str]] = {
     "rejected_queries": REJECTED_QUERIES_COLUMNS,
     "parallel": PARALLEL_COLUMNS,
 }
+_MAYBE_TRUTH = frozenset({"ground_truth", "language", "setup", "entry_point"})
 MAY_BE_NULL: dict[Kind, frozenset[str]] = {
-    "data": frozenset({"ground_truth", "language"}),
-    "all_attempts": frozenset(
-        {"ground_truth", "language", "verify_score", "verify_reason", "perplexity", "drop_reason"}
-    ),
+    "data": _MAYBE_TRUTH,
+    "all_attempts": _MAYBE_TRUTH | {"verify_score", "verify_reason", "perplexity", "drop_reason"},
     "rejected": frozenset({"verify_reason", "verify_score", "perplexity"}),
     "rejected_queries": frozenset({"evidence", "duplicate_of", "prompt"}),
-    "parallel": frozenset({"ground_truth", "language"}),
+    "parallel": _MAYBE_TRUTH,
 }
 ABOUT: dict[Kind, str] = {
     "data": "one accepted, verified response per query: the set to train on",

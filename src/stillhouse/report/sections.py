@@ -201,7 +201,13 @@ def _queries(files: RunFiles) -> list[Block]:
             "Queries by source",
             ["Source", "Category", "Licence", "Loaded", "Kept"],
             [
-                [s, n["category"], n["license"], integer(n["loaded"]), integer(n["kept"])]
+                [
+                    s,
+                    n["category"],
+                    ", ".join(n["licenses"]),
+                    integer(n["loaded"]),
+                    integer(n["kept"]),
+                ]
                 for s, n in sorted(found["by_source"].items())
             ],
             labels=3,
