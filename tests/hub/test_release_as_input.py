@@ -4,33 +4,39 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from huggingface_hub import HfApi
 from stand_in import TOKEN, HubStandIn
 
-from stillhouse.records import Example
+from stillhouse.records import CATEGORIES, Example, Query
 from stillhouse.release.hub import Access, publish
 from stillhouse.release.package import write_release
 from stillhouse.tables import read_table
-from tests.release.release_fixture import CARDS, facts, write_tables
+from tests.release.release_fixture import CARDS, facts, metrics, of_every_category, write_tables
 
 REPO = "tester/parallel_sums-tiny"
 READ = """
 import json
+import msgspec
 from stillhouse.models.replay_rows import ReplaySource
 from stillhouse.params import HubSource, ReplayHub
 from stillhouse.queries.sources import load_source
 
+repo = {{"kind": "hub", "repo": "{repo}", "revision": "{commit}"}}
 columns = {{"query_id": "query_id", "text": "answer", "reasoning": "think"}}
-where = {{"kind": "hub", "repo": "{repo}", "revision": "{commit}"}}
-replay = ReplaySource(ReplayHub(files=["data/*.parquet"], columns=columns, **where))
+replay = ReplaySource(ReplayHub(files=["data/*.parquet"], columns=columns, **repo))
 answers = [[a.key, a.text, a.reasoning] for row in replay.rows() for a in row.answers]
-source = HubSource(
-    id="released", category="other", license="apache-2.0",
-    columns={{"messages": "messages", "ground_truth": "ground_truth"}}, **where,
-)
-queries = [[query.id, query.ground_truth] for query in load_source(source, 1)]
-print(json.dumps([answers, queries]))
+names = ["messages", "ground_truth", "language", "setup", "entry_point", "tests", "constraints"]
+columns = {{name: name for name in names}} | {{"license": "source_license"}}
+queries = []
+for category in {categories}:
+    source = HubSource(
+        id="released", category=category, license="unknown", columns=columns,
+        where={{"category": category}}, **repo,
+    )
+    queries += load_source(source, 1)
+print(json.dumps([answers, msgspec.to_builtins(queries)]))
 """
 
 
@@ -38,13 +44,20 @@ print(json.dumps([answers, queries]))
 def test_a_release_is_replayed_and_asked_again(
     hub: HubStandIn, run_python: Callable[[str], str], tmp_path: Path
 ) -> None:
-    tables = write_tables(tmp_path / "tables")
-    write_release(tmp_path / "release", tables, facts(), CARDS)
+    rows = of_every_category()
+    changed = metrics()
+    changed["align"]["parallel"] = len(rows)
+    tables = write_tables(tmp_path / "tables", rows)
+    write_release(tmp_path / "release", tables, facts(metrics=changed), CARDS)
     api = HfApi(endpoint=hub.endpoint, token=TOKEN)
     folder, access = tmp_path / "release/tiny", Access(private=False)
     receipt = publish(folder, REPO, "1.0.0", access=access, api=api)
-    printed = run_python(READ.format(repo=REPO, commit=receipt.commit))
-    answers, queries = json.loads(printed.splitlines()[-1])
+    script = READ.format(repo=REPO, commit=receipt.commit, categories=CATEGORIES)
+    answers, queries = json.loads(run_python(script).splitlines()[-1])
     released = list(read_table(tables.teachers["tiny"].aligned, Example))
     assert answers == [[row.query_id, row.answer, row.think] for row in released]
-    assert queries == [[row.query_id, row.ground_truth] for row in released]
+    asked = {row.query_id for row in released}
+    original = [query for query in read_table(tables.queries, Query) if query.id in asked]
+    found = sorted(msgspec.convert(queries, list[Query]), key=lambda query: query.id)
+    assert {query.category for query in original} == set(CATEGORIES)
+    assert found == [msgspec.structs.replace(query, source="released") for query in original]

@@ -31,6 +31,7 @@ from stillhouse.records import (
     Verdict,
     content_hash,
     example_id,
+    query_id,
     response_id,
 )
 from stillhouse.release.batches import TeacherTables
@@ -134,6 +135,58 @@ def examples(teacher: str = "tiny") -> list[Example]:
             verifier="ifeval",
         ),
     ]
+
+
+def of_every_category() -> list[Example]:
+    """The rows of `examples` and some more: with all that a query can have, and with as little as it may have."""
+    programs = [
+        {
+            "setup": "import math",
+            "entry_point": "double",
+            "tests": [Test(kind="assert", code="assert double(2) == 4")],
+        },
+        {
+            "language": "cpp",
+            "tests": [
+                Test(kind="stdio", input="1 2\n", output="3\n"),
+                Test(kind="stdio", output="0.33", tolerance=0.01),
+            ],
+        },
+    ]
+    constraints = [
+        Constraint(id="punctuation:no_comma"),
+        Constraint(id="keywords:existence", kwargs={"keywords": ["sun", "rain"]}),
+    ]
+    chat = [
+        Message(role="system", content="Be brief."),
+        Message(role="user", content="What is 1 + 1?"),
+        Message(role="assistant", content="2."),
+        Message(role="user", content="And doubled?"),
+    ]
+    nothing = {"ground_truth": None, "verifier": "judge"}
+    more = [
+        *(
+            example(
+                20 + n,
+                category="code",
+                source_license="mit",
+                **(nothing | {"language": "python"} | program),
+            )
+            for n, program in enumerate(programs)
+        ),
+        example(22, category="if", constraints=constraints, **nothing),
+        example(23, category="science", source_license="cc-by-4.0", ground_truth="B"),
+        example(
+            24,
+            category="multiturn",
+            messages=chat,
+            id=example_id(query_id(chat), "tiny"),
+            query_id=query_id(chat),
+            **nothing,
+        ),
+        example(25, category="other", **nothing),
+    ]
+    return [*examples(), *more]
 
 
 def query_of(row: Example) -> Query:
