@@ -225,7 +225,9 @@ def test_a_release_is_refused_when_data_is_not_in_the_bucket(
     content = store.objects()[listing]
     store.delete(listing)
     try:
-        with pytest.raises(NotReadyError, match=r"data is not in the DVC remote \(data/answers\); run"):
+        with pytest.raises(
+            NotReadyError, match=r"data is not in the DVC remote \(data/answers\); run"
+        ):
             refuse_missing_in_remote()
     finally:
         store.put(listing, content)
