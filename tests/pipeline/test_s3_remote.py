@@ -54,7 +54,7 @@ class Project:
 
     def tried(self, *command: str) -> tuple[int, str]:
         """Run a command; return its exit code and all that it said."""
-        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=300)
         return done.returncode, done.stdout + done.stderr
 
     def run(self, *command: str) -> str:
