@@ -1,13 +1,18 @@
-"""Memory of grading: the peak of `stillhouse verify check` over many answers against that over few.
+"""Memory of grading: the peak of `stillhouse verify check` and its workers over many answers against that over few.
+
+The peak is the largest sum of their resident sizes, which counts what they share once for each.
 
 One answer in fifty is parsed; the others are written as their reference is, since parsing all would take half an hour.
 """
 
 import argparse
+import contextlib
 import json
+import resource
 import subprocess
-import sys
 import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from _answers import math
@@ -16,15 +21,7 @@ from _result import write_result
 GOAL = 0.9
 FEW = 10_000
 PARSED_EVERY = 50
-# The peak of this process and of each worker that it had, in KiB.
-CHILD = """
-import resource, sys
-from click.testing import CliRunner
-from stillhouse.cli import main
-done = CliRunner().invoke(main, ["verify", "check", sys.argv[1], "--out", sys.argv[2]])
-assert done.exit_code == 0, done.output
-print(max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
-"""
+SAMPLE_SECONDS = 0.2
 
 
 def main() -> None:
@@ -44,7 +41,7 @@ def main() -> None:
 
 
 def peak_mb(count: int) -> float:
-    """Return the largest resident memory of a process that grades so many answers."""
+    """Return the peak over so many answers."""
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "in.jsonl")
         with source.open("w") as file:
@@ -58,9 +55,23 @@ def peak_mb(count: int) -> float:
                     "ground_truth": query.ground_truth,
                 }
                 file.write(json.dumps(row) + "\n")
-        command = [sys.executable, "-c", CHILD, str(source), str(Path(folder, "out.jsonl"))]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return int(done.stdout.splitlines()[-1]) / 1024
+        command = ["stillhouse", "verify", "check", str(source), "--out", str(Path(folder, "out"))]
+        process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL)
+        peak = 0
+        while process.poll() is None:
+            peak = max(peak, sum(resident_bytes(process.pid)))
+            time.sleep(SAMPLE_SECONDS)
+    assert process.returncode == 0
+    return peak / 1e6
+
+
+def resident_bytes(session: int) -> Iterator[int]:
+    """Yield the resident size of each process of a session."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            if int(fields[3]) == session:
+                yield int(fields[21]) * resource.getpagesize()
 
 
 if __name__ == "__main__":
