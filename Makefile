@@ -58,6 +58,7 @@ lint: .venv/.ready ## Check format, style, types, and that dvc.yaml lists the co
 
 docs: .venv/.ready ## Build the documentation into site/
 	@python tools/params_reference.py
+	@python tools/benchmarks_reference.py
 	@mkdocs build --quiet --strict
 
 lock: .venv/.ready ## Refresh the lock files from requirements/*.in

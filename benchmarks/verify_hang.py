@@ -22,6 +22,7 @@ GOAL = 0.9
 SHARE = 0.01
 SECONDS = 1.0
 ROUNDS = 3
+AT_ONCE = 64  # as in the verify stage
 
 
 def main() -> None:
@@ -52,16 +53,20 @@ def main() -> None:
 async def seconds(count: int, hanging: int, cores: int) -> float:
     """Return the seconds for `count` math answers with hanging ones spread among them."""
     pool = Pool(cores, SECONDS)
-    answers = list(math(count))
+    answers = enumerate(list(math(count)))
     try:
         await asyncio.gather(*(pool.run(check_math, "1", "2") for _ in range(2 * cores)))
         started = time.perf_counter()
-        tasks = []
-        for number, (query, response) in enumerate(answers):
-            tasks.append(pool.run(check_math, str(query.ground_truth), response.answer))
-            if hanging and number % (count // hanging) == 0:
-                tasks.append(pool.run(hang))
-        checks = await asyncio.gather(*tasks)
+        checks: list[Check] = []
+
+        async def grade() -> None:
+            for number, (query, response) in answers:
+                truth = str(query.ground_truth)
+                checks.append(await pool.run(check_math, truth, response.answer))
+                if hanging and number % (count // hanging) == 0:
+                    checks.append(await pool.run(hang))
+
+        await asyncio.gather(*(grade() for _ in range(AT_ONCE)))
         spent = time.perf_counter() - started
     finally:
         await pool.close()

@@ -1,14 +1,35 @@
 """Imported by the server that workers are forked from, never by other code: math-verify after its first use.
 
-The first text that it parses builds its grammar and fills sympy's tables, which takes as long as ten answers. Done
-here, it is not done again by each worker that replaces a killed one.
+The first text of each kind of notation builds its part of the grammar's tables and fills sympy's caches, which takes as
+long as ten or a hundred answers. Done here, it is not done again by each worker, nor by one that replaces a killed one.
 """
 
+import gc
 import logging
 
 from stillhouse.verify.math import check_math
 
 # It warns on every call that its own time limit, a signal, is off.
 logging.getLogger("math_verify").setLevel(logging.ERROR)
-check_math("\\frac{1}{2}", "It is $\\boxed{\\frac{2}{4}}$.")
-check_math("x^2 + 3x + 2", "It is $\\boxed{(x + 1)(x + 2)}$.")
+for reference, answer in (
+    ("\\frac{1}{2}", "\\frac{2}{4}"),
+    ("x^2 + 3x + 2", "(x + 1)(x + 2)"),
+    ("3\\sqrt{2} - 1", "\\sqrt{18} - 1"),
+    ("[0, 3)", "\\left[0, 3\\right)"),
+    ("\\{1, 2, 5\\}", "\\left\\{5, 2, 1\\right\\}"),
+    ("(-1, \\frac{\\pi}{3})", "\\left(-1, \\tfrac{2\\pi}{6}\\right)"),
+    ("y = 2x + \\log_2 8", "y = 2x + 3"),
+    (
+        "\\begin{pmatrix} 1 & 0 \\\\ 0 & 2 \\end{pmatrix}",
+        "\\begin{pmatrix} 1 & 0 \\\\ 0 & 4/2 \\end{pmatrix}",
+    ),
+    ("12.5\\%", "0.125"),
+    ("\\sin^2 x", "1 - \\cos^2 x"),
+    ("10^{-3}", "0.001"),
+    ("x \\leq 5", "x < 5"),
+):
+    check_math(reference, f"So it is $\\boxed{{{answer}}}$.")
+
+# Else the first collection in each worker copies every page of what is shared with this process.
+gc.collect()
+gc.freeze()

@@ -1,0 +1,10 @@
+"""The page of the benchmarks shows what their results say."""
+
+from tools.benchmarks_reference import PAGE, page
+
+
+def test_the_page_is_what_the_results_say() -> None:
+    text = page()
+    assert PAGE.read_text(encoding="utf-8") == text, "run: python tools/benchmarks_reference.py"
+    assert "## verify_math" in text
+    assert "**ratio**" in text
