@@ -965,6 +965,14 @@ def run_job(job: dict[str, Any], nursery: Nursery) -> tuple[dict[str, Any], bool
     return report, False
 
 
+def is_untouched(nursery: Nursery, before: list[Any] | None) -> bool:
+    """Whether all is as it was; it is not where a process that is left ends the nursery while we look."""
+    try:
+        return surroundings(nursery) == before
+    except OSError:
+        return False
+
+
 def main() -> None:
     """Read jobs and write a report of each, while each leaves everything as it was."""
     prctl(PR_SET_DUMPABLE, 0)
@@ -976,7 +984,7 @@ def main() -> None:
     before = surroundings(nursery) if alone else None
     while (job := read_job()) is not None:
         report, calm = run_job(job, nursery)
-        reusable = alone and calm and surroundings(nursery) == before
+        reusable = alone and calm and is_untouched(nursery, before)
         os.write(1, to_json({**report, "reusable": reusable}))
         if not reusable:
             break
