@@ -86,7 +86,7 @@ def test_pull_hands_its_arguments_to_the_hub_room(monkeypatch: pytest.MonkeyPatc
         asked.append((repo, revision, target, repo_type))
         return target
 
-    monkeypatch.setattr("stillhouse.release.hub.pull", pull_double)
+    monkeypatch.setattr("stillhouse.release.pull.pull", pull_double)
     result = CliRunner().invoke(main, ["pull", "me/set", "--revision", "v1.0.0", "--to", "here"])
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith("here: me/set at v1.0.0")

@@ -5,28 +5,55 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from huggingface_hub import HfApi
+from huggingface_hub.utils._xet import XetSessionHolder
+from small_release import write_folder
 from stand_in import TOKEN, HubStandIn
 
 
 @pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubStandIn]:
+def mode() -> str:
+    """How the client uploads large files: `xet`, as it does today, or `lfs`."""
+    return "xet"
+
+
+@pytest.fixture
+def xet_environment(mode: str, tmp_path: Path) -> dict[str, str]:
+    """Environment for hf_xet: a cache of its own, no waits between its tries."""
+    return {
+        "HF_HUB_DISABLE_XET": str(int(mode == "lfs")),
+        "HF_XET_CACHE": str(tmp_path / "xet"),
+        "HF_XET_CLIENT_RETRY_BASE_DELAY": "1ms",
+        "HF_XET_TELEMETRY_ENABLED": "0",
+    }
+
+
+@pytest.fixture
+def hub(
+    monkeypatch: pytest.MonkeyPatch, mode: str, xet_environment: dict[str, str]
+) -> Iterator[HubStandIn]:
     """A running stand-in for the Hub; waits between tries, ours and the client's, take no time in this process."""
-    # The stand-in does not speak Xet; the variable of the same name is read when the client is imported.
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
+    # The client reads the variable of the same name when it is imported, and hf_xet its own when a session begins.
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", mode == "lfs")
+    monkeypatch.setattr("huggingface_hub.utils._xet._GLOBAL_XET_HOLDER", XetSessionHolder())
+    for name, value in xet_environment.items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setattr("time.sleep", lambda _: None)
     with HubStandIn() as running:
         yield running
 
 
 @pytest.fixture
-def hub_environment(hub: HubStandIn, tmp_path: Path) -> dict[str, str]:
+def hub_environment(
+    hub: HubStandIn, xet_environment: dict[str, str], tmp_path: Path
+) -> dict[str, str]:
     """Environment for a child process whose Hub is the stand-in: the client reads these when it is imported."""
     return {
         **os.environ,
+        **xet_environment,
         "HF_ENDPOINT": hub.endpoint,
         "HF_TOKEN": TOKEN,
         "HF_HOME": str(tmp_path / "hf_home"),
-        "HF_HUB_DISABLE_XET": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "OMP_NUM_THREADS": "1",
@@ -43,9 +70,19 @@ def run_python(hub_environment: dict[str, str]) -> Callable[[str], str]:
             env=hub_environment,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
 
     return run
+
+
+@pytest.fixture
+def api(hub: HubStandIn) -> HfApi:
+    return HfApi(endpoint=hub.endpoint, token=TOKEN)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_folder(tmp_path / "release", 20)

@@ -1,62 +1,22 @@
 import dataclasses
 import json
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from huggingface_hub import HfApi
-from stand_in import TOKEN, HubStandIn
+from small_release import CARD, REPO, SHARD, write_folder
+from stand_in import HubStandIn
 
-from stillhouse.release.hub import Access, HubError, preview, publish, pull
+from stillhouse.release.hub import Access, preview, publish
+from stillhouse.release.hub_calls import HubError
 from stillhouse.release.manifest import MANIFEST, release_files, sha256_of, write_manifest
-
-REPO = "tester/parallel_sums-tiny"
-SHARD = "data/train-00000-of-00001.parquet"
-CARD = """---
-license: apache-2.0
-configs:
-- config_name: default
-  data_files:
-  - split: train
-    path: data/train-*.parquet
-dataset_info:
-- config_name: default
-  splits:
-  - name: train
-    num_bytes: 1
-    num_examples: {rows}
----
-# Sums
-"""
+from stillhouse.release.pull import pull
 
 
-@pytest.fixture
-def api(hub: HubStandIn) -> HfApi:
-    return HfApi(endpoint=hub.endpoint, token=TOKEN)
-
-
-def write_folder(folder: Path, rows: int) -> Path:
-    """A small folder with a manifest, such as stage package makes."""
-    (folder / "data").mkdir(parents=True, exist_ok=True)
-    messages = [
-        [{"role": "user", "content": f"{i} + {i}?"}, {"role": "assistant", "content": str(2 * i)}]
-        for i in range(rows)
-    ]
-    ids = [f"{i:032x}" for i in range(rows)]
-    pq.write_table(pa.table({"id": ids, "messages": messages}), folder / SHARD)
-    (folder / "README.md").write_text(CARD.format(rows=rows))
-    write_manifest(folder)
-    return folder
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return write_folder(tmp_path / "release", 20)
+@pytest.fixture(params=["lfs", "xet"])
+def mode(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 def test_one_commit_and_one_tag(hub: HubStandIn, api: HfApi, folder: Path) -> None:
@@ -103,7 +63,7 @@ def test_unchanged_files_are_not_sent_again(hub: HubStandIn, api: HfApi, folder:
     (folder / "README.md").write_text(CARD.format(rows=20) + "One word more.\n")
     write_manifest(folder)
     publish(folder, REPO, "1.0.1", access=Access(private=False), api=api)
-    assert len(hub.requests(r"^PUT /lfs/")) == 1
+    assert len(hub.requests(r"^PUT /(lfs|cas/granted)/")) == 1
 
 
 def test_again_is_nothing(hub: HubStandIn, api: HfApi, folder: Path) -> None:
@@ -150,7 +110,7 @@ def test_push_after_the_commit_is_refused(hub: HubStandIn, api: HfApi, folder: P
         r"GET .*/refs",
         r"GET .*/tree/",
         r"POST .*/preupload/",
-        r"POST .*/lfs/objects/batch",
+        r"POST .*/(lfs/objects/batch|xorb-grants/)",
         r"POST .*/commit/",
         r"POST .*/tag/",
     ],
@@ -189,7 +149,7 @@ def test_a_hub_that_stays_away_is_an_error(hub: HubStandIn, api: HfApi, folder: 
         r"GET .*/refs",
         r"GET .*/tree/",
         r"POST .*/preupload/",
-        r"PUT /lfs/",
+        r"PUT /(lfs|cas/granted)/",
         r"POST .*/commit/",
         r"GET .*/resolve/",
         r"POST .*/tag/",
@@ -324,47 +284,3 @@ def test_a_model_is_published_and_pulled(hub: HubStandIn, api: HfApi, tmp_path: 
     assert (pulled / "model.safetensors").read_bytes() == bytes(range(256))
     assert hub.requests("/api/models/")
     assert not hub.requests("/api/datasets/")
-
-
-PUBLISH = """
-import sys
-from pathlib import Path
-from huggingface_hub import HfApi
-from stillhouse.release.hub import Access, publish
-publish(Path(sys.argv[1]), sys.argv[2], "1.0.0", access=Access(private=False), api=HfApi())
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "request_line",
-    [
-        r"POST /api/repos/create",
-        r"GET .*/refs",
-        r"GET .*/tree/",
-        r"POST .*/preupload/",
-        r"POST .*/lfs/objects/batch",
-        r"PUT /lfs/",
-        r"POST .*/commit/",
-        r"GET .*/resolve/",
-        r"POST .*/tag/",
-    ],
-)
-@pytest.mark.parametrize("after", [False, True])
-def test_killed_anywhere_then_run_again(
-    hub: HubStandIn, hub_environment: dict[str, str], folder: Path, request_line: str, after: bool
-) -> None:
-    command = [sys.executable, "-c", PUBLISH, str(folder), REPO]
-    process = subprocess.Popen(command, env=hub_environment, stderr=subprocess.PIPE)
-    if after:
-        hub.run_after(request_line, process.kill)
-    else:
-        hub.run_before(request_line, process.kill)
-    assert process.wait(60) == -signal.SIGKILL
-    repo = hub.repositories.get(REPO)
-    assert repo is None or "Release v1.0.0" in repo.titles or repo.tags == {}
-    done = subprocess.run(command, env=hub_environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    repo = hub.repositories[REPO]
-    assert repo.titles == ["initial commit", "Release v1.0.0"]
-    assert repo.tags == {"v1.0.0": repo.head}

@@ -21,7 +21,7 @@ def pull(repo: str, revision: str, target: Path, model: bool) -> None:
 
     REPO is its name on the Hub, namespace/name; every file is checked against the manifest.
     """
-    from stillhouse.release import hub
+    from stillhouse.release.pull import pull as pull_release
 
-    folder = hub.pull(repo, revision, target, repo_type="model" if model else "dataset")
+    folder = pull_release(repo, revision, target, repo_type="model" if model else "dataset")
     click.echo(f"{folder}: {repo} at {revision}, every file as its manifest says")
