@@ -1,7 +1,8 @@
 """A stand-in for the Hub's HTTP API on this machine, for tests: no network, no account.
 
 It speaks what huggingface_hub and datasets ask for when a data set or a model is created, committed to (small files
-inline, large ones by LFS or by Xet, as the client chooses), tagged, listed and downloaded. Everything lives in memory.
+inline, large ones by LFS or by Xet, as the client chooses) on its branch or through a pull request, tagged, listed and
+downloaded. Everything lives in memory.
 Not spoken: inference, users.
 
 Faults are part of it: `fail` answers the next matching requests with an error or cuts their connection, before or after
@@ -61,11 +62,12 @@ class HubStandIn(HubApi):
         """Run an action once, when the next request that matches took effect, before its answer goes out."""
         self.after.append((pattern, action))
 
-    def push(self, repo_id: str, files: dict[str, bytes]) -> str:
+    def push(self, repo_id: str, files: dict[str, bytes], branch: str = "main") -> str:
         """Commit files as somebody else would."""
         repo = self.repositories[repo_id]
         blobs = {path: Blob(content) for path, content in files.items()}
-        return repo.commit(repo.commits[repo.head] | blobs, "somebody else's commit")
+        tree = repo.commits[repo.heads[branch]] | blobs
+        return repo.commit(tree, "somebody else's commit", branch)
 
     def requests(self, pattern: str) -> list[str]:
         """Return the requests so far that match."""

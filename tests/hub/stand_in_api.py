@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, unquote
 
 from stand_in_cas import READ_TOKEN, WRITE_TOKEN, ContentStore
 from stand_in_http import Answer, ApiError, Request, as_json, partial
-from stand_in_repository import Blob, Repository
+from stand_in_repository import DATE, Blob, Repository
 
 TOKEN = "hf_test"
 USER = "tester"
@@ -60,6 +60,10 @@ class HubApi:
             (rf"POST {repo}/commit/(.+)", self._commit),
             (rf"POST {repo}/tag/(.+)", self._create_tag),
             (rf"PUT {repo}/settings", self._settings),
+            (rf"GET {repo}/commits/(.+)", self._commits),
+            (rf"(?:GET|POST) {repo}/discussions", self._discussions),
+            (rf"GET {repo}/discussions/([0-9]+)", self._discussion),
+            (rf"POST {repo}/discussions/([0-9]+)/(status|merge)", self._change_discussion),
             (r"(?:GET|HEAD) /(?:datasets/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)", self._download),
         ]
         for pattern, route in routes:
@@ -210,9 +214,11 @@ class HubApi:
 
     def _commit(self, request: Request, repo_id: str, branch: str) -> Answer:
         repo = self.repositories[repo_id]
-        if branch != "main":
+        branch = unquote(branch)
+        if branch not in repo.heads:
             raise ApiError(404, f"Invalid rev id: {branch}", "RevisionNotFound")
-        tree = dict(repo.commits[repo.head])
+        head = repo.heads[branch]
+        tree = dict(repo.commits[head])
         title = ""
         for line in request.body.splitlines():
             operation = json.loads(line)
@@ -220,7 +226,7 @@ class HubApi:
             match operation["key"]:
                 case "header":
                     title = value["summary"]
-                    if value.get("parentCommit") not in (None, repo.head):
+                    if value.get("parentCommit") not in (None, head):
                         raise ApiError(412, "A commit has happened since. Please refresh.")
                 case "file":
                     tree[value["path"]] = Blob(base64.b64decode(value["content"]))
@@ -234,9 +240,49 @@ class HubApi:
                         raise ApiError(404, "A file with this name doesn't exist", "EntryNotFound")
                 case unknown:
                     raise ApiError(400, f"unknown operation {unknown}")
-        commit = repo.commit(tree, title)
+        commit = repo.commit(tree, title, branch)
         url = f"{self.endpoint}/datasets/{repo_id}/commit/{commit}"
         return as_json({"success": True, "commitOid": commit, "commitUrl": url})
+
+    def _commits(self, _: Request, repo_id: str, revision: str) -> Answer:
+        repo = self.repositories[repo_id]
+        return as_json(
+            [
+                {
+                    "id": commit,
+                    "title": repo.messages[commit],
+                    "message": "",
+                    "date": DATE,
+                    "authors": [{"user": USER}],
+                }
+                for commit in repo.history(repo.resolve(revision))
+            ]
+        )
+
+    def _discussions(self, request: Request, repo_id: str) -> Answer:
+        repo = self.repositories[repo_id]
+        if request.method == "POST":
+            return as_json({"num": repo.open_pull_request(request.json()["title"]).number})
+        shown = [made.shown(repo_id, _kind(request)) for made in repo.pull_requests.values()]
+        return as_json({"count": len(shown), "start": 0, "discussions": shown})
+
+    def _discussion(self, request: Request, repo_id: str, number: str) -> Answer:
+        made = self.repositories[repo_id].pull_requests[int(number)]
+        return as_json(made.shown(repo_id, _kind(request)))
+
+    def _change_discussion(
+        self, request: Request, repo_id: str, number: str, change: str
+    ) -> Answer:
+        repo = self.repositories[repo_id]
+        if change == "merge":
+            repo.merge(int(number))
+            return as_json({})
+        made = repo.pull_requests[int(number)]
+        if made.status == request.json()["status"]:
+            raise ApiError(409, f"this branch is {made.status} already")
+        made.status = request.json()["status"]
+        event = {"id": "1", "type": "status-change", "createdAt": DATE}
+        return as_json({"newStatus": {**event, "data": {"status": made.status}}})
 
     def _create_tag(self, request: Request, repo_id: str, revision: str) -> Answer:
         repo = self.repositories[repo_id]
@@ -260,12 +306,15 @@ class HubApi:
         if path in self.corrupted:
             content = bytes([content[0] ^ 1]) + content[1:]
         if blob.xet:
-            kind = "datasets" if request.path.startswith("/datasets/") else "models"
-            token = f"{self.endpoint}/api/{kind}/{repo_id}/xet-read-token/{commit}"
+            token = f"{self.endpoint}/api/{_kind(request)}s/{repo_id}/xet-read-token/{commit}"
             info = f"{self.endpoint}{CAS}/v1/reconstructions/{blob.xet}"
             headers["X-Xet-Hash"] = blob.xet
             headers["Link"] = f'<{token}>; rel="xet-auth", <{info}>; rel="xet-reconstruction-info"'
         return partial(request, content, headers)
+
+
+def _kind(request: Request) -> str:
+    return "dataset" if "/datasets/" in request.path else "model"
 
 
 def _folder_entry(path: str) -> dict[str, Any]:

@@ -50,6 +50,35 @@ Tree = dict[str, Blob]
 
 
 @dataclass
+class PullRequest:
+    """A pull request to `main`; its commits are at `refs/pr/<number>`."""
+
+    number: int
+    title: str
+    base: str
+    status: str = "draft"
+
+    @property
+    def ref(self) -> str:
+        return f"refs/pr/{self.number}"
+
+    def shown(self, repo_id: str, kind: str) -> dict[str, Any]:
+        """The pull request as the Hub shows it."""
+        return {
+            "num": self.number,
+            "title": self.title,
+            "status": self.status,
+            "isPullRequest": True,
+            "author": {"name": "tester"},
+            "createdAt": DATE,
+            "repo": {"name": repo_id, "type": kind},
+            "events": [],
+            "changes": {"base": "refs/heads/main"},
+            "filesWithConflicts": [],
+        }
+
+
+@dataclass
 class Repository:
     """One repository, of a data set or a model."""
 
@@ -57,20 +86,64 @@ class Repository:
     private: bool
     gated: str | bool = False
     commits: dict[str, Tree] = field(default_factory=dict)
-    titles: list[str] = field(default_factory=list)
-    head: str = ""
+    parents: dict[str, str] = field(default_factory=dict)
+    messages: dict[str, str] = field(default_factory=dict)
+    heads: dict[str, str] = field(default_factory=lambda: {"main": ""})
     tags: dict[str, str] = field(default_factory=dict)
+    pull_requests: dict[int, PullRequest] = field(default_factory=dict)
 
-    def commit(self, tree: Tree, title: str) -> str:
-        content = json.dumps([self.head, title, {path: blob.oid for path, blob in tree.items()}])
-        self.head = hashlib.sha1(content.encode()).hexdigest()
-        self.commits[self.head] = tree
-        self.titles.append(title)
-        return self.head
+    @property
+    def head(self) -> str:
+        return self.heads["main"]
+
+    @property
+    def titles(self) -> list[str]:
+        """Titles of the commits of `main`, the first one first."""
+        return [self.messages[commit] for commit in reversed(self.history(self.head))]
+
+    def history(self, commit: str) -> list[str]:
+        """The commit and those before it, the last one first."""
+        found = []
+        while commit:
+            found.append(commit)
+            commit = self.parents[commit]
+        return found
+
+    def commit(self, tree: Tree, title: str, branch: str = "main") -> str:
+        parent = self.heads[branch]
+        content = json.dumps([parent, title, {path: blob.oid for path, blob in tree.items()}])
+        commit = hashlib.sha1(content.encode()).hexdigest()
+        self.commits[commit], self.parents[commit], self.messages[commit] = tree, parent, title
+        self.heads[branch] = commit
+        return commit
+
+    def open_pull_request(self, title: str) -> PullRequest:
+        number = len(self.pull_requests) + 1
+        made = self.pull_requests[number] = PullRequest(number, title, self.head)
+        self.heads[made.ref] = self.head
+        return made
+
+    def merge(self, number: int) -> None:
+        """Put a pull request's changes on `main` as one commit, whatever its number of commits.
+
+        What `main` has got since the pull request began stays, unless both changed the same file.
+        """
+        request = self.pull_requests[number]
+        if request.status != "open":
+            raise ApiError(400, f"this branch is {request.status}, publish it to be able to merge")
+        base, main = self.commits[request.base], self.commits[self.head]
+        held = self.commits[self.heads[request.ref]]
+        changed = [path for path in {*base, *held} if base.get(path) != held.get(path)]
+        if any(main.get(path) not in (base.get(path), held.get(path)) for path in changed):
+            raise ApiError(409, "this branch has conflicts with main")
+        merged = {path: blob for path, blob in main.items() if path not in changed}
+        merged |= {path: held[path] for path in changed if path in held}
+        self.commit(merged, f"{request.title} (#{number})")
+        request.status = "merged"
 
     def resolve(self, revision: str) -> str:
         revision = unquote(revision).removeprefix("refs/heads/")
-        commit = self.head if revision == "main" else self.tags.get(revision, revision)
+        commit = self.heads.get(revision) or self.tags.get(revision, revision)
         if commit not in self.commits:
             raise ApiError(404, f"Invalid rev id: {revision}", "RevisionNotFound")
         return commit

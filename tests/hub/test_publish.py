@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from huggingface_hub import HfApi
-from small_release import CARD, REPO, SHARD, write_folder
+from small_release import CARD, REPO, SHARD, write_folder, write_two_configs
 from stand_in import HubStandIn
 
 from stillhouse.release.hub import Access, preview, publish
@@ -223,22 +223,39 @@ def test_pull_of_an_unknown_tag_is_an_error(
         pull(REPO, "v9.9.9", tmp_path / "pulled", api=api)
 
 
-def test_datasets_loads_both_tags_whole_and_streamed(
+LOAD = """
+import json, datasets
+loaded = {}
+for tag in ("v1.0.0", "v1.1.0"):
+    for config in datasets.get_dataset_config_names(REPO, revision=tag):
+        whole = datasets.load_dataset(REPO, config, revision=tag, split="train")
+        stream = datasets.load_dataset(REPO, config, revision=tag, split="train", streaming=True)
+        assert list(stream) == list(whole)
+        loaded[f"{tag} {config}"] = [whole.num_rows, whole[0]]
+print(json.dumps(loaded))
+"""
+
+
+@pytest.mark.parametrize(
+    "mode", ["xet", pytest.param("lfs", marks=pytest.mark.slow)], indirect=True
+)
+def test_datasets_loads_every_config_of_both_tags_whole_and_streamed(
     hub: HubStandIn, api: HfApi, folder: Path, run_python: Callable[[str], str]
 ) -> None:
-    publish(folder, REPO, "1.0.0", access=Access(private=True), api=api)
-    write_folder(folder, 30)
-    publish(folder, REPO, "1.1.0", access=Access(private=True), api=api)
-    script = f"""
-import json, datasets
-whole = [datasets.load_dataset("{REPO}", revision=tag, split="train").num_rows for tag in ("v1.0.0", "v1.1.0")]
-stream = datasets.load_dataset("{REPO}", revision="v1.0.0", split="train", streaming=True)
-print(json.dumps([whole, sum(1 for _ in stream), next(iter(stream))["messages"][-1]]))
-"""
-    whole, streamed, last = json.loads(run_python(script).splitlines()[-1])
-    assert whole == [20, 30]
-    assert streamed == 20
-    assert last == {"role": "assistant", "content": "0"}
+    for version, rows in (("1.0.0", 20), ("1.1.0", 30)):
+        write_two_configs(folder, rows)
+        publish(folder, REPO, version, access=Access(private=True), api=api)
+    printed = run_python(LOAD.replace("REPO", repr(REPO)))
+    loaded = json.loads(printed.splitlines()[-1])
+    assert {name: rows for name, (rows, _) in loaded.items()} == {
+        "v1.0.0 default": 20,
+        "v1.0.0 sums": 20,
+        "v1.1.0 default": 30,
+        "v1.1.0 sums": 30,
+    }
+    last = {"role": "assistant", "content": "0"}
+    assert loaded["v1.0.0 default"][1]["messages"][-1] == last
+    assert loaded["v1.1.0 sums"][1] == {"id": f"{0:032x}", "sum": 0}
     assert MANIFEST in hub.repositories[REPO].commits[hub.repositories[REPO].head]
 
 

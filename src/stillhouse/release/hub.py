@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from stillhouse.release.hub_calls import HubError, Remote, RepoType, call, head, tags, tree
-from stillhouse.release.hub_upload import changes, size_text, upload
-from stillhouse.release.manifest import MANIFEST, differences, json_text, release_files, sha256_of
+from stillhouse.release.hub_changes import Local, changes, local_files
+from stillhouse.release.hub_upload import upload
+from stillhouse.release.manifest import MANIFEST, differences, json_text, sha256_of
+from stillhouse.release.progress import Progress, size_text
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -63,8 +65,8 @@ def publish(
 ) -> Receipt:
     """Make the Hub repository hold exactly the files of `folder`, and tag that state `v<version>`.
 
-    One commit on top of the head that was compared; then every file is downloaded and compared by sha256; then the tag.
-    `told` is called with a line before each step.
+    One step on top of the head that was compared; then every file is downloaded and compared by sha256; then the tag.
+    `told` is called with a line before each step, and with files, bytes and time in between.
 
     Raises:
         HubError: the tag stands on other content; somebody else pushed meanwhile; the access differs; what came back is
@@ -74,20 +76,20 @@ def publish(
     _refuse_differences(folder)
     remote = Remote(api, repo_id, repo_type)
     tag = f"v{version}"
-    names = release_files(folder)
-    size = sum((folder / name).stat().st_size for name in names)
+    local = local_files(folder)
+    size = sum(file.size for file in local.values())
     _open(remote, access)
     commit = tags(remote).get(tag)
     if commit is not None:
         told(f"{repo_id}: {tag} stands already; compared with it")
-        _refuse_other_content(remote, tag, commit, folder)
+        _refuse_other_content(remote, tag, commit, local)
     else:
-        commit = upload(remote, folder, tag, told)
-        told(f"{repo_id}: read back, {len(names)} files, {size_text(size)}")
-        _read_back(remote, commit, folder)
-        commit = _tag(remote, tag, commit, folder)
+        commit = upload(remote, local, tag, told)
+        told(f"{repo_id}: read back {len(local)} files, {size_text(size)}")
+        _read_back(remote, commit, local, told)
+        commit = _tag(remote, tag, commit, local)
         told(f"{repo_id}: tagged {tag}")
-    return Receipt(repo=repo_id, commit=commit, tag=tag, files=len(names), bytes=size)
+    return Receipt(repo=repo_id, commit=commit, tag=tag, files=len(local), bytes=size)
 
 
 def preview(
@@ -102,22 +104,21 @@ def preview(
     _refuse_differences(folder)
     remote = Remote(api, repo_id, repo_type)
     tag = f"v{version}"
+    local = local_files(folder)
     exists = bool(
         call(f"look for {repo_id}", lambda: api.repo_exists(repo_id, repo_type=repo_type))
     )
     commit = tags(remote).get(tag) if exists else None
     if commit is not None:
-        _refuse_other_content(remote, tag, commit, folder)
-    names = release_files(folder)
-    standing = tree(remote, commit or head(remote)) if exists else {}
-    add, delete = changes(folder, standing)
+        _refuse_other_content(remote, tag, commit, local)
+    change = changes(local, tree(remote, commit or head(remote)) if exists else {})
     return Preview(
         repo=repo_id,
         exists=exists,
         tag=None if commit else tag,
-        add={name: (folder / name).stat().st_size for name in add},
-        delete=delete,
-        unchanged=len(names) - len(add),
+        add={name: file.size for name, file in change.add.items()},
+        delete=change.delete,
+        unchanged=len(local) - len(change.add),
     )
 
 
@@ -170,26 +171,29 @@ def _words(access: Access) -> str:
     return f"{shown}, gated ({access.gated})" if access.gated else shown
 
 
-def _refuse_other_content(remote: Remote, tag: str, commit: str, folder: Path) -> None:
-    add, delete = changes(folder, tree(remote, commit))
-    if add or delete:
+def _refuse_other_content(remote: Remote, tag: str, commit: str, local: Local) -> None:
+    change = changes(local, tree(remote, commit))
+    if change.count:
+        differing = ", ".join([*change.add, *change.delete])
         raise HubError(
-            f"{remote.id}: tag {tag} stands on other content (commit {commit}; differs in {', '.join(add + delete)}); "
+            f"{remote.id}: tag {tag} stands on other content (commit {commit}; differs in {differing}); "
             "a published tag is never moved: raise package.version"
         )
 
 
-def _read_back(remote: Remote, commit: str, folder: Path) -> None:
+def _read_back(remote: Remote, commit: str, local: Local, told: Callable[[str], None]) -> None:
     """Download every file of the commit, one at a time, and compare its sha256 with the local file's."""
-    for name in release_files(folder):
+    sizes = {name: file.size for name, file in local.items()}
+    progress = Progress(f"{remote.id}: read back", sizes, told)
+    for name, file in local.items():
         with tempfile.TemporaryDirectory() as scratch:
-            path = _download(remote, commit, name, Path(scratch))
-            found, wanted = sha256_of(path), sha256_of(folder / name)
-        if found != wanted:
+            found = sha256_of(_download(remote, commit, name, Path(scratch)))
+        if found != file.sha256:
             raise HubError(
-                f"{remote.id}@{commit}: {name} came back with sha256 {found} instead of {wanted}; it is not tagged, "
-                "delete that file on the Hub and publish again"
+                f"{remote.id}@{commit}: {name} came back with sha256 {found} instead of {file.sha256}; it is not "
+                "tagged, delete that file on the Hub and publish again"
             )
+        progress.done(name)
 
 
 def _download(remote: Remote, commit: str, name: str, scratch: Path) -> Path:
@@ -203,7 +207,7 @@ def _download(remote: Remote, commit: str, name: str, scratch: Path) -> Path:
     )
 
 
-def _tag(remote: Remote, tag: str, commit: str, folder: Path) -> str:
+def _tag(remote: Remote, tag: str, commit: str, local: Local) -> str:
     """Create the tag and return the commit on which it stands."""
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -221,6 +225,6 @@ def _tag(remote: Remote, tag: str, commit: str, folder: Path) -> str:
             raise HubError(
                 f"{remote.id}: the Hub refuses the tag {tag}; look at the repository"
             ) from None
-        _refuse_other_content(remote, tag, standing, folder)
+        _refuse_other_content(remote, tag, standing, local)
         return standing
     return commit

@@ -6,7 +6,7 @@ Tokens come from the environment or `hf auth login`; they appear in no message.
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from stillhouse.errors import StillhouseError
 from stillhouse.release.manifest import HUB_OWN_FILES
@@ -126,6 +126,35 @@ def _failure(error: Exception) -> str:
 def _no_access(status: int | None) -> str:
     how = f" (HTTP {status})" if status else ""
     return f"no access{how}; run `hf auth login` or set HF_TOKEN to a token that may write"
+
+
+def commit(
+    remote: Remote, operations: list[Any], message: str, *, revision: str, parent: str
+) -> str | None:
+    """Commit to a branch or pull request whose head is `parent`; return the commit.
+
+    None means a conflict: somebody else pushed, or the answer to our own commit was lost and it was sent again.
+
+    Raises:
+        HubError: as `call`.
+    """
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        made = call(
+            f"commit to {remote.id}",
+            lambda: remote.api.create_commit(
+                remote.id,
+                operations,
+                commit_message=message,
+                repo_type=remote.type,
+                revision=revision,
+                parent_commit=parent,
+            ),
+        )
+    except HfHubHTTPError:
+        return None
+    return str(made.oid)
 
 
 def head(remote: Remote, revision: str = BRANCH) -> str:
