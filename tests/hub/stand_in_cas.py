@@ -4,7 +4,7 @@ A client cuts files into chunks, sends chunks packed as xorbs, and then a shard 
 file. Nothing is taken on trust: chunks are unpacked, hashes are computed again, and a shard is refused unless each of
 its files, put together, has the length and the sha256 that the shard gives it. Downloads are the way back: a
 reconstruction names the chunks of a file, or of a range of it, with addresses that give out only the bytes they are
-made for. No chunk is offered for deduplication across uploads.
+made for.
 """
 
 import hashlib
@@ -20,6 +20,7 @@ from blake3 import blake3
 from stand_in_http import Answer, ApiError, Request, as_json, partial
 
 READ_TOKEN, WRITE_TOKEN = "xet-read", "xet-write"
+SIGNATURE = "signed-by-the-store"
 # Keys of the four kinds of hashes, by the specification.
 CHUNK_KEY = bytes.fromhex("6697f5775b9550de3135cbaca597181c9de421109beb2b58b4d0b04b93adf229")
 NODE_KEY = bytes.fromhex("017ec5c7a5472996fd946666b48a02e65ddd536f37c76dd2f86352e64a53713f")
@@ -31,6 +32,7 @@ END_OF_SECTION = b"\xff" * 32
 HAS_VERIFICATION, HAS_SHA256 = 1 << 31, 1 << 30
 ENTRY_BYTES = 48
 CHUNK_BYTES = 65_536
+NEVER = 2**64 - 1
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ class ContentStore:
 
     def answer(self, request: Request, path: str) -> Answer:
         """Answer a request to `path`, below the store's address."""
-        routes: list[tuple[str, str | None, Callable[..., Answer]]] = [
+        routes: list[tuple[str, str, Callable[..., Answer]]] = [
             (r"POST /v1/xorb-grants/default/([0-9a-f]{64})", WRITE_TOKEN, self._grant),
             (r"PUT /granted/([0-9]+)", "", self._take_granted),
             (
@@ -105,14 +107,14 @@ class ContentStore:
             ),
             (r"POST /v1/xorbs/default/([0-9a-f]{64})", WRITE_TOKEN, self._take_xorb),
             (r"POST /(v[12])/shards", WRITE_TOKEN, self._take_shard),
-            (r"GET /v1/chunks/default(?:-merkledb)?/([0-9a-f]{64})", None, self._find_chunk),
+            (r"GET /v1/chunks/default/([0-9a-f]{64})", WRITE_TOKEN, self._find_chunk),
             (r"GET /(v[12])/reconstructions/([0-9a-f]{64})", READ_TOKEN, self._reconstruct),
-            (r"GET /bytes/([0-9a-f]{64})/([0-9,-]+)", "", self._give_bytes),
+            (r"GET /bytes/([0-9a-f]{64})", "", self._give_bytes),
         ]
         for pattern, token, route in routes:
             match = re.fullmatch(pattern, f"{request.method} {path}")
             if match:
-                if token != "" and request.bearer not in (token or READ_TOKEN, WRITE_TOKEN):
+                if token and request.bearer not in (token, WRITE_TOKEN):
                     raise ApiError(401, "the token does not allow this")
                 return route(request, *match.groups())
         raise ApiError(404, f"the stand-in's store has no route for {request.method} {path}")
@@ -203,7 +205,11 @@ class ContentStore:
         ]
 
     def _find_chunk(self, _: Request, name: str) -> Answer:
-        raise ApiError(404, f"chunk {name} is not offered for deduplication")
+        """Offer the chunks of the xorb that has this one, so that a file need not send them again."""
+        for found, xorb in self.xorbs.items():
+            if any(hex_of(chunk.hash) == name for chunk in xorb.chunks):
+                return Answer(offer(found, xorb))
+        raise ApiError(404, f"no chunk {name}")
 
     def _reconstruct(self, request: Request, version: str, file: str) -> Answer:
         if file not in self.files:
@@ -214,7 +220,7 @@ class ContentStore:
         fetched: dict[str, list[Any]] = {}
         for term in terms:
             start, end = self.xorbs[term.xorb].bytes_of(term.start, term.end)
-            url = f"{self._url()}/bytes/{term.xorb}/{start}-{end}"
+            url = f"{self._url()}/bytes/{term.xorb}?span={start}-{end}&signature={SIGNATURE}"
             chunks, span = {"start": term.start, "end": term.end}, {"start": start, "end": end}
             fetched.setdefault(term.xorb, []).append(
                 {"range": chunks, "url": url, "url_range": span}
@@ -254,15 +260,21 @@ class ContentStore:
             at = ends[-1]
         return skipped, terms
 
-    def _give_bytes(self, request: Request, xorb: str, span: str) -> Answer:
-        if request.headers.get("Range") != f"bytes={span}":
-            raise ApiError(403, f"this address is for bytes {span}")
+    def _give_bytes(self, request: Request, xorb: str) -> Answer:
+        signed = {"span": [(request.headers.get("Range") or "").removeprefix("bytes=")]}
+        if request.query != signed | {"signature": [SIGNATURE]}:
+            raise ApiError(403, "this address is for other bytes")
         return partial(request, self.xorbs[xorb].sent, {})
 
 
 def hex_of(raw: bytes) -> str:
     """A hash as text: four 64-bit numbers, each in its own byte order."""
     return "".join(f"{word:016x}" for word in struct.unpack("<4Q", raw))
+
+
+def raw_of(name: str) -> bytes:
+    """The hash of a text that `hex_of` made."""
+    return struct.pack("<4Q", *(int(name[at : at + 16], 16) for at in range(0, 64, 16)))
 
 
 def keyed(key: bytes, content: bytes) -> bytes:
@@ -282,6 +294,27 @@ def tree_hash(chunks: list[Chunk]) -> bytes:
             nodes = nodes[cut:]
         nodes = merged
     return nodes[0][0]
+
+
+def offer(name: str, xorb: Xorb) -> bytes:
+    """A shard without files that lists one xorb's chunks, with the tables by which a client looks them up."""
+    starts = accumulate((len(chunk.content) for chunk in xorb.chunks), initial=0)
+    size = sum(len(chunk.content) for chunk in xorb.chunks)
+    listed = struct.pack("<32s4I", raw_of(name), 0, len(xorb.chunks), size, len(xorb.sent))
+    for chunk, start in zip(xorb.chunks, starts, strict=False):
+        listed += struct.pack("<32s4I", chunk.hash, start, len(chunk.content), 0, 0)
+    end = END_OF_SECTION + bytes(ENTRY_BYTES - len(END_OF_SECTION))
+    by_chunk = sorted((chunk.hash[:8][::-1], n) for n, chunk in enumerate(xorb.chunks))
+    tables = raw_of(name)[:8] + bytes(4)
+    tables += b"".join(start[::-1] + struct.pack("<II", 0, n) for start, n in by_chunk)
+    files_at, xorbs_at = ENTRY_BYTES, 2 * ENTRY_BYTES
+    tables_at = xorbs_at + len(listed) + len(end)
+    footer_at = tables_at + len(tables)
+    places = (files_at, xorbs_at, tables_at, 0, tables_at, 1, tables_at + 12, len(xorb.chunks))
+    footer = struct.pack("<9Q", 1, *places) + bytes(32)  # no key hides the chunks' hashes
+    footer += struct.pack("<12Q", 1, NEVER, *[0] * 6, len(xorb.sent), size, size, footer_at)
+    header = SHARD_TAG + struct.pack("<QQ", 2, len(footer))
+    return header + end + listed + end + tables + footer
 
 
 def read_xorb(sent: bytes) -> Iterator[Chunk]:

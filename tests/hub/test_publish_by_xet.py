@@ -1,15 +1,18 @@
 """Faults of the store that takes and gives large files by Xet, with the real client's own tries in between."""
 
+import random
 from pathlib import Path
 
 import pytest
 from huggingface_hub import HfApi
+from huggingface_hub.utils._xet import XetSessionHolder
 from small_release import REPO, write_folder
 from stand_in import CUT, HubStandIn
+from stand_in_cas import SIGNATURE
 
 from stillhouse.release.hub import Access, publish
 from stillhouse.release.hub_calls import HubError
-from stillhouse.release.manifest import release_files, sha256_of
+from stillhouse.release.manifest import release_files, sha256_of, write_manifest
 from stillhouse.release.pull import pull
 
 PUBLIC = Access(private=False)
@@ -72,6 +75,29 @@ def test_a_fault_that_stays_is_an_error_and_the_next_try_goes_on(
     assert published(hub)
 
 
+def test_no_access_names_the_remedy(hub: HubStandIn, api: HfApi, folder: Path) -> None:
+    hub.fail("GET .*/xet-write-token/", 403, times=1000)
+    with pytest.raises(HubError, match=r"no access \(HTTP 403\); run `hf auth login`"):
+        publish(folder, REPO, "1.0.0", access=PUBLIC, api=api)
+
+
+def test_a_refusal_is_not_tried_again(hub: HubStandIn, api: HfApi, folder: Path) -> None:
+    hub.fail("POST /cas/v2/shards", 400, times=1000)
+    with pytest.raises(HubError, match="400 Bad Request"):
+        publish(folder, REPO, "1.0.0", access=PUBLIC, api=api)
+    assert len(hub.requests("POST /cas/v2/shards")) == 1
+
+
+@pytest.mark.parametrize("status", [403, 503, CUT])
+def test_no_signed_address_is_in_a_message(
+    hub: HubStandIn, api: HfApi, folder: Path, status: int
+) -> None:
+    hub.fail("GET /cas/bytes/", status, times=1000)
+    with pytest.raises(HubError, match="read-back of") as caught:
+        publish(folder, REPO, "1.0.0", access=PUBLIC, api=api)
+    assert SIGNATURE not in str(caught.value)
+
+
 def test_what_is_not_the_content_is_refused(
     hub: HubStandIn, api: HfApi, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -101,6 +127,32 @@ def test_large_files_come_back_whatever_their_compression(
         name: sha256_of(folder / name) for name in release_files(folder)
     }
     assert sum(len(xorb.chunks) for xorb in hub.cas.xorbs.values()) > 4
+
+
+@pytest.mark.parametrize("remembered", [True, False])
+def test_a_second_version_sends_new_chunks_only(
+    hub: HubStandIn,
+    api: HfApi,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    remembered: bool,
+) -> None:
+    large = random.Random(1).randbytes(1_000_000)
+    (folder / "large.bin").write_bytes(large)
+    write_manifest(folder)
+    publish(folder, REPO, "1.0.0", access=PUBLIC, api=api)
+    if not remembered:  # another machine: the store has to say which chunks it has
+        monkeypatch.setenv("HF_XET_CACHE", str(tmp_path / "another"))
+        monkeypatch.setattr("huggingface_hub.utils._xet._GLOBAL_XET_HOLDER", XetSessionHolder())
+    (folder / "large.bin").write_bytes(large + b"and some more" * 100)
+    write_manifest(folder)
+    before = set(hub.cas.xorbs)
+    publish(folder, REPO, "1.1.0", access=PUBLIC, api=api)
+    sent = sum(len(xorb.sent) for name, xorb in hub.cas.xorbs.items() if name not in before)
+    assert 0 < sent < 200_000
+    pulled = pull(REPO, "v1.1.0", tmp_path / "pulled", api=api)
+    assert sha256_of(pulled / "large.bin") == sha256_of(folder / "large.bin")
 
 
 def test_a_store_of_the_first_version_is_served_too(

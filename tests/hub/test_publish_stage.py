@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -91,8 +92,12 @@ def test_publish_is_asked_for_by_name_and_leaves_receipts(
     published = project.run("dvc", "repro", "--single-item", "publish/dvc.yaml:publish")
     assert published.returncode == 0, published.stdout + published.stderr
     for folder in ("tiny", "worked", "parallel"):
+        repo_id = f"tester/parallel_sums-{folder}"
+        for done in ("sent", "read back"):  # with bytes and time
+            line = rf"^{repo_id}: {done} (\d+) of \1 files, ([\d.]+ kB) of \2, \d+ s$"
+            assert re.search(line, published.stdout, re.MULTILINE), published.stdout
         receipt = json.loads((project.folder / f"publish/receipts/{folder}.json").read_text())
-        repo = hub.repositories[f"tester/parallel_sums-{folder}"]
+        repo = hub.repositories[repo_id]
         assert receipt["git_commit"] == commit
         assert receipt["commit"] == repo.tags["v1.0.0"] == repo.head
     requests = len(hub.log)

@@ -100,22 +100,22 @@ def _transient(error: BaseException) -> bool:
 
 def _refusal(error: "HfHubHTTPError") -> str:
     status = error.response.status_code
+    said = " ".join((error.server_message or "").split())
     if status in NO_ACCESS:
-        return _no_access(status)
+        return _no_access(f" (HTTP {status} {said})")
     if status == 404:
         return "there is no such repository, revision or file"
     if status in TRANSIENT:
         return (
             f"the Hub still answers HTTP {status} after {TRIES} tries; run the same command later"
         )
-    said = " ".join((error.server_message or "").split())
     return f"HTTP {status} {said}".rstrip()
 
 
 def _failure(error: Exception) -> str:
     status = _status(error)
     if status in NO_ACCESS or isinstance(error, PermissionError):
-        return _no_access(status)
+        return _no_access(f" (HTTP {status})" if status else "")
     # What follows a question mark signs an address.
     said = re.sub(r"\?[^\s)]*", "", " ".join(str(error).split()))
     cause = type(error.__cause__ or error).__name__
@@ -123,8 +123,7 @@ def _failure(error: Exception) -> str:
     return f"{said} ({cause}){tried}; run the same command later"
 
 
-def _no_access(status: int | None) -> str:
-    how = f" (HTTP {status})" if status else ""
+def _no_access(how: str) -> str:
     return f"no access{how}; run `hf auth login` or set HF_TOKEN to a token that may write"
 
 
