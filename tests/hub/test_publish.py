@@ -102,7 +102,7 @@ def test_push_after_the_commit_is_refused(hub: HubStandIn, api: HfApi, folder: P
     assert "theirs.txt" not in repo.commits[receipt.commit]
 
 
-@pytest.mark.parametrize("status", [429, 500, 503])
+@pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize(
     "request_line",
     [

@@ -53,7 +53,8 @@ def test_killed_anywhere_then_run_again(
         hub.run_after(request_line, process.kill)
     else:
         hub.run_before(request_line, process.kill)
-    assert process.wait(300) == -signal.SIGKILL
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
     repo = hub.repositories.get(REPO)
     tagged = bool(repo and repo.tags)
     assert tagged == (after and request_line == TAG)
