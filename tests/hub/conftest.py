@@ -12,9 +12,9 @@ from stand_in import TOKEN, HubStandIn
 
 
 @pytest.fixture
-def mode() -> str:
-    """How the client uploads large files: `xet`, as it does today, or `lfs`."""
-    return "xet"
+def mode(request: pytest.FixtureRequest) -> str:
+    """How the client uploads large files: `xet`, as it does today, or `lfs` where a test is parametrized so."""
+    return str(getattr(request, "param", "xet"))
 
 
 @pytest.fixture

@@ -113,7 +113,7 @@ def _refusal(error: "HfHubHTTPError") -> str:
 
 
 def _failure(error: Exception) -> str:
-    status = _status(error)
+    status = _status(error.__cause__ or error)
     if status in NO_ACCESS or isinstance(error, PermissionError):
         return _no_access(f" (HTTP {status})" if status else "")
     # What follows a question mark signs an address.
