@@ -38,13 +38,13 @@ env: .venv/.ready .venv-eval/.ready ## Build both environments from their locks 
 repro: ## Run the pipeline of params.yaml from end to end; run it again to go on where it stopped
 	@$(MAKE) --no-print-directory -j2 env
 	@stillhouse params check > /dev/null
-	@echo "dvc repro: 10 minutes for the embedded default on 2 fast and idle cores, 35 on slow and busy ones; Ctrl-C keeps every answer, run it again to go on"
+	@echo "dvc repro: 10 minutes for the embedded default on 2 fast and idle cores, up to 45 on slow and busy ones; Ctrl-C keeps every answer, run it again to go on"
 	@dvc repro || { echo "A stage failed: its message stands above. Mend what it names and run make repro again;"; \
 	  echo "stillhouse doctor checks the machine, the environments and the parameters."; exit 2; }
 	@echo "done: report/report.html has the answer, data/release/ the data sets; dvc metrics show prints the figures"
 
-test: .venv/.ready ## Run the tests (6 to 12 minutes)
-	@echo "pytest: 6 to 12 minutes on 2 cores; the tests of whole model runs are in make test-slow"
+test: .venv/.ready ## Run the tests (6 to 26 minutes)
+	@echo "pytest: 6 minutes on 2 fast cores, up to 26 on slow and busy ones; the tests of whole model runs are in make test-slow"
 	@python -m pytest
 
 test-slow: env ## Run the tests that run real models or both environments (about 10 minutes)

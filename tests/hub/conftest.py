@@ -1,4 +1,5 @@
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -74,6 +75,20 @@ def run_python(hub_environment: dict[str, str]) -> Callable[[str], str]:
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
+
+    return run
+
+
+@pytest.fixture
+def run_killed(hub: HubStandIn, hub_environment: dict[str, str]) -> Callable[..., None]:
+    """Run a script in a child process, and kill it just before or after a request takes effect."""
+
+    def run(command: list[str], request_line: str, *, after: bool) -> None:
+        process = subprocess.Popen(command, env=hub_environment, stderr=subprocess.PIPE)
+        plan = hub.run_after if after else hub.run_before
+        plan(request_line, process.kill)
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
 
     return run
 

@@ -1,9 +1,9 @@
 """A release of many files goes in parts to a pull request, and to the branch in one step."""
 
 import re
-import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -99,7 +99,7 @@ def test_as_many_files_as_fit_are_one_commit(
 def test_it_tells_files_bytes_and_time(
     hub: HubStandIn, api: HfApi, many: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stillhouse.release.progress.SECONDS_BETWEEN_LINES", 0)
+    monkeypatch.setattr("stillhouse.release.transfer.SECONDS_BETWEEN_LINES", 0)
     lines: list[str] = []
     publish(many, REPO, "1.0.0", access=PUBLIC, api=api, told=lines.append)
     sent = [line for line in lines if "pull request 1: sent" in line]
@@ -239,16 +239,15 @@ publish(Path(sys.argv[1]), sys.argv[2], "1.0.0", access=Access(private=False), a
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("request_line", REQUESTS)
 def test_killed_anywhere_then_run_again(
-    hub: HubStandIn, hub_environment: dict[str, str], many: Path, request_line: str, after: bool
+    hub: HubStandIn,
+    hub_environment: dict[str, str],
+    run_killed: Callable[..., None],
+    many: Path,
+    request_line: str,
+    after: bool,
 ) -> None:
     command = [sys.executable, "-c", PUBLISH, str(many), REPO]
-    process = subprocess.Popen(command, env=hub_environment, stderr=subprocess.PIPE)
-    if after:
-        hub.run_after(request_line, process.kill)
-    else:
-        hub.run_before(request_line, process.kill)
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
+    run_killed(command, request_line, after=after)
     done = subprocess.run(command, env=hub_environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert published(hub, many)

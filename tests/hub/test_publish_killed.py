@@ -1,8 +1,8 @@
 """Publishing killed before or after each of its requests, then run again."""
 
-import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -45,16 +45,15 @@ BY_LFS = ["POST .*/lfs/objects/batch", "PUT /lfs/"]
 )
 @pytest.mark.parametrize("after", [False, True])
 def test_killed_anywhere_then_run_again(
-    hub: HubStandIn, hub_environment: dict[str, str], folder: Path, request_line: str, after: bool
+    hub: HubStandIn,
+    hub_environment: dict[str, str],
+    run_killed: Callable[..., None],
+    folder: Path,
+    request_line: str,
+    after: bool,
 ) -> None:
     command = [sys.executable, "-c", PUBLISH, str(folder), REPO]
-    process = subprocess.Popen(command, env=hub_environment, stderr=subprocess.PIPE)
-    if after:
-        hub.run_after(request_line, process.kill)
-    else:
-        hub.run_before(request_line, process.kill)
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
+    run_killed(command, request_line, after=after)
     repo = hub.repositories.get(REPO)
     tagged = bool(repo and repo.tags)
     assert tagged == (request_line == TAG)  # killed "before": it was received, and is carried out

@@ -46,7 +46,7 @@ def preview() -> None:
     from stillhouse.release import readiness
     from stillhouse.release.facts import repositories
     from stillhouse.release.hub import preview as preview_of
-    from stillhouse.release.progress import size_text
+    from stillhouse.release.transfer import size_text
 
     run = load_run()
     repos = repositories(run.package, run.teacher_ids)

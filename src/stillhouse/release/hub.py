@@ -16,7 +16,7 @@ from stillhouse.release.hub_calls import HubError, Remote, RepoType, call, head,
 from stillhouse.release.hub_changes import Local, changes, local_files
 from stillhouse.release.hub_upload import upload
 from stillhouse.release.manifest import MANIFEST, differences, json_text, sha256_of
-from stillhouse.release.progress import Progress, size_text
+from stillhouse.release.transfer import Progress, size_text
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from stillhouse.release.hub_calls import HubError, Remote, call, commit, head, tree
 from stillhouse.release.hub_changes import Changes, Local, Tree, changes
-from stillhouse.release.progress import Progress
+from stillhouse.release.transfer import Progress
 
 UNMERGED = ("draft", "open")
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from stillhouse.release.hub_calls import BRANCH, HubError, Remote, commit, head, tree
 from stillhouse.release.hub_changes import Local, changes
 from stillhouse.release.hub_pull_request import PullRequest
-from stillhouse.release.progress import Progress, size_text
+from stillhouse.release.transfer import Progress, size_text
 
 FILES_PER_COMMIT = 100
 
