@@ -21,13 +21,13 @@ from stillhouse.verify.pool import SPARE, TRIES, Pool
 GOAL = 0.9
 SHARE = 0.01
 SECONDS = 1.0
-ROUNDS = 3
+ROUNDS = 2
 AT_ONCE = 64  # as in the verify stage
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--answers", type=int, default=1000)
+    parser.add_argument("--answers", type=int, default=3000)
     count = parser.parse_args().answers
     cores = len(os.sched_getaffinity(0))
     hanging = int(count * SHARE)

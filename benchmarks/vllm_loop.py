@@ -160,7 +160,7 @@ def all_at_once(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--queries", type=int, default=128)
+    parser.add_argument("--queries", type=int, default=320)
     arguments = parser.parse_args()
     teacher = load_teacher("smollm2_warm")
     spec = teacher.teacher

@@ -30,7 +30,7 @@ from stillhouse.queries.sources import load_source
 from stillhouse.records import CATEGORIES, Query, Rejected
 from stillhouse.stage import stage_command, write_json, write_metrics
 from stillhouse.tables import write_table
-from stillhouse.verify.demands import write_demands
+from stillhouse.verify.demands import lacks_constraints, write_all_demands
 
 OUT = Path("data/queries")
 # lighteval takes the items of these tasks from the Hub itself, so that we cannot compare with them here.
@@ -62,7 +62,7 @@ def main() -> None:
 
     demands: Counter[str] = Counter()
     if any(lacks_constraints(query) for query in curated):
-        curated = asyncio.run(with_demands(curated, params, demands))
+        curated, demands = asyncio.run(with_demands(curated, params))
 
     write_table(OUT / "curated", Query, curated)
     write_table(OUT / "rejected", Rejected, rejected)
@@ -86,39 +86,22 @@ def main() -> None:
     )
 
 
-def lacks_constraints(query: Query) -> bool:
-    """Whether an answer to an instruction query could not be checked."""
-    return query.category == "if" and not query.constraints
-
-
 async def with_demands(
-    queries: list[Query], params: StageParams, outcomes: Counter[str]
-) -> list[Query]:
-    """Return the queries with demands where constraints are lacking; `outcomes` counts what became of each of those.
-
-    A query for which the judge writes none in form stays as it is, and its answers are ungradable.
-    """
+    queries: list[Query], params: StageParams
+) -> tuple[list[Query], Counter[str]]:
+    """Let the judge write demands where constraints are lacking; also return how often that came to what."""
     judge_id = params.value("verify")["judge"]
     spec = params.teacher(judge_id)
     if spec.sampling is None:
         raise ParamsError(f"params.yaml: verify.judge: {judge_id} is a replay; name a model")
-    longest = spec.sampling.max_tokens
     with Journal.open() as journal:
         room = ModelRoom(journal)
         judge = room.model(judge_id, spec, load_teacher(judge_id).runtime, "judge")
-        lacking = sum(map(lacks_constraints, queries))
-
-        async def one(query: Query) -> Query:
-            if not lacks_constraints(query):
-                return query
-            written = await write_demands(judge, query, longest)
-            progress.advance()
-            outcomes[written if isinstance(written, str) else "written"] += 1
-            return query if isinstance(written, str) else written
-
         try:
-            with Progress("demands", lacking) as progress:
-                return await asyncio.gather(*map(one, queries))
+            with Progress("demands", sum(map(lacks_constraints, queries))) as progress:
+                return await write_all_demands(
+                    judge, queries, spec.sampling.max_tokens, progress.advance
+                )
         finally:
             await room.close()
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from stillhouse.distill.loop import WALKERS_PER_SLOT, request_seed
+from stillhouse.distill.loop import ASKED_PER_SLOT, request_seed
 from stillhouse.records import Message, Query, Response, query_id
 from stillhouse.stage import read_json
 from stillhouse.tables import read_table, write_table
@@ -235,7 +235,7 @@ def test_killed_at_random_moments_nothing_is_lost_and_little_asked_again(
     assert project.digests() == undisturbed.digests()
     assert len(teacher.asked) == 15 + 2 * 15 + 3 * 30  # every answer was asked for
     again = sum(times - 1 for times in teacher.asked.values())
-    assert again <= kills * IN_FLIGHT * WALKERS_PER_SLOT
+    assert again <= kills * IN_FLIGHT * ASKED_PER_SLOT
     hits = read_json(tmp_path / "metrics/effort/alpha.json")["journal_hits"]
     assert hits >= 5 * kills // 2  # the kills came in the middle of the work
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -88,3 +89,25 @@ def test_a_checker_that_raises_is_recorded_and_a_missing_tool_ends_the_run() -> 
     assert check.evidence == "raise_value_error: ValueError: seven"
     with pytest.raises(StillhouseError, match="no such tool"):
         asyncio.run(run(raise_missing_tool))
+
+
+CLOSED_AT_ONCE = """
+import asyncio
+from stillhouse.verify.math import check_math
+from stillhouse.verify.pool import Pool
+
+async def main():
+    for _ in range(5):
+        pool = Pool(2, 10.0)
+        asked = asyncio.create_task(pool.run(check_math, "1", "1"))
+        await asyncio.sleep(0)
+        await pool.close()
+        asked.cancel()
+
+asyncio.run(main())
+"""
+
+
+def test_workers_that_are_just_starting_when_the_pool_is_closed_say_nothing() -> None:
+    done = subprocess.run([sys.executable, "-c", CLOSED_AT_ONCE], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -1,7 +1,8 @@
 """The loop: ask, verify, ask again with the next seed, until an answer is accepted or a stop rule ends it.
 
-Each query is walked by one coroutine, and enough of them run at once to keep the engine busy while answers are being
-verified. So there is no round and no barrier: a rejected answer's next attempt joins the running batch at once.
+Each query is walked by one coroutine, and many more of them run at once than the engine has places, so that it stays
+busy while answers are being verified. There is no round and no barrier: a rejected answer's next attempt gets in line
+for a place in the running batch.
 
 What is asked of a query depends on that query's own answers alone, so that neither the order of the queries nor what
 else runs has an influence on any answer. The one limit over all queries, the teacher's budget, therefore never cuts a
@@ -23,8 +24,11 @@ from stillhouse.models.engine import Completion, EngineError, NoAnswerError, Ref
 from stillhouse.params import Budget, Generate, Teacher
 from stillhouse.records import Query, Response, Verdict, response_id
 
-# Queries walked at once, as a multiple of what the engine runs at once: the rest is being verified.
-WALKERS_PER_SLOT = 2
+# Requests that the engine has at once, as a multiple of those that it runs at once: the next ones wait at its door.
+ASKED_PER_SLOT = 2
+# Queries walked at once, likewise. Attempts at one query follow each other; a query begun late, with two attempts to
+# come, would keep an almost empty engine running at the end.
+WALKERS_PER_SLOT = 8
 
 Grade = Callable[[Query, Response], Awaitable[Verdict]]
 Stop = Literal["accepted", "max_attempts", "query_budget", "no_answer", "refused"]
@@ -99,6 +103,7 @@ class Loop:
         self._walked = self._refused = 0
         self._refusal: EngineError | None = None
         self._stopped = False
+        self._places = asyncio.Semaphore(model.engine.concurrency * ASKED_PER_SLOT)
         self._fingerprints: dict[bytes, str] = {}
 
     @property
@@ -155,6 +160,8 @@ class Loop:
             except RefusedError as error:
                 self._refused, self._refusal = self._refused + 1, error
                 return Walk(query, attempts, "refused")
+            if attempt is None:
+                break
             attempts.append(attempt)
             if self._exceeds_budget():
                 self._stopped = True
@@ -170,7 +177,8 @@ class Loop:
                 return Walk(query, attempts, "query_budget")
         return Walk(query, attempts)
 
-    async def _attempt(self, query: Query, earlier: list[Attempt]) -> Attempt:
+    async def _attempt(self, query: Query, earlier: list[Attempt]) -> Attempt | None:
+        """Return the next attempt at a query; null if the run was stopped while it waited for a place."""
         number = len(earlier)
         seed = request_seed(query.id, self._teacher, number, self._run_seed)
         request = Request(
@@ -180,11 +188,14 @@ class Loop:
             attempt=number,
             max_tokens=self._longer(earlier),
         )
-        self.in_flight += 1
-        try:
-            completion = await self._model.complete(request)
-        finally:
-            self.in_flight -= 1
+        async with self._places:
+            if self._stopped:
+                return None
+            self.in_flight += 1
+            try:
+                completion = await self._model.complete(request)
+            finally:
+                self.in_flight -= 1
         self._prompt_tokens += completion.prompt_tokens
         self._completion_tokens += completion.completion_tokens
         parts = split(completion, self._spec.reasoning)

@@ -162,9 +162,8 @@ def _report(job: dict[str, Any], isolation: Isolation, seconds: float) -> dict[s
         said = running.close()
         if whole:
             return report
-        if (
-            stopped or not used
-        ):  # else it may have ended while it waited, which is not this answer's doing
+        # A used one may have ended while it waited, which is not this answer's doing.
+        if stopped or not used:
             return f"no report; {stopped or 'it ended'}; {' '.join(said.split())[-200:]}"
 
 

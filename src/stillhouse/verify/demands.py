@@ -5,8 +5,10 @@ then on they are constraints of the query like others, in its record and in the 
 whether an answer meets it (paper section 3: the score is the mean over the constraints).
 """
 
+import asyncio
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -30,6 +32,35 @@ _LINE = re.compile(r"- (?P<demand>\S.*)")
 def demands_of(constraints: Sequence[Constraint]) -> list[str]:
     """Return the demands among the constraints of a query."""
     return [str(c.kwargs.get("demand")) for c in constraints if c.id == DEMAND]
+
+
+def lacks_constraints(query: Query) -> bool:
+    """Whether an answer to an instruction query could not be checked."""
+    return query.category == "if" and not query.constraints
+
+
+async def write_all_demands(
+    judge: Judge, queries: Sequence[Query], max_tokens: int, advance: Callable[[], object]
+) -> tuple[list[Query], Counter[str]]:
+    """Return the queries with demands where constraints are lacking, and what became of each of those.
+
+    `written` or a reason is counted; `advance` is called for each. A query for which the judge writes none in form
+    stays as it is, and its answers are ungradable. `max_tokens` as in `write_demands`.
+
+    Raises:
+        EngineError: the judge failed, and not at one query.
+    """
+    outcomes: Counter[str] = Counter()
+
+    async def one(query: Query) -> Query:
+        if not lacks_constraints(query):
+            return query
+        written = await write_demands(judge, query, max_tokens)
+        advance()
+        outcomes["written" if isinstance(written, Query) else written] += 1
+        return written if isinstance(written, Query) else query
+
+    return await asyncio.gather(*map(one, queries)), outcomes
 
 
 async def write_demands(judge: Judge, query: Query, max_tokens: int) -> Query | Reason:

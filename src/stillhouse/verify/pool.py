@@ -8,8 +8,9 @@ killed one is replaced in milliseconds; neither has torch, an engine, or anythin
 
 import asyncio
 import concurrent.futures
-import multiprocessing
 from collections.abc import Callable
+from multiprocessing import synchronize
+from multiprocessing.context import ForkServerContext
 from typing import Any, ParamSpec
 
 from pebble import CONSTS, ProcessExpired, ProcessPool
@@ -25,11 +26,29 @@ MAX_EVIDENCE_CHARS = 300
 # A new worker imports the program that was started anew: most of what a stage script imports is here already.
 PRELOADED = ["stillhouse.stage", "stillhouse.verify.grade", "stillhouse.verify.warm"]
 
-# How often pebble looks for items past their time and for workers to replace: by default ten times a second, which a
-# hanging item waits for twice.
-CONSTS.sleep_unit = 0.01
+# Seconds between pebble's looks for items past their time and for workers to replace. A hanging item waits for two of
+# them; an engine that computes on the same cores is disturbed by each.
+CONSTS.sleep_unit = 0.05
 
 P = ParamSpec("P")
+
+
+class _Context(ForkServerContext):
+    """Keeps the locks that a pool makes for as long as the pool: pebble drops its own before it stops the workers.
+
+    A lock has a name in the system until it is dropped; a worker that is just starting would look for it in vain, and
+    print a traceback.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._locks: list[synchronize.RLock] = []
+
+    def RLock(self) -> synchronize.RLock:  # noqa: N802
+        """Return a new lock, and keep it."""
+        lock = super().RLock()
+        self._locks.append(lock)
+        return lock
 
 
 class Pool:
@@ -37,7 +56,7 @@ class Pool:
 
     def __init__(self, workers: int, seconds: float):
         self._seconds = seconds
-        context = multiprocessing.get_context("forkserver")
+        context = _Context()
         context.set_forkserver_preload(PRELOADED)
         self._processes: Any = ProcessPool(max_workers=workers + SPARE, context=context)
 

@@ -106,9 +106,8 @@ class Running:
                         if len(reply) > MAX_OUTPUT_BYTES:
                             return bytes(reply), "output"
                     else:
-                        with contextlib.suppress(
-                            BrokenPipeError
-                        ):  # its end is seen on the other pipe
+                        # Its end is seen on the other pipe.
+                        with contextlib.suppress(BrokenPipeError):
                             left = left[os.write(key.fd, left) :]
                         if not left:
                             selector.unregister(stdin)
