@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stillhouse.distill.loop import WALKERS_PER_SLOT, BudgetError, Loop, Walk, request_seed
+from stillhouse.distill.loop import (
+    ASKED_PER_SLOT,
+    WALKERS_PER_SLOT,
+    BudgetError,
+    Loop,
+    Walk,
+    request_seed,
+)
 from stillhouse.errors import StillhouseError
 from stillhouse.models.client import Model, fingerprint_hash
 from stillhouse.models.engine import (
@@ -288,6 +295,32 @@ def test_queries_are_drawn_only_as_they_are_walked(journal: Journal):
     assert most_ahead < 2 * WALKERS_PER_SLOT
 
 
+def test_queries_are_begun_before_others_are_asked_again(journal: Journal):
+    names = [f"number {number}" for number in range(WALKERS_PER_SLOT)]
+
+    async def wrong(_: Request) -> Completion:
+        return said("wrong")
+
+    engine = ScriptedEngine(wrong, concurrency=1)
+    run([query(name) for name in names], Model(engine, journal, "teacher", "t"))
+    begun = [(r.messages[-1].content, r.attempt) for r in engine.requests[: len(names)]]
+    assert begun == [(name, 0) for name in names]
+
+
+def test_the_engine_has_at_once_what_it_runs_and_what_waits_at_its_door(journal: Journal):
+    at_once: list[int] = [0]
+
+    async def slow(_: Request) -> Completion:
+        at_once.append(at_once[-1] + 1)
+        await asyncio.sleep(0.001)
+        at_once.append(at_once[-1] - 1)
+        return said("right")
+
+    model = Model(ScriptedEngine(slow, concurrency=3), journal, "teacher", "t")
+    run([query(f"number {number}") for number in range(50)], model)
+    assert max(at_once) == 3 * ASKED_PER_SLOT
+
+
 def test_an_engine_error_surfaces_as_itself_and_finished_answers_are_kept(journal: Journal):
     failure = EngineError("the endpoint is gone")
 
@@ -421,6 +454,21 @@ def test_the_teachers_budget_stops_the_run_and_keeps_what_was_answered(journal: 
     walks = run([query(name) for name in names], again, budget=Budget(tokens=1000))
     assert sum(len(walk.attempts) for walk in walks.values()) == 9
     assert (again.hits, again.asked) == (asked, 9 - asked)
+
+
+def test_a_used_up_budget_leaves_unasked_what_waits_for_a_place(journal: Journal):
+    async def wrong(_: Request) -> Completion:
+        return said("wrong")
+
+    engine = ScriptedEngine(wrong, concurrency=1)
+    names = [f"number {number}" for number in range(3 * WALKERS_PER_SLOT)]
+    with pytest.raises(BudgetError):
+        run(
+            [query(name) for name in names],
+            Model(engine, journal, "teacher", "t"),
+            budget=Budget(tokens=1),
+        )
+    assert len(engine.requests) <= ASKED_PER_SLOT
 
 
 @settings(deadline=None, max_examples=30)
