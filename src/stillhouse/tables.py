@@ -225,9 +225,8 @@ class TableWriter:
         """Pass sorted rows on, and raise at the end if keys repeat that must not."""
         repeated, last = 0, None
         for table in ordered:
-            if (
-                table.num_rows and self._row_type is not Rejected
-            ):  # repeats where text was duplicated
+            # Rejected rows repeat where a text was duplicated.
+            if table.num_rows and self._row_type is not Rejected:
                 keys = table.column(0)
                 repeated += table.num_rows - len(keys.unique()) + (keys[0].as_py() == last)
                 last = keys[-1].as_py()

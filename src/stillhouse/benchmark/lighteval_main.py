@@ -44,9 +44,8 @@ def main() -> None:
         code = ending.code if isinstance(ending.code, int) else 1
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(
-        code
-    )  # all files are closed; taking hundreds of imported modules apart would cost seven seconds
+    # All files are closed; taking hundreds of imported modules apart would cost seven seconds.
+    os._exit(code)
 
 
 if __name__ == "__main__":

@@ -129,10 +129,8 @@ async def _graded(grader: Grader, where: str, line: bytes, bad: list[str]) -> tu
     try:
         row = msgspec.json.decode(line, type=AnswerRow)
         query, response = _query(row), _response(row)
-    except (
-        ValueError,
-        TypeError,
-    ) as error:  # a ValidationError or DecodeError of msgspec is a ValueError
+    # A ValidationError or DecodeError of msgspec is a ValueError.
+    except (ValueError, TypeError) as error:
         said = " ".join(str(error).split())
         bad.append(f"{where}: {said}")
         return BAD_ROW, _bad_row(line, said)

@@ -76,9 +76,8 @@ def _started(pid: int) -> int | None:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
-    return int(
-        stat.rpartition(")")[2].split()[19]
-    )  # field 22; the name in parentheses may hold anything
+    # Field 22; the name in parentheses may hold anything.
+    return int(stat.rpartition(")")[2].split()[19])
 
 
 def file_system(folder: Path) -> str:

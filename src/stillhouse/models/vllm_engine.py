@@ -120,9 +120,8 @@ class VllmCore:
             self._thread.start()
         answer: Future[Completion] = Future()
         self._inbox.put(_Job(prompt_ids, sampling, answer))
-        if (
-            self._failure is not None
-        ):  # the thread has ended, perhaps just now: nobody else would answer
+        # The thread has ended, perhaps just now: nobody else would answer.
+        if self._failure is not None:
             self._fail(self._failure)
         return answer
 
@@ -145,9 +144,8 @@ class VllmCore:
             return
         try:
             while self._admit(engine):
-                for output in engine.step():
-                    if output.finished:
-                        self._settle(output)
+                for output in engine.step():  # only of finished answers
+                    self._settle(output)
         except Exception as error:
             self._fail(f"vLLM stopped while running {self.load.model}: {error!r}")
 
@@ -164,9 +162,8 @@ class VllmCore:
             raise EngineError(
                 f"batch_invariant must be the same for all models of one process, and {BATCH_INVARIANT} be unset"
             )
-        warnings.filterwarnings(
-            "ignore", module=r"vllm\.|torch\."
-        )  # of their own use of each other
+        # Of their own use of each other.
+        warnings.filterwarnings("ignore", module=r"vllm\.|torch\.")
         from vllm import EngineArgs, LLMEngine
         from vllm.platforms import current_platform
         from vllm.usage.usage_lib import UsageContext
@@ -187,6 +184,7 @@ class VllmCore:
     def _admit(self, engine: Any) -> bool:
         """Take in what is queued, waiting only when nothing runs; False when asked to stop."""
         from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
 
         while not (self._open and self._inbox.empty()):
             job = self._inbox.get()
@@ -198,12 +196,11 @@ class VllmCore:
             name = str(self._count)
             self._count += 1
             try:
-                engine.add_request(
-                    name, {"prompt_token_ids": job.prompt_ids}, SamplingParams(**job.sampling)
-                )
-            except (
-                Exception
-            ) as error:  # a prompt longer than the context; its type differs by version
+                # No text of unfinished answers: a step would make it anew for every running request.
+                sampling = SamplingParams(**job.sampling, output_kind=RequestOutputKind.FINAL_ONLY)
+                engine.add_request(name, {"prompt_token_ids": job.prompt_ids}, sampling)
+            # A prompt longer than the context; the error's type differs by version.
+            except Exception as error:
                 job.answer.set_exception(RefusedError(f"vLLM refused a request: {error}"))
                 continue
             self._open[name] = job, time.perf_counter()

@@ -146,9 +146,8 @@ def _open(remote: Remote, access: Access) -> None:
             remote.id, repo_type=remote.type, private=access.private, exist_ok=True
         ),
     )
-    if access.gated and not tags(
-        remote
-    ):  # before the first release: an earlier try may have ended here
+    # Before the first release, and not only when the repository is new: an earlier try may have ended here.
+    if access.gated and not tags(remote):
         call(
             f"settings of {remote.id}",
             lambda: remote.api.update_repo_settings(

@@ -76,9 +76,8 @@ class Follower:
         column = self._held.column(self._key)
         found = self._held.take(pc.index_in(keys, value_set=column))
         if self._partial:
-            keep = pc.greater_equal(
-                column, highest[:-1]
-            )  # the last query's rows may be wanted again
+            # The last query's rows may be wanted again.
+            keep = pc.greater_equal(column, highest[:-1])
         else:
             keep = pc.greater(column, highest)
             passed = pc.and_(pc.invert(keep), pc.invert(pc.is_in(column, value_set=keys)))
