@@ -1,10 +1,10 @@
 """The generate stage on vLLM against `LLM.generate`, and against waves with retries, on the embedded model.
 
-Both comparisons run in one process, on the same model and with the same seeds:
+Both comparisons run on the same model and with the same seeds:
 
 - `ratio`: completion tokens a second of the loop, verification in its worker processes and journal included, over those
-  of `LLM.generate` on the same prompts with the same token counts, all given at once (the counts are forced). Both run
-  in turns, and the faster run of each counts.
+  of `LLM.generate` on the same prompts with the same token counts, all given at once (the counts are forced). Each runs
+  in a fresh process: two engines in one share its threads.
 - `over_waves`: time of a loop of fixed waves with retries over the time of the loop, for the same queries and attempts.
   A wave asks its queries at once, waits for the last answer, verifies all, and asks the rejected ones again.
 
@@ -16,11 +16,14 @@ fraction of its speed beside another busy process.
 
 import argparse
 import asyncio
+import multiprocessing
 import os
 import tempfile
 import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from _result import write_result
@@ -29,7 +32,13 @@ from stillhouse.distill.loop import Grade, Loop, Walk, request_seed
 from stillhouse.models.client import Model
 from stillhouse.models.engine import Completion, Request
 from stillhouse.models.journal import Journal
-from stillhouse.models.vllm_engine import Load, VllmCore, VllmEngine
+from stillhouse.models.vllm_engine import (
+    Load,
+    VllmCore,
+    VllmEngine,
+    engine_arguments,
+    engine_environment,
+)
 from stillhouse.params import Generate, Teacher, TeacherRuntime, load_run, load_teacher
 from stillhouse.records import Message, Query, Response, Verdict, query_id, response_id
 from stillhouse.verify.grade import Grader
@@ -39,7 +48,10 @@ GOAL_OVER_WAVES = 1.3
 LENGTHS = (4, 8, 12, 16, 24, 32, 48, 128)  # completion tokens; most short, a few long
 MAX_ATTEMPTS = 3
 WAVE = 32
-ROUNDS = 2
+WAVED = 3 * WAVE  # queries that are asked in waves too
+RUNTIME = TeacherRuntime(max_num_seqs=WAVE)
+
+T = TypeVar("T")
 
 
 def made_query(number: int) -> Query:
@@ -136,72 +148,76 @@ async def run_waves(model: Model, grade: Grade, queries: list[Query], wave: int)
     return responses
 
 
-class AllAtOnce:
-    """`LLM.generate` on the same weights: the peer that knows all prompts and lengths before it begins."""
+def opened() -> tuple[Teacher, Load, ForcedLengths]:
+    """Return the teacher, what is loaded of it, and its engine, which loads at its first answer."""
+    spec = load_teacher("smollm2_warm").teacher
+    assert spec.sampling is not None
+    load = Load(spec.model, spec.revision, spec.dtype, spec.max_model_len)
+    engine = ForcedLengths(VllmCore(load, RUNTIME), spec.sampling, concurrency=WAVE)
+    engine.sampling["ignore_eos"] = True
+    return spec, load, engine
 
-    def __init__(self, core: VllmCore, engine: ForcedLengths) -> None:
-        from vllm import LLM
 
-        self._engine = engine
-        self._llm = LLM(**core.arguments())
+def ours(queries: list[Query]) -> tuple[float, list[Response], float]:
+    """Return seconds and answers of the loop, and how many times as long waves take for the first queries."""
+    spec, _, engine = opened()
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(run_loop(spec, engine, queries[:4], f"{folder}/warm", None))
+        seconds, answers = asyncio.run(run_loop(spec, engine, queries, f"{folder}/all", None))
+        few = queries[:WAVED]
+        looped, walked = asyncio.run(run_loop(spec, engine, few, f"{folder}/few", None))
+        waved, in_waves = asyncio.run(run_loop(spec, engine, few, f"{folder}/waves", WAVE))
+    asyncio.run(engine.close())
+    asked, asked_in_waves = (
+        sorted((a.query_id, a.attempt, a.completion_tokens) for a in made)
+        for made in (walked, in_waves)
+    )
+    assert asked == asked_in_waves
+    return seconds, answers, waved / looped
 
-    def seconds(self, queries: list[Query], answers: list[Response]) -> float:
-        """Return the seconds for the prompts and lengths of `answers`."""
-        from vllm import SamplingParams
 
-        by_id = {query.id: query for query in queries}
-        prompts: list[Any] = []
-        sampling = []
-        for answer in answers:
-            asked = by_id[answer.query_id]
-            request = Request(messages=asked.messages, seed=answer.seed, query_id=asked.id)
-            prompts.append({"prompt_token_ids": self._engine.encode(request)})
-            settings = {**self._engine.sampling, "seed": answer.seed}
-            settings["max_tokens"] = answer.completion_tokens
-            sampling.append(SamplingParams(**settings))
-        started = time.monotonic()
-        outputs = self._llm.generate(prompts, sampling, use_tqdm=False)
-        seconds = time.monotonic() - started
-        made = [len(output.outputs[0].token_ids) for output in outputs]
-        assert made == [answer.completion_tokens for answer in answers]
-        return seconds
+def all_at_once(queries: list[Query], answers: list[Response]) -> float:
+    """Return the seconds of `LLM.generate` on the same weights, for the prompts and lengths of `answers`."""
+    _, load, engine = opened()
+    os.environ.update(engine_environment(load, RUNTIME))
+    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # in this process, as the stage does
+    from vllm import LLM, SamplingParams
+
+    by_id = {query.id: query for query in queries}
+    prompts: list[Any] = []
+    sampling = []
+    for answer in answers:
+        asked = by_id[answer.query_id]
+        request = Request(messages=asked.messages, seed=answer.seed, query_id=asked.id)
+        prompts.append({"prompt_token_ids": engine.encode(request)})
+        settings = {**engine.sampling, "seed": answer.seed}
+        settings["max_tokens"] = answer.completion_tokens
+        sampling.append(SamplingParams(**settings))
+    llm = LLM(**engine_arguments(load, RUNTIME))
+    llm.generate(prompts[:4], sampling[:4], use_tqdm=False)  # warm
+    started = time.monotonic()
+    outputs = llm.generate(prompts, sampling, use_tqdm=False)
+    seconds = time.monotonic() - started
+    made = [len(output.outputs[0].token_ids) for output in outputs]
+    assert made == [answer.completion_tokens for answer in answers]
+    return seconds
+
+
+def in_a_process(function: Callable[..., T], *arguments: Any) -> T:
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn) as processes:
+        return processes.submit(function, *arguments).result()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--queries", type=int, default=320)
     arguments = parser.parse_args()
-    teacher = load_teacher("smollm2_warm")
-    spec = teacher.teacher
-    assert spec.sampling is not None
-    runtime = TeacherRuntime(max_num_seqs=WAVE)
     load_average = os.getloadavg()[0]
     queries = [made_query(number) for number in range(arguments.queries)]
-    load = Load(spec.model, spec.revision, spec.dtype, spec.max_model_len)
-    core = VllmCore(load, runtime)
-    engine = ForcedLengths(core, spec.sampling, concurrency=WAVE)
-    engine.sampling["ignore_eos"] = True
-    looped, bare = [], []
-    with tempfile.TemporaryDirectory() as folder:
-        _, few = asyncio.run(run_loop(spec, engine, queries[:4], f"{folder}/warm", None))
-        all_at_once = AllAtOnce(core, engine)
-        all_at_once.seconds(queries, few)
-        for number in range(ROUNDS):
-            place = f"{folder}/{number}"
-            seconds, answers = asyncio.run(run_loop(spec, engine, queries, place, None))
-            looped.append(seconds)
-            bare.append(all_at_once.seconds(queries, answers))
-        waves = asyncio.run(run_loop(spec, engine, queries, f"{folder}/waves", WAVE))
-    wave_seconds, in_waves = waves
-    asked, asked_in_waves = (
-        sorted((a.query_id, a.attempt, a.completion_tokens) for a in made)
-        for made in (answers, in_waves)
-    )
-    assert asked == asked_in_waves
-    asyncio.run(engine.close())
-    loop_seconds, bare_seconds = min(looped), min(bare)
+    loop_seconds, answers, over_waves = in_a_process(ours, queries)
+    bare_seconds = in_a_process(all_at_once, queries, answers)
     tokens = sum(answer.completion_tokens for answer in answers)
-    over_waves = wave_seconds / loop_seconds
     write_result(
         "vllm_loop",
         bare_seconds / loop_seconds,
@@ -210,14 +226,11 @@ def main() -> None:
         goal_over_waves=GOAL_OVER_WAVES,
         over_waves_within_goal=over_waves >= GOAL_OVER_WAVES,
         queries=len(queries),
+        queries_in_waves=min(WAVED, len(queries)),
         answers=len(answers),
         completion_tokens=tokens,
         loop_tokens_per_second=round(tokens / loop_seconds, 1),
         llm_generate_tokens_per_second=round(tokens / bare_seconds, 1),
-        waves_tokens_per_second=round(tokens / wave_seconds, 1),
-        loop_seconds=[round(seconds, 1) for seconds in looped],
-        llm_generate_seconds=[round(seconds, 1) for seconds in bare],
-        waves_seconds=round(wave_seconds, 1),
         load_average_at_start=round(load_average, 2),
     )
 
