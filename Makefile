@@ -43,8 +43,8 @@ repro: ## Run the pipeline of params.yaml from end to end; run it again to go on
 	  echo "stillhouse doctor checks the machine, the environments and the parameters."; exit 2; }
 	@echo "done: report/report.html has the answer, data/release/ the data sets; dvc metrics show prints the figures"
 
-test: .venv/.ready ## Run the tests, one process per core (4 to 15 minutes)
-	@echo "pytest: 4 to 15 minutes on 2 cores; the tests of whole model runs are in make test-slow"
+test: .venv/.ready ## Run the tests, one process per core (15 minutes on 2 slow ones)
+	@echo "pytest, one process per core: 15 minutes on 2 slow ones; the tests of whole model runs are in make test-slow"
 	@OMP_NUM_THREADS=1 python -m pytest -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 test-slow: env ## Run the tests that run real models or both environments (about 10 minutes)
