@@ -3,10 +3,13 @@
 Both comparisons run on the same model and with the same seeds:
 
 - `ratio`: completion tokens a second of the loop, verification in its worker processes and journal included, over those
-  of `LLM.generate` on the same prompts with the same token counts, all given at once (the counts are forced). Each runs
-  in a fresh process: two engines in one share its threads.
+  of `LLM.generate` on the same prompts with the same token counts, all given at once (the counts are forced). They run
+  in turns, each in a fresh process (two engines in one share its threads); the median of each counts.
 - `over_waves`: time of a loop of fixed waves with retries over the time of the loop, for the same queries and attempts.
   A wave asks its queries at once, waits for the last answer, verifies all, and asks the rejected ones again.
+
+What decides the ratio, whatever else the machine does, is written beside it: the steps that either side took, and the
+share of the loop's time in which the engine was stepping; the rest is idle time and what is done between steps.
 
 The answers' lengths are mixed (`LENGTHS`), as those of a reasoning teacher are. The attempts at one query follow each
 other, which no engine can change: of few queries, the last ones' retries run almost alone (with 96 queries and these
@@ -23,7 +26,8 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from statistics import median
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from _result import write_result
@@ -52,6 +56,34 @@ WAVED = 3 * WAVE  # queries that are asked in waves too
 RUNTIME = TeacherRuntime(max_num_seqs=WAVE)
 
 T = TypeVar("T")
+
+
+class Timed(NamedTuple):
+    """One run: its seconds, the engine's steps, and the seconds in them."""
+
+    seconds: float
+    steps: int
+    step_seconds: float
+
+
+class StepCounter:
+    """Counts the steps of vLLM's engine from now on; vLLM has to be imported, with its variables set, before."""
+
+    def __init__(self) -> None:
+        """Put itself around `LLMEngine.step`."""
+        from vllm import LLMEngine
+
+        self.steps, self.seconds = 0, 0.0
+        bare = LLMEngine.step
+
+        def step(engine: Any) -> Any:
+            started = time.monotonic()
+            outputs = bare(engine)
+            self.seconds += time.monotonic() - started
+            self.steps += 1
+            return outputs
+
+        LLMEngine.step = step
 
 
 def made_query(number: int) -> Query:
@@ -158,26 +190,35 @@ def opened() -> tuple[Teacher, Load, ForcedLengths]:
     return spec, load, engine
 
 
-def ours(queries: list[Query]) -> tuple[float, list[Response], float]:
-    """Return seconds and answers of the loop, and how many times as long waves take for the first queries."""
+def loop(queries: list[Query]) -> tuple[Timed, list[Response]]:
+    """Run the loop over all queries; return its answers too."""
     spec, _, engine = opened()
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(run_loop(spec, engine, queries[:4], f"{folder}/warm", None))
+        counter = StepCounter()
         seconds, answers = asyncio.run(run_loop(spec, engine, queries, f"{folder}/all", None))
-        few = queries[:WAVED]
-        looped, walked = asyncio.run(run_loop(spec, engine, few, f"{folder}/few", None))
-        waved, in_waves = asyncio.run(run_loop(spec, engine, few, f"{folder}/waves", WAVE))
+    asyncio.run(engine.close())
+    return Timed(seconds, counter.steps, counter.seconds), answers
+
+
+def loop_and_waves(queries: list[Query]) -> tuple[float, float]:
+    """Return the seconds of the loop, and of waves, for the same queries and attempts."""
+    spec, _, engine = opened()
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(run_loop(spec, engine, queries[:4], f"{folder}/warm", None))
+        seconds, walked = asyncio.run(run_loop(spec, engine, queries, f"{folder}/loop", None))
+        waved, in_waves = asyncio.run(run_loop(spec, engine, queries, f"{folder}/waves", WAVE))
     asyncio.run(engine.close())
     asked, asked_in_waves = (
         sorted((a.query_id, a.attempt, a.completion_tokens) for a in made)
         for made in (walked, in_waves)
     )
     assert asked == asked_in_waves
-    return seconds, answers, waved / looped
+    return seconds, waved
 
 
-def all_at_once(queries: list[Query], answers: list[Response]) -> float:
-    """Return the seconds of `LLM.generate` on the same weights, for the prompts and lengths of `answers`."""
+def all_at_once(queries: list[Query], answers: list[Response]) -> Timed:
+    """Run `LLM.generate` on the same weights, for the prompts and lengths of `answers`."""
     _, load, engine = opened()
     os.environ.update(engine_environment(load, RUNTIME))
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # in this process, as the stage does
@@ -195,12 +236,13 @@ def all_at_once(queries: list[Query], answers: list[Response]) -> float:
         sampling.append(SamplingParams(**settings))
     llm = LLM(**engine_arguments(load, RUNTIME))
     llm.generate(prompts[:4], sampling[:4], use_tqdm=False)  # warm
+    counter = StepCounter()
     started = time.monotonic()
     outputs = llm.generate(prompts, sampling, use_tqdm=False)
     seconds = time.monotonic() - started
     made = [len(output.outputs[0].token_ids) for output in outputs]
     assert made == [answer.completion_tokens for answer in answers]
-    return seconds
+    return Timed(seconds, counter.steps, counter.seconds)
 
 
 def in_a_process(function: Callable[..., T], *arguments: Any) -> T:
@@ -212,11 +254,19 @@ def in_a_process(function: Callable[..., T], *arguments: Any) -> T:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--queries", type=int, default=320)
+    parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     load_average = os.getloadavg()[0]
     queries = [made_query(number) for number in range(arguments.queries)]
-    loop_seconds, answers, over_waves = in_a_process(ours, queries)
-    bare_seconds = in_a_process(all_at_once, queries, answers)
+    loops, bare = [], []
+    for _ in range(arguments.rounds):
+        timed, answers = in_a_process(loop, queries)
+        loops.append(timed)
+        bare.append(in_a_process(all_at_once, queries, answers))
+        print(f"loop {loops[-1]}, LLM.generate {bare[-1]}", flush=True)
+    loop_seconds, bare_seconds = (median(run.seconds for run in side) for side in (loops, bare))
+    looped, waved = in_a_process(loop_and_waves, queries[:WAVED])
+    over_waves = waved / looped
     tokens = sum(answer.completion_tokens for answer in answers)
     write_result(
         "vllm_loop",
@@ -229,6 +279,11 @@ def main() -> None:
         queries_in_waves=min(WAVED, len(queries)),
         answers=len(answers),
         completion_tokens=tokens,
+        loop_seconds=[round(run.seconds, 1) for run in loops],
+        llm_generate_seconds=[round(run.seconds, 1) for run in bare],
+        loop_steps=[run.steps for run in loops],
+        llm_generate_steps=[run.steps for run in bare],
+        loop_share_of_time_in_steps=[round(run.step_seconds / run.seconds, 4) for run in loops],
         loop_tokens_per_second=round(tokens / loop_seconds, 1),
         llm_generate_tokens_per_second=round(tokens / bare_seconds, 1),
         load_average_at_start=round(load_average, 2),

@@ -1,0 +1,59 @@
+"""Each benchmark runs to its end at a small size. Its figures there say nothing, and none is looked at."""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
+
+# Name: arguments of the command line, and the module's constants that are made small.
+SMALL: dict[str, tuple[list[str], dict[str, Any]]] = {
+    "chunk_dedup": (["--rows", "300"], {}),
+    "endpoint": ([], {"RATE_QUERIES": 200, "FEW": 100, "MANY": 200}),
+    "journal_hits": ([], {"ANSWERS": 1000, "ASKED": 200}),
+    "loop_memory": ([], {"COUNTS": (50, 100)}),
+    "package": (["--rows", "300"], {}),
+    "verify_code": (["--answers", "4"], {"ROUNDS": 1}),
+    "verify_hang": (["--answers", "100"], {"ROUNDS": 1}),
+    "verify_math": (["--answers", "20"], {"ROUNDS": 1}),
+    "verify_memory": (["--answers", "40"], {"FEW": 20}),
+    "vllm_loop": (["--queries", "6", "--rounds", "1"], {}),
+}
+LOADS_VLLM = {"vllm_loop"}
+NEEDS_SANDBOX = {"verify_code"}
+
+
+def test_every_benchmark_is_run_here() -> None:
+    assert SMALL.keys() == {path.stem for path in FOLDER.glob("[a-z]*.py")}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name in LOADS_VLLM else ())
+        for name in sorted(SMALL)
+    ],
+)
+def test_it_runs_and_writes_what_its_recorded_result_has(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    if name in NEEDS_SANDBOX:
+        request.getfixturevalue("sandboxed")
+    monkeypatch.syspath_prepend(str(FOLDER))
+    arguments, constants = SMALL[name]
+    module = importlib.import_module(name)
+    monkeypatch.setattr(importlib.import_module("_result"), "RESULTS", tmp_path)
+    monkeypatch.setattr(sys, "argv", [f"{name}.py", *arguments])
+    for constant, small in constants.items():
+        monkeypatch.setattr(module, constant, small)
+
+    module.main()
+
+    made = json.loads((tmp_path / f"{name}.json").read_text(encoding="utf-8"))
+    recorded = json.loads((FOLDER / "results" / f"{name}.json").read_text(encoding="utf-8"))
+    assert made.keys() == recorded.keys()
+    assert (made["name"], made["goal"]) == (name, recorded["goal"])
