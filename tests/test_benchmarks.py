@@ -55,5 +55,5 @@ def test_it_runs_and_writes_what_its_recorded_result_has(
 
     made = json.loads((tmp_path / f"{name}.json").read_text(encoding="utf-8"))
     recorded = json.loads((FOLDER / "results" / f"{name}.json").read_text(encoding="utf-8"))
-    assert made.keys() == recorded.keys()
+    assert recorded.keys() <= made.keys()
     assert (made["name"], made["goal"]) == (name, recorded["goal"])
