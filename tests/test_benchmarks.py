@@ -1,4 +1,4 @@
-"""Each benchmark runs to its end at a small size. Its figures there say nothing, and none is looked at."""
+"""Each benchmark but that of vLLM runs to its end at a small size. Its figures there say nothing, and none is looked at."""
 
 import importlib
 import json
@@ -21,23 +21,16 @@ SMALL: dict[str, tuple[list[str], dict[str, Any]]] = {
     "verify_hang": (["--answers", "100"], {"ROUNDS": 1}),
     "verify_math": (["--answers", "20"], {"ROUNDS": 1}),
     "verify_memory": (["--answers", "40"], {"FEW": 20}),
-    "vllm_loop": (["--queries", "6", "--rounds", "1"], {}),
 }
-LOADS_VLLM = {"vllm_loop"}
+NOT_HERE = {"vllm_loop"}  # loads vLLM three times, which takes minutes
 NEEDS_SANDBOX = {"verify_code"}
 
 
-def test_every_benchmark_is_run_here() -> None:
-    assert SMALL.keys() == {path.stem for path in FOLDER.glob("[a-z]*.py")}
+def test_every_other_benchmark_is_run_here() -> None:
+    assert SMALL.keys() | NOT_HERE == {path.stem for path in FOLDER.glob("[a-z]*.py")}
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=pytest.mark.slow if name in LOADS_VLLM else ())
-        for name in sorted(SMALL)
-    ],
-)
+@pytest.mark.parametrize("name", sorted(SMALL))
 def test_it_runs_and_writes_what_its_recorded_result_has(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
