@@ -1,4 +1,4 @@
-"""Each benchmark but that of vLLM runs to its end at a small size. Its figures there say nothing, and none is looked at."""
+"""Each benchmark but that of vLLM runs to its end at a small size; its figures there say nothing."""
 
 import importlib
 import json
