@@ -51,6 +51,7 @@ GOAL = 0.95
 GOAL_OVER_WAVES = 1.3
 LENGTHS = (4, 8, 12, 16, 24, 32, 48, 128)  # completion tokens; most short, a few long
 MAX_ATTEMPTS = 3
+ROUNDS = 3
 WAVE = 32
 WAVED = 3 * WAVE  # queries that are asked in waves too
 RUNTIME = TeacherRuntime(max_num_seqs=WAVE)
@@ -254,12 +255,11 @@ def in_a_process(function: Callable[..., T], *arguments: Any) -> T:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--queries", type=int, default=320)
-    parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     load_average = os.getloadavg()[0]
     queries = [made_query(number) for number in range(arguments.queries)]
     loops, bare = [], []
-    for _ in range(arguments.rounds):
+    for _ in range(ROUNDS):
         timed, answers = in_a_process(loop, queries)
         loops.append(timed)
         bare.append(in_a_process(all_at_once, queries, answers))
