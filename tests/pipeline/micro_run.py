@@ -12,11 +12,14 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 
+from stillhouse.models.journal import Journal
 from tests.doubles.scripted_endpoint import ScriptedEndpoint, completion
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,6 +33,7 @@ COPIED = (
     "src",
 )
 ATTEMPTS = 3
+IN_FLIGHT = 2
 ZEROS = "0" * 40
 WRONG = "<think>I guess.</think>The answer is 1."
 
@@ -134,8 +138,8 @@ class ScriptedTeachers:
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str, int]] = []
+        self.held: list[tuple[str, str, int]] = []
         self.hold_after: int | None = None
-        self.held = threading.Event()
         self.release = threading.Event()
         self._seeds: dict[tuple[str, str], list[int]] = {}
         self._lock = threading.Lock()
@@ -146,16 +150,18 @@ class ScriptedTeachers:
         match = re.search(r"Question (\w+):", body["messages"][-1]["content"])
         assert match
         name = match.group(1)
+        request = (body["model"], name, body["seed"])
         with self._lock:
-            self.asked.append((body["model"], name, body["seed"]))
+            self.asked.append(request)
             seeds = self._seeds.setdefault((body["model"], name), [])
             if body["seed"] not in seeds:
                 seeds.append(body["seed"])
             attempt = seeds.index(body["seed"])
             hold = self.hold_after is not None and len(self.asked) > self.hold_after
+            if hold:
+                self.held.append(request)
         if hold:
-            self.held.set()
-            self.release.wait(60)
+            self.release.wait(300)
         script = MATH[name][1] if name in MATH else (CODE | INSTRUCTIONS)[name]
         text, finish = script[attempt]
         return completion(text, finish_reason=finish)
@@ -234,7 +240,7 @@ class MicroRun:
                     "max_tokens": 64,
                 },
             }
-            runtime = {"endpoints": [endpoint.url], "in_flight_per_endpoint": 2}
+            runtime = {"endpoints": [endpoint.url], "in_flight_per_endpoint": IN_FLIGHT}
             self.write_teacher(
                 name, {"teacher": teacher, "perplexity_cut": None, "runtime": runtime}
             )
@@ -280,19 +286,42 @@ class MicroRun:
         assert done.returncode == 0, done.stdout + done.stderr
         return re.findall(r"Running stage '([^']+)'", done.stdout)
 
-    def kill_inside(self, stage: str, teachers: ScriptedTeachers) -> None:
-        """Start a stage and kill its whole process group once the scripted teachers hold their answers back."""
+    def kill_inside(self, teacher: str, teachers: ScriptedTeachers) -> None:
+        """Kill a teacher's generate stage, the whole process group, once all but the held answers are journaled."""
         process = subprocess.Popen(
-            ["dvc", "repro", stage],
+            ["dvc", "repro", f"generate@{teacher}"],
             cwd=self.folder,
             env=self.environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        assert teachers.held.wait(300)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        try:
+            wait_until(
+                lambda: (
+                    len(teachers.held) == IN_FLIGHT
+                    and self.journaled(teacher) == len(teachers.asked) - IN_FLIGHT
+                )
+            )
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    def journaled(self, teacher: str) -> int:
+        """Return how many answers of a teacher are safe in the journal."""
+        with Journal.open(self.folder / "journal") as journal:
+            groups = journal.stats()["groups"]
+        return sum(
+            g["answers"] for g in groups if (g["purpose"], g["model"]) == ("teacher", teacher)
+        )
+
+
+def wait_until(reached: Callable[[], bool]) -> None:
+    """Return when something has come about; fail when it has not within five minutes."""
+    deadline = time.monotonic() + 300
+    while not reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def read(path: Path) -> dict[str, Any]:
