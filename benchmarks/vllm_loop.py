@@ -3,34 +3,30 @@
 Both comparisons run on the same model and with the same seeds:
 
 - `ratio`: completion tokens a second of the loop, verification in its worker processes and journal included, over those
-  of `LLM.generate` on the same prompts with the same token counts, all given at once (the counts are forced). They run
-  in turns, each in a fresh process (two engines in one share its threads); the median of each counts.
+  of `LLM.generate` on the same prompts with the same token counts, all given at once (the counts are forced).
 - `over_waves`: time of a loop of fixed waves with retries over the time of the loop, for the same queries and attempts.
   A wave asks its queries at once, waits for the last answer, verifies all, and asks the rejected ones again.
 
-What decides the ratio, whatever else the machine does, is written beside it: the steps that either side took, and the
-share of the loop's time in which the engine was stepping; the rest is idle time and what is done between steps.
+The two of a comparison run in turns of a few seconds, each in a process of its own that is stopped meanwhile: one
+after the other, a shared machine gave ratios from 0.77 to 1.59. The steps that either side took are written beside it.
 
 The answers' lengths are mixed (`LENGTHS`), as those of a reasoning teacher are. The attempts at one query follow each
 other, which no engine can change: of few queries, the last ones' retries run almost alone (with 96 queries and these
-lengths, 0.69 of `LLM.generate` by the number of steps). Run it on a quiet machine only: vLLM on a CPU falls to a
-fraction of its speed beside another busy process.
+lengths, 0.69 of `LLM.generate` by the number of steps).
 """
 
 import argparse
 import asyncio
-import multiprocessing
 import os
 import tempfile
-import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
-from statistics import median
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import msgspec
 from _result import write_result
+from _turns import TURN_SECONDS, in_turns
 
 from stillhouse.distill.loop import Grade, Loop, Walk, request_seed
 from stillhouse.models.client import Model
@@ -51,40 +47,65 @@ GOAL = 0.95
 GOAL_OVER_WAVES = 1.3
 LENGTHS = (4, 8, 12, 16, 24, 32, 48, 128)  # completion tokens; most short, a few long
 MAX_ATTEMPTS = 3
-ROUNDS = 3
+RUN_SEED = 1
 WAVE = 32
 WAVED = 3 * WAVE  # queries that are asked in waves too
 RUNTIME = TeacherRuntime(max_num_seqs=WAVE)
 
-T = TypeVar("T")
+
+class Asked(NamedTuple):
+    """One attempt: what all sides of a comparison ask for alike."""
+
+    attempt: int
+    query_id: str
+    seed: int
+    tokens: int
 
 
-class Timed(NamedTuple):
-    """One run: its seconds, the engine's steps, and the seconds in them."""
+class Made(NamedTuple):
+    """What a side asked for, in the order of `Asked`, and the engine's steps."""
 
-    seconds: float
+    asked: list[Asked]
     steps: int
-    step_seconds: float
 
 
 class StepCounter:
     """Counts the steps of vLLM's engine from now on; vLLM has to be imported, with its variables set, before."""
 
     def __init__(self) -> None:
-        """Put itself around `LLMEngine.step`."""
+        """Put itself around `LLMEngine.step`, for as long as the process lives."""
         from vllm import LLMEngine
 
-        self.steps, self.seconds = 0, 0.0
+        self.steps = 0
         bare = LLMEngine.step
 
         def step(engine: Any) -> Any:
-            started = time.monotonic()
-            outputs = bare(engine)
-            self.seconds += time.monotonic() - started
             self.steps += 1
-            return outputs
+            return bare(engine)
 
         LLMEngine.step = step
+
+
+def forced_length(seed: int) -> int:
+    return LENGTHS[seed % len(LENGTHS)]
+
+
+def accepted(seed: int) -> bool:
+    return (seed >> 16) % 2 == 0
+
+
+def what_is_asked(queries: list[Query]) -> list[Asked]:
+    """Return all attempts, the first at each query before the second ones."""
+    asked = []
+    left = queries
+    for attempt in range(MAX_ATTEMPTS):
+        seeds = [request_seed(query.id, "benchmark", attempt, RUN_SEED) for query in left]
+        asked += [
+            Asked(attempt, query.id, seed, forced_length(seed))
+            for query, seed in zip(left, seeds, strict=True)
+        ]
+        left = [query for query, seed in zip(left, seeds, strict=True) if not accepted(seed)]
+    return sorted(asked)
 
 
 def made_query(number: int) -> Query:
@@ -105,7 +126,7 @@ class ForcedLengths(VllmEngine):
 
     async def complete(self, request: Request) -> Completion:
         """Return the completion, and call it whole: its length was forced."""
-        length = LENGTHS[request.seed % len(LENGTHS)]
+        length = forced_length(request.seed)
         made = await super().complete(msgspec.structs.replace(request, max_tokens=length))
         assert made.completion_tokens == length
         return msgspec.structs.replace(made, finish_reason="stop")
@@ -116,32 +137,36 @@ def grade_with(grader: Grader) -> Grade:
 
     async def grade(query: Query, response: Response) -> Verdict:
         verdict = await grader.grade(query, response)
-        accepted = (response.seed >> 16) % 2 == 0
-        return msgspec.structs.replace(verdict, state="pass" if accepted else "fail")
+        return msgspec.structs.replace(verdict, state="pass" if accepted(response.seed) else "fail")
 
     return grade
 
 
-async def run_loop(
-    spec: Teacher, engine: ForcedLengths, queries: list[Query], folder: str, wave: int | None
-) -> tuple[float, list[Response]]:
-    """Return seconds and answers of the loop, over all queries at once or in fixed waves with retries."""
+async def walk(
+    spec: Teacher,
+    engine: ForcedLengths,
+    queries: list[Query],
+    wave: int | None,
+    start: Callable[[], None] = lambda: None,
+) -> list[Asked]:
+    """Walk all queries with the loop, or in fixed waves with retries; return what was asked for."""
     walks: list[Walk] = []
     grader = Grader(load_run().verify, None)
     grade = grade_with(grader)
     try:
-        with Journal.open(Path(folder)) as journal:
+        with tempfile.TemporaryDirectory() as folder, Journal.open(Path(folder)) as journal:
             model = Model(engine, journal, "teacher", "benchmark")
-            started = time.monotonic()
+            start()
             if wave is None:
                 rules = Generate(max_attempts=MAX_ATTEMPTS)
-                loop = Loop("benchmark", spec, model, grade, rules, run_seed=1)
+                loop = Loop("benchmark", spec, model, grade, rules, run_seed=RUN_SEED)
                 await loop.run(queries, walks.append)
-                return time.monotonic() - started, [r for walk in walks for r in walk.responses]
-            responses = await run_waves(model, grade, queries, wave)
-            return time.monotonic() - started, responses
+                responses = [response for walk in walks for response in walk.responses]
+            else:
+                responses = await run_waves(model, grade, queries, wave)
     finally:
         await grader.close()
+    return sorted(Asked(r.attempt, r.query_id, r.seed, r.completion_tokens) for r in responses)
 
 
 async def run_waves(model: Model, grade: Grade, queries: list[Query], wave: int) -> list[Response]:
@@ -150,7 +175,7 @@ async def run_waves(model: Model, grade: Grade, queries: list[Query], wave: int)
     for first in range(0, len(queries), wave):
         left = queries[first : first + wave]
         for attempt in range(MAX_ATTEMPTS):
-            seeds = [request_seed(query.id, "benchmark", attempt, 1) for query in left]
+            seeds = [request_seed(query.id, "benchmark", attempt, RUN_SEED) for query in left]
             requests = [
                 Request(messages=query.messages, seed=seed, query_id=query.id, attempt=attempt)
                 for query, seed in zip(left, seeds, strict=True)
@@ -191,65 +216,42 @@ def opened() -> tuple[Teacher, Load, ForcedLengths]:
     return spec, load, engine
 
 
-def loop(queries: list[Query]) -> tuple[Timed, list[Response]]:
-    """Run the loop over all queries; return its answers too."""
+def generate_stage(queries: list[Query], wave: int | None, start: Callable[[], None]) -> Made:
+    """Run the loop, or its peer in waves."""
     spec, _, engine = opened()
-    with tempfile.TemporaryDirectory() as folder:
-        asyncio.run(run_loop(spec, engine, queries[:4], f"{folder}/warm", None))
-        counter = StepCounter()
-        seconds, answers = asyncio.run(run_loop(spec, engine, queries, f"{folder}/all", None))
-    asyncio.run(engine.close())
-    return Timed(seconds, counter.steps, counter.seconds), answers
+    asyncio.run(walk(spec, engine, queries[:4], None))  # warm
+    counter = StepCounter()
+    asked = asyncio.run(walk(spec, engine, queries, wave, start))
+    return Made(asked, counter.steps)
 
 
-def loop_and_waves(queries: list[Query]) -> tuple[float, float]:
-    """Return the seconds of the loop, and of waves, for the same queries and attempts."""
-    spec, _, engine = opened()
-    with tempfile.TemporaryDirectory() as folder:
-        asyncio.run(run_loop(spec, engine, queries[:4], f"{folder}/warm", None))
-        seconds, walked = asyncio.run(run_loop(spec, engine, queries, f"{folder}/loop", None))
-        waved, in_waves = asyncio.run(run_loop(spec, engine, queries, f"{folder}/waves", WAVE))
-    asyncio.run(engine.close())
-    asked, asked_in_waves = (
-        sorted((a.query_id, a.attempt, a.completion_tokens) for a in made)
-        for made in (walked, in_waves)
-    )
-    assert asked == asked_in_waves
-    return seconds, waved
-
-
-def all_at_once(queries: list[Query], answers: list[Response]) -> Timed:
-    """Run `LLM.generate` on the same weights, for the prompts and lengths of `answers`."""
+def all_at_once(queries: list[Query], start: Callable[[], None]) -> Made:
+    """Run `LLM.generate` on the same weights, for the same prompts and lengths."""
     _, load, engine = opened()
     os.environ.update(engine_environment(load, RUNTIME))
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # in this process, as the stage does
     from vllm import LLM, SamplingParams
 
     by_id = {query.id: query for query in queries}
+    asked = what_is_asked(queries)
     prompts: list[Any] = []
     sampling = []
-    for answer in answers:
-        asked = by_id[answer.query_id]
-        request = Request(messages=asked.messages, seed=answer.seed, query_id=asked.id)
+    for one in asked:
+        messages = by_id[one.query_id].messages
+        request = Request(messages=messages, seed=one.seed, query_id=one.query_id)
         prompts.append({"prompt_token_ids": engine.encode(request)})
-        settings = {**engine.sampling, "seed": answer.seed}
-        settings["max_tokens"] = answer.completion_tokens
+        settings = {**engine.sampling, "seed": one.seed, "max_tokens": one.tokens}
         sampling.append(SamplingParams(**settings))
     llm = LLM(**engine_arguments(load, RUNTIME))
     llm.generate(prompts[:4], sampling[:4], use_tqdm=False)  # warm
     counter = StepCounter()
-    started = time.monotonic()
+    start()
     outputs = llm.generate(prompts, sampling, use_tqdm=False)
-    seconds = time.monotonic() - started
-    made = [len(output.outputs[0].token_ids) for output in outputs]
-    assert made == [answer.completion_tokens for answer in answers]
-    return Timed(seconds, counter.steps, counter.seconds)
-
-
-def in_a_process(function: Callable[..., T], *arguments: Any) -> T:
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=spawn) as processes:
-        return processes.submit(function, *arguments).result()
+    made = [
+        one._replace(tokens=len(output.outputs[0].token_ids))
+        for one, output in zip(asked, outputs, strict=True)
+    ]
+    return Made(made, counter.steps)
 
 
 def main() -> None:
@@ -258,34 +260,32 @@ def main() -> None:
     arguments = parser.parse_args()
     load_average = os.getloadavg()[0]
     queries = [made_query(number) for number in range(arguments.queries)]
-    loops, bare = [], []
-    for _ in range(ROUNDS):
-        timed, answers = in_a_process(loop, queries)
-        loops.append(timed)
-        bare.append(in_a_process(all_at_once, queries, answers))
-        print(f"loop {loops[-1]}, LLM.generate {bare[-1]}", flush=True)
-    loop_seconds, bare_seconds = (median(run.seconds for run in side) for side in (loops, bare))
-    looped, waved = in_a_process(loop_and_waves, queries[:WAVED])
-    over_waves = waved / looped
-    tokens = sum(answer.completion_tokens for answer in answers)
+    few = queries[:WAVED]
+    loop, bare = in_turns(partial(generate_stage, queries, None), partial(all_at_once, queries))
+    looped, waved = in_turns(partial(generate_stage, few, None), partial(generate_stage, few, WAVE))
+    asked = what_is_asked(queries)
+    assert loop.result.asked == bare.result.asked == asked
+    assert looped.result.asked == waved.result.asked == what_is_asked(few)
+    tokens = sum(one.tokens for one in asked)
+    over_waves = waved.seconds / looped.seconds
     write_result(
         "vllm_loop",
-        bare_seconds / loop_seconds,
+        bare.seconds / loop.seconds,
         GOAL,
         over_waves=round(over_waves, 3),
         goal_over_waves=GOAL_OVER_WAVES,
         over_waves_within_goal=over_waves >= GOAL_OVER_WAVES,
         queries=len(queries),
-        queries_in_waves=min(WAVED, len(queries)),
-        answers=len(answers),
+        queries_in_waves=len(few),
+        answers=len(asked),
         completion_tokens=tokens,
-        loop_seconds=[round(run.seconds, 1) for run in loops],
-        llm_generate_seconds=[round(run.seconds, 1) for run in bare],
-        loop_steps=[run.steps for run in loops],
-        llm_generate_steps=[run.steps for run in bare],
-        loop_share_of_time_in_steps=[round(run.step_seconds / run.seconds, 4) for run in loops],
-        loop_tokens_per_second=round(tokens / loop_seconds, 1),
-        llm_generate_tokens_per_second=round(tokens / bare_seconds, 1),
+        turn_seconds=TURN_SECONDS,
+        loop_seconds=round(loop.seconds, 1),
+        llm_generate_seconds=round(bare.seconds, 1),
+        loop_steps=loop.result.steps,
+        llm_generate_steps=bare.result.steps,
+        loop_tokens_per_second=round(tokens / loop.seconds, 1),
+        llm_generate_tokens_per_second=round(tokens / bare.seconds, 1),
         load_average_at_start=round(load_average, 2),
     )
 
