@@ -1,8 +1,14 @@
 """Each benchmark but that of vLLM runs to its end at a small size; its figures there say nothing."""
 
 import importlib
+import itertools
 import json
+import multiprocessing
+import os
 import sys
+import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +28,7 @@ SMALL: dict[str, tuple[list[str], dict[str, Any]]] = {
     "verify_math": (["--answers", "20"], {"ROUNDS": 1}),
     "verify_memory": (["--answers", "40"], {"FEW": 20}),
 }
-NOT_HERE = {"vllm_loop"}  # loads vLLM three times: five minutes even with six queries
+NOT_HERE = {"vllm_loop"}  # loads vLLM four times: seven minutes even with 40 queries
 NEEDS_SANDBOX = {"verify_code"}
 
 
@@ -50,3 +56,46 @@ def test_it_runs_and_writes_what_its_recorded_result_has(
     recorded = json.loads((FOLDER / "results" / f"{name}.json").read_text(encoding="utf-8"))
     assert recorded.keys() <= made.keys()
     assert (made["name"], made["goal"]) == (name, recorded["goal"])
+
+
+def tick(name: str, start: Callable[[], None]) -> tuple[str, int, float]:
+    """Tick for 0.6 seconds of its own turns; return its process, and the longest time between two ticks."""
+    start()
+    ticks = [time.monotonic()]
+    for _ in range(60):
+        time.sleep(0.01)
+        ticks.append(time.monotonic())
+    return name, os.getpid(), max(b - a for a, b in itertools.pairwise(ticks))
+
+
+def die(start: Callable[[], None]) -> None:
+    """Die in a turn."""
+    start()
+    os._exit(1)
+
+
+def is_alive(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+def test_of_runs_in_turns_only_one_runs_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(FOLDER))
+    turns = importlib.import_module("_turns")
+    monkeypatch.setattr(turns, "TURN_SECONDS", 0.2)
+    began = time.monotonic()
+
+    runs = turns.in_turns(partial(tick, "a"), partial(tick, "b"))
+
+    assert [name for name, _, _ in (run.result for run in runs)] == ["a", "b"]
+    assert all(longest >= 0.2 for _, _, longest in (run.result for run in runs))
+    assert all(run.seconds >= 0.6 for run in runs)
+    assert sum(run.seconds for run in runs) < time.monotonic() - began
+    assert not any(is_alive(pid) for _, pid, _ in (run.result for run in runs))
+
+
+def test_a_run_that_dies_ends_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(FOLDER))
+    turns = importlib.import_module("_turns")
+    with pytest.raises(EOFError):
+        turns.in_turns(partial(tick, "a"), die)
+    assert not multiprocessing.active_children()
