@@ -59,7 +59,7 @@ def test_it_runs_and_writes_what_its_recorded_result_has(
 
 
 def tick(name: str, start: Callable[[], None]) -> tuple[str, int, float]:
-    """Tick for 0.6 seconds of its own turns; return its process, and the longest time between two ticks."""
+    """Sleep 60 times for a hundredth of a second; return the process, and the longest time between two ticks."""
     start()
     ticks = [time.monotonic()]
     for _ in range(60):
@@ -88,7 +88,7 @@ def test_of_runs_in_turns_only_one_runs_at_a_time(monkeypatch: pytest.MonkeyPatc
 
     assert [name for name, _, _ in (run.result for run in runs)] == ["a", "b"]
     assert all(longest >= 0.2 for _, _, longest in (run.result for run in runs))
-    assert all(run.seconds >= 0.6 for run in runs)
+    assert all(run.seconds >= 0.5 for run in runs)  # a sleep goes on while its process is stopped
     assert sum(run.seconds for run in runs) < time.monotonic() - began
     assert not any(is_alive(pid) for _, pid, _ in (run.result for run in runs))
 
