@@ -1,4 +1,4 @@
-"""Each benchmark but that of vLLM runs to its end at a small size; its figures there say nothing."""
+"""Each benchmark but that of vLLM runs to its end at a small size, where its figures say nothing; runs take turns."""
 
 import importlib
 import itertools

@@ -320,7 +320,7 @@ def wait_until(reached: Callable[[], bool]) -> None:
     """Return when something has come about; fail when it has not within five minutes."""
     deadline = time.monotonic() + 300
     while not reached():
-        assert time.monotonic() < deadline
+        assert time.monotonic() < deadline, "it has not come about"
         time.sleep(0.05)
 
 
