@@ -4,11 +4,18 @@ import shutil
 from pathlib import Path
 
 import pytest
+from transformers import AutoTokenizer
 
 from stillhouse.cli.params_check import survey
-from stillhouse.params import load_run, load_student, load_teacher
+from stillhouse.params import HubSource, load_run, load_student, load_teacher
+from stillhouse.student.gates import check_template
 
 PROFILES = ["paper", "single_gpu"]
+TEMPLATES = sorted(
+    path
+    for folder in (Path("conf"), Path("profiles"))
+    for path in folder.glob("**/chat_templates/*.jinja")
+)
 
 
 @pytest.mark.parametrize("name", PROFILES)
@@ -72,3 +79,17 @@ def test_the_paper_profile_is_the_paper() -> None:
         "multiturn",
         "other",
     }
+
+
+def test_the_paper_profile_leaves_the_year_of_its_benchmark_out() -> None:
+    sources = {source.id: source for source in load_run(Path("profiles/paper")).queries.sources}
+    aime = sources["aime_1983_2023"]
+    assert isinstance(aime, HubSource)
+    assert aime.where == {"Year": list(range(1983, 2024))}
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=str)
+def test_every_chat_template_passes_the_gate_before_training(path: Path, tiny_model: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    tokenizer.chat_template = path.read_text(encoding="utf-8")
+    assert check_template(tokenizer, str(path)).stop_token == "<|im_end|>"

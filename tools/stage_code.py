@@ -6,13 +6,14 @@ brings dvc.yaml up to date; without it the differences are printed and the exit 
 
 import argparse
 import ast
+import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = Path("src/stillhouse")
-CODE_FOLDERS = (SOURCE, Path("stages"))
 # Code that a stage runs by path and not by import: in another environment, or inside the sandbox.
 RUN_BY_PATH = {
     "stages/audit.py": ["src/stillhouse/verify/referee.py"],
@@ -83,8 +84,8 @@ def closure(script: str) -> list[str]:
 
 
 def is_code(dep: Any) -> bool:
-    """Whether a dep of dvc.yaml is one of the lines kept by this tool."""
-    return isinstance(dep, str) and any(Path(dep).is_relative_to(folder) for folder in CODE_FOLDERS)
+    """Whether a dep of dvc.yaml is one of the lines kept by this tool, a misspelt one too."""
+    return isinstance(dep, str) and Path(dep).parts[0] in ("src", "stages")
 
 
 def script_of(stage: dict[str, Any]) -> str:
@@ -105,8 +106,55 @@ def differences(pipeline: dict[str, Any]) -> list[str]:
     return lines
 
 
+def missing_paths(pipelines: dict[str, dict[str, Any]], params: dict[str, Any]) -> list[str]:
+    """Return one line per path of a stage that neither git tracks nor a stage makes.
+
+    Args:
+        pipelines: the content of each dvc.yaml, by its path from the project's root.
+        params: the content of params.yaml, whose ids the templates of paths are filled with.
+    """
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    tracked = {Path(name) for name in listed.stdout.split("\0") if name}
+    tracked |= {folder for path in tracked for folder in path.parents}
+    stages = [
+        (f"{name}: {stage}", content)
+        for name, pipeline in pipelines.items()
+        for stage, content in pipeline["stages"].items()
+    ]
+    made = {
+        path
+        for _, stage in stages
+        for path in _paths([*stage.get("outs", []), *stage.get("metrics", [])], params)
+    }
+    made_in = {folder for path in made for folder in path.parents}  # stages that take all teachers
+    lines = []
+    for where, stage in stages:
+        files = [entry for entry in stage.get("params", []) if isinstance(entry, dict)]
+        for path in sorted(_paths([*stage.get("deps", []), *files, script_of(stage)], params)):
+            if path not in tracked | made | made_in and not made.intersection(path.parents):
+                lines.append(f"{where}: {path} does not exist")
+    return lines
+
+
+def _paths(entries: list[Any], params: dict[str, Any]) -> set[Path]:
+    """Return the paths of a stage's entries; a template gives one for each id that it is filled with."""
+    return {
+        Path(
+            str(next(iter(entry)) if isinstance(entry, dict) else entry)
+            .replace("${verify.judge}", str(params["verify"]["judge"]))
+            .replace("${item.teacher}", teacher)
+            .replace("${item.student}", student)
+        )
+        for entry in entries
+        for teacher in params["teacher_ids"]
+        for student in params["student_ids"]
+    }
+
+
 def main() -> int:
-    """Print or mend the differences of both pipelines."""
+    """Print or fix the differences of all pipelines."""
     from ruamel.yaml import YAML
 
     parser = argparse.ArgumentParser(description=__doc__)
@@ -116,6 +164,7 @@ def main() -> int:
     yaml.width = 160
     yaml.indent(mapping=2, sequence=4, offset=2)
     stale = 0
+    pipelines = {}
     for path in (ROOT / "dvc.yaml", ROOT / "publish/dvc.yaml", ROOT / "publish/students/dvc.yaml"):
         pipeline = yaml.load(path)
         for line in differences(pipeline):
@@ -126,6 +175,10 @@ def main() -> int:
                 others = [dep for dep in stage.get("deps", []) if not is_code(dep)]
                 stage["deps"] = closure(script_of(stage)) + others
             yaml.dump(pipeline, path)
+        pipelines[str(path.relative_to(ROOT))] = pipeline
+    for line in missing_paths(pipelines, yaml.load(ROOT / "params.yaml")):
+        stale += 1
+        print(line)
     return 0 if write or not stale else 1
 
 
