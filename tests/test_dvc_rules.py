@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from tools.stage_code import missing_paths
+
 ROOT = Path(__file__).resolve().parent.parent
 PIPELINES = [ROOT / "dvc.yaml", ROOT / "publish/dvc.yaml", ROOT / "publish/students/dvc.yaml"]
 RUN_FILES = [
@@ -57,6 +59,17 @@ def test_every_stage_lists_the_code_it_runs():
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["src/stillhouse.release.transfer.py", "src/stillhouse/none.py", "conf/none", "data/none"],
+)
+def test_a_path_that_nothing_makes_is_named(path):
+    stage = {"cmd": "python stages/queries.py", "deps": [path], "outs": ["data/queries"]}
+    params = YAML(typ="safe").load(ROOT / "params.yaml")
+    found = missing_paths({"dvc.yaml": {"stages": {"queries": stage}}}, params)
+    assert found == [f"dvc.yaml: queries: {path} does not exist"]
 
 
 def test_what_the_stages_make_is_ignored_by_git():
