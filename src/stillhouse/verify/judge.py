@@ -21,7 +21,7 @@ MATH_NAME = "judge_math"
 SCIENCE_NAME = "judge_science"
 REWARD_NAME = "judge_reward"
 # One for all three: it is raised when a prompt or the parsing changes.
-VERSION = "1"
+VERSION = "2"
 
 PROMPTS = Path(__file__).with_name("prompts")
 MATH_PROMPT = "math_v1"
