@@ -15,10 +15,12 @@ from stillhouse.progress import Progress
 from stillhouse.records import Verdict
 from stillhouse.stage import stage_command, write_metrics
 from stillhouse.tables import TableWriter, column_counts
+from stillhouse.verify.checks import by_judge_alone
 from stillhouse.verify.grade import Grader
 
 AT_ONCE = 64  # responses graded at once: enough to keep the worker pool and a judge busy
 DISAGREEMENTS = 5  # shown in the report
+JUDGE_ONLY = "judge_only"  # counts the passes that rest on the judge's word alone
 
 
 @stage_command
@@ -84,10 +86,11 @@ class Tally:
         counts = self._by_category.setdefault(
             attempt.query.category, {"states": Counter(), "verifiers": Counter()}
         )
+        counts["states"][JUDGE_ONLY] += verdict.state == "pass" and by_judge_alone(verdict.verifier)
         counts["states"][verdict.state] += 1
         counts["verifiers"][verdict.verifier] += 1
         spoke = {check.state for check in verdict.checks} <= {"pass", "fail"}
-        if attempt.query.category == "math" and len(verdict.checks) == 2 and spoke:
+        if attempt.query.category in ("math", "science") and len(verdict.checks) == 2 and spoke:
             self._both += 1
             rule, judge = verdict.checks
             if rule.state != judge.state:
@@ -123,7 +126,7 @@ class Tally:
             "disagreements": self._examples,
             "by_category": {
                 category: {
-                    **{state: counts["states"][state] for state in states},
+                    **{state: counts["states"][state] for state in (*states, JUDGE_ONLY)},
                     "verifiers": dict(counts["verifiers"]),
                 }
                 for category, counts in self._by_category.items()

@@ -197,6 +197,7 @@ def render_card(facts: CardFacts, cards: Path = CARDS) -> str:
         "align": run.align_metrics,
         "contamination": run.contamination,
         "audit": run.audit,
+        "judge_audit": run.judge_audit,
         "all_teachers": {teacher: part.spec for teacher, part in run.teachers.items()},
         "teachers": {teacher: run.teachers[teacher] for teacher in repo.teacher_ids},
         "only": repo.teacher_ids[0],
@@ -232,6 +233,13 @@ def student_repository(namespace: str, name: str, teacher: str, student: str) ->
     return f"{namespace}/{name}-{teacher}-{student}"
 
 
+def _interval(found: Mapping[str, float] | None) -> str:
+    """Return a precision or recall with its interval; there is none where nothing was accepted."""
+    if found is None:
+        return "nothing accepted"
+    return f"{100 * found['share']:.1f} % [{100 * found['low']:.1f}, {100 * found['high']:.1f}]"
+
+
 def render(template: Path, shown: Mapping[str, Any]) -> str:
     """Return a rendered card template.
 
@@ -247,6 +255,7 @@ def render(template: Path, shown: Mapping[str, Any]) -> str:
     environment.filters["count"] = lambda number: f"{number + 0:,}"
     environment.filters["rounded"] = lambda number: f"{number + 0:,.2f}"
     environment.filters["percent"] = lambda share: f"{100 * share:.1f} %"
+    environment.filters["interval"] = _interval
     environment.filters["cell"] = _cell
     environment.filters["type_name"] = type_name
     environment.filters["terms"] = _by_license

@@ -70,6 +70,14 @@ def kind_of(reason: str | None) -> Kind | None:
     return None if reason is None else _KINDS[reason]
 
 
+def by_judge_alone(verifier: str) -> bool:
+    """Return whether a verdict of this verifier rests on a judge's word and on no rule.
+
+    Where checkers had their say too the name starts with theirs (`ifeval+judge_demands`).
+    """
+    return verifier.startswith("judge_")
+
+
 def make_check(
     verifier: str, version: str, score: float | None, reason: Reason | None, evidence: str
 ) -> Check:
