@@ -158,9 +158,9 @@ def audit(cases: Path | None, workers: int | None, judge: str | None) -> None:
             click.echo(_line(outcome))
     figures = summary(outcomes)
     names = ("cases", "right_answers", "false_accepts", "false_rejects", "ungradable")
-    click.echo(f"{'':<14}" + "".join(f"{name.replace('_', ' '):>15}" for name in names))
+    click.echo(f"{'':<20}" + "".join(f"{name.replace('_', ' '):>15}" for name in names))
     for verifier, part in figures.items():
-        click.echo(f"{verifier:<14}" + "".join(f"{part[name]:>15,}" for name in names))
+        click.echo(f"{verifier:<20}" + "".join(f"{part[name]:>15,}" for name in names))
     if any(part["false_accepts"] for part in figures.values()):
         raise click.exceptions.Exit(1)
 
