@@ -10,10 +10,10 @@ from verify_builder import GOLDEN, ScriptedJudge
 
 from stillhouse.models.engine import Completion, EngineError, Request
 from stillhouse.verify.judge_audit import (
+    DIGITS,
     KINDS,
     QUESTIONS,
     Figures,
-    Interval,
     JudgeAuditError,
     Kind,
     Question,
@@ -79,7 +79,7 @@ def test_a_judge_that_accepts_everything() -> None:
         assert part.recall is not None
         assert part.recall.share == 1.0
         assert part.precision is not None
-        assert part.precision.share == round(part.right / (part.right + part.wrong), 4)
+        assert part.precision.share == round(part.right / (part.right + part.wrong), DIGITS)
 
 
 def test_a_judge_that_accepts_nothing_has_no_precision() -> None:
@@ -125,7 +125,7 @@ def test_every_answer_advances_the_count() -> None:
 )  # fmt: skip
 def test_wilson(successes: int, trials: int, low: float, high: float) -> None:
     found = wilson(successes, trials)
-    assert found == Interval(round(successes / trials, 4), low, high)
+    assert found == pytest.approx((successes / trials, low, high), abs=5e-5)
     assert wilson(0, 0) is None
 
 

@@ -19,6 +19,7 @@ from stillhouse.verify.judge import Judge, judge_math, judge_reward, judge_scien
 
 QUESTIONS = Path("tests/verify/golden/judge_questions.json")
 Z = 1.959964  # of the normal distribution, for two-sided 95 %
+DIGITS = 6  # kept of a share
 
 Kind = Literal["math", "science", "reward", "demand"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -180,7 +181,7 @@ def wilson(successes: int, trials: int) -> Interval | None:
     scale = 1 + Z**2 / trials
     centre = (share + Z**2 / (2 * trials)) / scale
     half = Z * math.sqrt(share * (1 - share) / trials + Z**2 / (4 * trials**2)) / scale
-    return Interval(*(round(value, 4) for value in (share, centre - half, centre + half)))
+    return Interval(*(round(value, DIGITS) for value in (share, centre - half, centre + half)))
 
 
 def _accepted(judged: list[Judged]) -> int:
