@@ -116,9 +116,10 @@ def test_what_the_judge_made_of_golden_answers_is_shown(tmp_path: Path) -> None:
 
 
 def test_the_card_says_by_category_what_verified_the_rows(tmp_path: Path) -> None:
-    text = card_of(tmp_path).partition("### What verified the released rows")[2]
-    table = text.partition("## Decontamination")[0]
+    text = card_of(tmp_path)
+    table = text.partition("### What verified the released rows")[2].partition("## Decon")[0]
     assert "| category | verified by | rows | only the judge accepted |" in table
+    assert "**Only a judge accepted 1 of the 12 answers of Small teacher**, and no rule" in text
     assert "| math | math_rule 10 | 10 | 0 |" in table
     assert "| code | code_tests 1 | 1 | 0 |" in table
     assert "| if | judge_demands (a model of 135M parameters) 1 | 1 | 1 |" in table

@@ -218,6 +218,10 @@ def render_card(facts: CardFacts, cards: Path = CARDS) -> str:
         "terms": _terms(facts),
         "judge": judge,
         "judge_roles": JUDGE_ROLES,
+        "judge_only": {
+            teacher: sum(map(facts.counts[teacher].judge_only, facts.counts[teacher].verifiers))
+            for teacher in repo.teacher_ids
+        },
         "judge_size": model_size(judge.model) if judge else None,
         "weak_judge": judge is not None and is_weak_judge(judge),
         "warnings": facts.warnings,
