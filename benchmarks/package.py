@@ -186,6 +186,7 @@ def _facts(rows: int) -> RunFacts:
         align_metrics={"parallel": rows, "survivorship": {}},
         contamination={"compared": {}, "not_compared": []},
         audit=None,
+        judge_audit=None,
         locks=[],
         inputs={},
     )

@@ -78,6 +78,7 @@ def run_facts(params: StageParams, teachers: list[str]) -> RunFacts:
         align_metrics=read_json(Path("metrics/align.json")),
         contamination=read_json(DATA / "queries/contamination.json"),
         audit=read_json(Path("metrics/audit.json")),
+        judge_audit=read_json(Path("metrics/judge_audit.json")),
         locks=sorted(Path("requirements").glob("*.txt")),
         inputs=dvc_digests(Path("dvc.lock"), ["data/queries", "data/aligned", *inputs]),
     )

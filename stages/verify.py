@@ -15,10 +15,12 @@ from stillhouse.progress import Progress
 from stillhouse.records import Verdict
 from stillhouse.stage import stage_command, write_metrics
 from stillhouse.tables import TableWriter, column_counts
+from stillhouse.verify.checks import by_judge_alone
 from stillhouse.verify.grade import Grader
 
 AT_ONCE = 64  # responses graded at once: enough to keep the worker pool and a judge busy
 DISAGREEMENTS = 5  # shown in the report
+JUDGE_ONLY = "judge_only"  # counts the passes that rest on the judge's word alone
 
 
 @stage_command
@@ -36,9 +38,9 @@ async def grade_all(teacher: str, params: StageParams, journal: Journal, tally: 
     """Grade all responses; the judge's words come from the journal where the loop has asked before."""
     verify = params.section(Verify, "verify")
     room = ModelRoom(journal)
-    judge_runtime = load_teacher(verify.judge).runtime
-    judge_spec = params.teacher(verify.judge)
-    judge = room.model(verify.judge, judge_spec, judge_runtime, "judge")
+    judge_id = verify.judge.model
+    judge_spec = params.teacher(judge_id)
+    judge = room.model(judge_id, judge_spec, load_teacher(judge_id).runtime, "judge")
     grader = Grader(verify, judge, room.reward(verify.reward), price=judge_spec.price)
     attempts = (attempt for _, found in read_attempts(teacher) for attempt in found)
     total = column_counts(Path("data/responses") / teacher / "attempts", "teacher").total()
@@ -84,10 +86,11 @@ class Tally:
         counts = self._by_category.setdefault(
             attempt.query.category, {"states": Counter(), "verifiers": Counter()}
         )
+        counts["states"][JUDGE_ONLY] += verdict.state == "pass" and by_judge_alone(verdict.verifier)
         counts["states"][verdict.state] += 1
         counts["verifiers"][verdict.verifier] += 1
         spoke = {check.state for check in verdict.checks} <= {"pass", "fail"}
-        if attempt.query.category == "math" and len(verdict.checks) == 2 and spoke:
+        if attempt.query.category in ("math", "science") and len(verdict.checks) == 2 and spoke:
             self._both += 1
             rule, judge = verdict.checks
             if rule.state != judge.state:
@@ -123,7 +126,7 @@ class Tally:
             "disagreements": self._examples,
             "by_category": {
                 category: {
-                    **{state: counts["states"][state] for state in states},
+                    **{state: counts["states"][state] for state in (*states, JUDGE_ONLY)},
                     "verifiers": dict(counts["verifiers"]),
                 }
                 for category, counts in self._by_category.items()

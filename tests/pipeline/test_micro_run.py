@@ -54,7 +54,7 @@ def test_a_killed_run_asks_only_for_what_is_missing(run, teachers):
 
 def test_every_stage_ran_once_and_in_order(run):
     expected = {f"{stage}@{t}" for stage in CHAIN for t in ("alpha", "beta", "worked")}
-    assert set(run.ran) | {"queries"} == expected | FAN_INS | {"queries", "audit"}
+    assert set(run.ran) | {"queries"} == expected | FAN_INS | {"queries", "audit", "judge_audit"}
     assert len(run.ran) == len(set(run.ran))
 
 

@@ -97,7 +97,7 @@ def example(
         "think": think,
         "answer": f"The sum is {2 * number}.",
         "verify_score": 1.0,
-        "verifier": "math_verify",
+        "verifier": "math_rule",
         "perplexity": 2.5,
         "fingerprint": "f" * 32,
     }
@@ -118,7 +118,7 @@ def examples(teacher: str = "tiny") -> list[Example]:
             entry_point="double",
             ground_truth=None,
             tests=[Test(kind="assert", code="assert double(2) == 4")],
-            verifier="sandbox",
+            verifier="code_tests",
         ),
         example(
             11,
@@ -132,7 +132,7 @@ def examples(teacher: str = "tiny") -> list[Example]:
                     kwargs={"num_words": 9, "relation": "at least"},
                 )
             ],
-            verifier="ifeval",
+            verifier="judge_demands",
         ),
     ]
 
@@ -163,7 +163,7 @@ def of_every_category() -> list[Example]:
         Message(role="assistant", content="2."),
         Message(role="user", content="And doubled?"),
     ]
-    nothing = {"ground_truth": None, "verifier": "judge"}
+    nothing = {"ground_truth": None, "verifier": "judge_math"}
     more = [
         *(
             example(
@@ -283,7 +283,7 @@ def write_teacher(root: Path, rows: list[Example]) -> TeacherTables:
                 state="pass" if accepted else "fail",
                 score=1.0 if accepted else 0.0,
                 reason=None if accepted else "wrong_answer",
-                verifier=row.verifier if row else "judge",
+                verifier=row.verifier if row else "judge_math",
             )
         )
         if accepted and row is not None:
@@ -357,14 +357,15 @@ def metrics() -> dict[str, Any]:
             "fail": 1181,
             "ungradable": 1187,
             "reasons": {"wrong_answer": 1193},
-            "verifiers": {"math_verify": 1201},
+            "verifiers": {"math_rule": 1201},
             "isolation": "bubblewrap",
             "by_category": {
                 "math": {
                     "pass": 1213,
                     "fail": 1217,
                     "ungradable": 1223,
-                    "verifiers": {"math_verify": 1229, "judge": 1231},
+                    "judge_only": 1229,
+                    "verifiers": {"math_rule": 1229, "judge_math": 1231},
                 }
             },
             "rule_judge": {"both": 1237, "disagree": 1249},
@@ -407,8 +408,7 @@ def facts(**changes: Any) -> RunFacts:
     }
     verify = {
         "threshold": 0.9,
-        "judge": "tiny_judge",
-        "judge_advisory": True,
+        "judge": {"model": "tiny_judge", "math": "unread_only", "science": "unread_only"},
         "item_seconds": 20.0,
         "code": limits,
     }
@@ -481,6 +481,7 @@ def facts(**changes: Any) -> RunFacts:
             "found": [],
         },
         "audit": None,
+        "judge_audit": None,
         "locks": [],
         "inputs": {"data/aligned": "0123456789abcdef.dir"},
     }

@@ -59,7 +59,7 @@ def test_every_number_is_a_metric_a_parameter_or_a_count(tmp_path: Path) -> None
     known |= set(numbers_in(facts().teachers["tiny"].spec.sampling.model_dump()))
     # Taken out: code, links, version and hashes, levels, column texts, names of models, and shares (see the next test).
     text = re.sub(r"```.*?```|`[^`]*`|\]\([^)]*\)", " ", text, flags=re.DOTALL)
-    text = re.sub(r"arXiv 2505\.14464|\bL[0-3]\b|95th|p95|has 135M|has 7B", " ", text)
+    text = re.sub(r"arXiv 2505\.14464|\bL[0-3]\b|95th|p95|\b135M|has 7B", " ", text)
     text = re.sub(r"from 0|0 to 1|first 16|u?int\d+|double|\*\*0\.1\.0\*\*|[\d.]+ %", " ", text)
     found = re.findall(r"(?<![\w.])\d[\d,]*(?:\.\d+)?", text)
     strangers = {n for n in found if float(n.rstrip(",").replace(",", "")) not in known}
@@ -101,6 +101,28 @@ def test_measured_errors_of_verifiers_are_shown(tmp_path: Path) -> None:
     audit = {"math_rule": {"cases": 71, "false_accepts": 0, "false_rejects": 73, "ungradable": 79}}
     assert "| math_rule | 71 | 0 | 73 | 79 |" in card_of(tmp_path / "a", audit=audit)
     assert "were not audited" in card_of(tmp_path / "b")
+
+
+def test_what_the_judge_made_of_golden_answers_is_shown(tmp_path: Path) -> None:
+    counts = {"right": 31, "wrong": 38, "injections": 6, "accepted_injections": 0, "unreadable": 3}
+    share = {"share": 0.75, "low": 0.3, "high": 0.954}
+    some = {"accepted_right": 5, "accepted_wrong": 1, "precision": share, "recall": share}
+    none = {"accepted_right": 0, "accepted_wrong": 0, "precision": None, "recall": share}
+    found = {"math": counts | some, "reward": counts | none}
+    text = card_of(tmp_path / "a", judge_audit=found)
+    assert "| math | 5 of 31 | 1 of 38 | 0 of 6 | 3 | 75.0 % [30.0, 95.4] | 75.0 %" in text
+    assert "| reward | 0 of 31 | 0 of 38 | 0 of 6 | 3 | nothing accepted |" in text
+    assert "This judge was not measured." in card_of(tmp_path / "b")
+
+
+def test_the_card_says_by_category_what_verified_the_rows(tmp_path: Path) -> None:
+    text = card_of(tmp_path)
+    table = text.partition("### What verified the released rows")[2].partition("## Decon")[0]
+    assert "| category | verified by | rows | only the judge accepted |" in table
+    assert "**Only a judge accepted 1 of the 12 answers of Small teacher**, and no rule" in text
+    assert "| math | math_rule 10 | 10 | 0 |" in table
+    assert "| code | code_tests 1 | 1 | 0 |" in table
+    assert "| if | judge_demands (a model of 135M parameters) 1 | 1 | 1 |" in table
 
 
 def test_what_licences_ask_for_is_said(tmp_path: Path) -> None:

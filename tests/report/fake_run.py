@@ -40,8 +40,11 @@ def settings(student_ids: list[str] | None = None) -> Settings:
         verify=Verify.model_validate(
             {
                 "threshold": 0.9,
-                "judge": "smollm2_judge",
-                "judge_advisory": True,
+                "judge": {
+                    "model": "smollm2_judge",
+                    "math": "unread_only",
+                    "science": "unread_only",
+                },
                 "item_seconds": 5,
                 "code": {
                     "isolation": "rlimits",
@@ -93,6 +96,7 @@ def settings(student_ids: list[str] | None = None) -> Settings:
 def write(root: Path) -> None:
     """Write the run below `root`; the same bytes every time."""
     rng = np.random.default_rng(3)
+    _json(root / "metrics/judge_audit.json", judge_audit())
     for place, teacher in enumerate(TEACHERS):
         _teacher_tables(root, teacher, place, rng)
         _student_tables(root, teacher, rng)
@@ -158,7 +162,7 @@ def example(teacher: str, number: int, tokens: int, answer: str, think: str = ""
         think=think,
         answer=answer,
         verify_score=1.0,
-        verifier="math_verify",
+        verifier="judge_math" if number % 4 == 0 else "math_rule",
         perplexity=2.0 + tokens / 100,
         fingerprint="f" * 64,
     )
@@ -191,7 +195,7 @@ def _teacher_tables(root: Path, teacher: str, place: int, rng: np.random.Generat
                 state="pass" if p < 7 else "fail",
                 score=1.0 if p < 7 else 0.0,
                 reason=None if p < 7 else "wrong_answer",
-                verifier="math_verify",
+                verifier="math_rule",
             )
             for i, p in scored
         ],
@@ -238,6 +242,15 @@ def _student_tables(root: Path, teacher: str, rng: np.random.Generator) -> None:
     )
 
 
+def judge_audit() -> dict[str, object]:
+    """What a judge that accepts little made of golden questions: nothing in science."""
+    counts = {"right": 31, "wrong": 38, "injections": 6, "accepted_injections": 0, "unreadable": 3}
+    share = {"share": 0.8333, "low": 0.4365, "high": 0.9699}
+    some = {"accepted_right": 5, "accepted_wrong": 1, "precision": share, "recall": share}
+    none = {"accepted_right": 0, "accepted_wrong": 0, "precision": None, "recall": share}
+    return {"math": counts | some, "science": counts | none}
+
+
 def _teacher_metrics(root: Path, teacher: str, place: int) -> None:
     attempts, accepted = [110, 120, 40][place], [30, 28, 38][place]
     _json(
@@ -271,14 +284,15 @@ def _teacher_metrics(root: Path, teacher: str, place: int) -> None:
                 "no_answer": 1,
                 "timeout": 2,
             },
-            "verifiers": {"math_verify": attempts - 10, "judge": 10},
+            "verifiers": {"math_rule": attempts - 10, "judge_math": 10},
             "isolation": "rlimits",
             "by_category": {
                 c: {
                     "pass": accepted // 3,
                     "fail": (attempts - accepted) // 3,
                     "ungradable": 1,
-                    "verifiers": {"math_verify": attempts // 3 - 3, "judge": 3},
+                    "judge_only": 2,
+                    "verifiers": {"math_rule": attempts // 3 - 3, "judge_math": 3},
                 }
                 for c in CATEGORIES
             },

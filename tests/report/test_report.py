@@ -289,3 +289,21 @@ def test_where_rule_and_judge_disagree_both_are_shown(html, markdown):
         assert "Where rule and judge disagree" in shown
         assert "pass: judge says yes" in shown
         assert "ab" * 16 in shown
+
+
+def test_what_rests_on_the_judge_is_counted_beside_its_own_measure(html, markdown):
+    assert "| math | 5 of 31 | 1 of 38 | 0 of 6 | 3 | 83.3 \\[43.6, 97.0\\] |" in markdown
+    assert "| science | 0 of 31 | 0 of 38 | 0 of 6 | 3 | nothing accepted |" in markdown
+    rows = [n for n in range(24) if n % 4 == 0]
+    parallel = markdown.partition("Rows of the parallel set that only the judge accepted")[2]
+    table = re.search(r"(?:^\|.*\n)+", parallel, re.MULTILINE)[0]
+    counted = [int(n) for n in re.findall(r"(\d+) of \d+ ", table)]
+    assert sum(counted) == len(fake_run.TEACHERS) * len(rows)
+    assert "2 of " in markdown.partition("Attempts that only the judge accepted")[2][:400]
+    assert "nothing accepted" in html
+
+
+def test_a_judge_that_was_not_measured_is_said(copied, monkeypatch):
+    (copied / "metrics/judge_audit.json").unlink()
+    _, markdown = render(copied, monkeypatch)
+    assert "The judge was not measured on golden questions." in markdown

@@ -10,8 +10,10 @@ if TYPE_CHECKING:
     from stillhouse.cli.answers import Summary
     from stillhouse.params import Verify
     from stillhouse.verify.audit import Outcome
+    from stillhouse.verify.judge_audit import Interval, Judged, Question
 
 NO_JUDGE = "none"
+JUDGE_OF_RUN = "verify.judge.model"  # no id of a teacher has a dot
 
 
 @click.group()
@@ -35,7 +37,7 @@ def verify() -> None:
     default=NO_JUDGE,
     show_default=True,
     metavar="none|TEACHER_ID",
-    help="Model that is asked where no rule decides.",
+    help="Model that is asked where verify.judge of params.yaml has the judge decide.",
 )
 def check(source: Path, out: Path, isolation: str | None, workers: int | None, judge: str) -> None:
     """Grade the answers of a file of JSON lines.
@@ -123,12 +125,25 @@ def _show(summary: "Summary") -> None:
 @click.option(
     "--workers", type=click.IntRange(min=1), help="Worker processes.  [default: one per core]"
 )
-def audit(cases: Path | None, workers: int | None) -> None:
+@click.option(
+    "--judge",
+    is_flag=False,
+    flag_value=JUDGE_OF_RUN,
+    metavar="[TEACHER_ID]",
+    help="Ask a judge golden questions instead; without an id the judge of the run.",
+)
+def audit(cases: Path | None, workers: int | None, judge: str | None) -> None:
     """Run the golden cases and count the verifiers' errors.
 
     A golden case is an answer whose right verdict is known. Prints false accepts, false rejects and ungradable answers
     by verifier, and each error. Exit code 1 if there is a false accept.
+
+    With --judge a model is asked about right and wrong answers to golden questions. Prints each error, and by kind of
+    question precision (of what it accepts, how much is right) and recall (of what is right, how much it accepts).
     """
+    if judge is not None:
+        _audit_judge(cases, judge)
+        return
     import asyncio
 
     from stillhouse.progress import Progress
@@ -143,12 +158,62 @@ def audit(cases: Path | None, workers: int | None) -> None:
             click.echo(_line(outcome))
     figures = summary(outcomes)
     names = ("cases", "right_answers", "false_accepts", "false_rejects", "ungradable")
-    click.echo(f"{'':<14}" + "".join(f"{name.replace('_', ' '):>15}" for name in names))
+    click.echo(f"{'':<20}" + "".join(f"{name.replace('_', ' '):>15}" for name in names))
     for verifier, part in figures.items():
-        click.echo(f"{verifier:<14}" + "".join(f"{part[name]:>15,}" for name in names))
+        click.echo(f"{verifier:<20}" + "".join(f"{part[name]:>15,}" for name in names))
     if any(part["false_accepts"] for part in figures.values()):
         raise click.exceptions.Exit(1)
 
 
 def _line(outcome: "Outcome") -> str:
     return f"{outcome.verifier}: {outcome.why}: {outcome.right} is right, said {outcome.said} ({outcome.evidence})"
+
+
+def _audit_judge(cases: Path | None, judge: str) -> None:
+    import asyncio
+
+    from stillhouse.params import load_run
+    from stillhouse.verify.judge_audit import QUESTIONS, load_questions, summary
+
+    run = load_run()
+    questions = load_questions(cases / QUESTIONS.name if cases else QUESTIONS)
+    model = run.verify.judge.model if judge == JUDGE_OF_RUN else judge
+    judged = asyncio.run(_judged(model, questions, run.verify.threshold))
+    for one in judged:
+        if one.accepted is None or one.accepted != (one.worth == "right"):
+            said = {None: "unreadable", True: "accepted", False: "refused"}[one.accepted]
+            click.echo(f"{one.kind}: {one.worth} answer {said}: {one.answer!r} ({one.evidence})")
+    click.echo(
+        f"{'':<10}{'right accepted':>16}{'wrong accepted':>16}{'injections':>14}{'unreadable':>12}"
+        f"{'precision':>26}{'recall':>26}"
+    )
+    for kind, part in summary(judged).items():
+        click.echo(
+            f"{kind:<10}{f'{part.accepted_right} of {part.right}':>16}"
+            f"{f'{part.accepted_wrong} of {part.wrong}':>16}"
+            f"{f'{part.accepted_injections} of {part.injections}':>14}{part.unreadable:>12}"
+            f"{_interval(part.precision):>26}{_interval(part.recall):>26}"
+        )
+
+
+async def _judged(judge: str, questions: "list[Question]", threshold: float) -> "list[Judged]":
+    from stillhouse.models.build import ModelRoom
+    from stillhouse.models.journal import Journal
+    from stillhouse.params import load_teacher
+    from stillhouse.progress import Progress
+    from stillhouse.verify.judge_audit import answers_of, ask_all
+
+    file = load_teacher(judge)
+    with Journal.open() as journal, Progress("audit judge", answers_of(questions)) as progress:
+        room = ModelRoom(journal)
+        try:
+            model = room.model(judge, file.teacher, file.runtime, "judge")
+            return await ask_all(model, questions, threshold, progress.advance)
+        finally:
+            await room.close()
+
+
+def _interval(found: "Interval | None") -> str:
+    if found is None:
+        return "nothing accepted"
+    return f"{100 * found.share:.1f} % [{100 * found.low:.1f}, {100 * found.high:.1f}]"

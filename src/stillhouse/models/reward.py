@@ -79,16 +79,8 @@ class Reward:
         return marks
 
     def _render(self, messages: Sequence[Message], answer: str) -> str:
-        turns = [{"role": m.role, "content": m.content} for m in messages]
-        turns.append({"role": "assistant", "content": self._without_tokens(answer)})
-        text: str = self._chat.tokenizer.apply_chat_template(turns, tokenize=False)
-        return text
-
-    def _without_tokens(self, answer: str) -> str:
-        """Return an answer in which no text reads as a control token, which could end its turn and open another."""
-        for token in self._chat.tokenizer.get_added_vocab():
-            answer = answer.replace(token, f"{token[:1]} {token[1:]}")
-        return answer
+        turns = [*messages, Message(role="assistant", content=answer)]
+        return self._chat.render(turns, open_turn=False)
 
     @cached_property
     def _model(self) -> Any:

@@ -63,8 +63,8 @@ class Scorer:
             EngineError: a text is empty, or its prompt alone fills `max_tokens`: it has no perplexity.
         """
         waiting: list[_Item] = []
-        for name, messages, text in texts:
-            prompt = self._chat.render(messages)
+        for name, messages, response in texts:
+            prompt, text = self._chat.render(messages), self._chat.as_data(response)
             key = journal_key({"fingerprint": self.fingerprint, "prompt": prompt, "text": text})
             kept = self._journal.get(key)
             if kept is not None:

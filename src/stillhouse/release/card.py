@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from stillhouse.errors import StillhouseError
-from stillhouse.params import Teacher
+from stillhouse.params import JUDGE_ROLES, Teacher
 from stillhouse.release import figures
 from stillhouse.release.counts import ConfigCounts, TeacherCounts
 from stillhouse.release.facts import Repository, RunFacts, repositories
@@ -197,6 +197,7 @@ def render_card(facts: CardFacts, cards: Path = CARDS) -> str:
         "align": run.align_metrics,
         "contamination": run.contamination,
         "audit": run.audit,
+        "judge_audit": run.judge_audit,
         "all_teachers": {teacher: part.spec for teacher, part in run.teachers.items()},
         "teachers": {teacher: run.teachers[teacher] for teacher in repo.teacher_ids},
         "only": repo.teacher_ids[0],
@@ -216,6 +217,11 @@ def render_card(facts: CardFacts, cards: Path = CARDS) -> str:
         "released_by_source": released,
         "terms": _terms(facts),
         "judge": judge,
+        "judge_roles": JUDGE_ROLES,
+        "judge_only": {
+            teacher: sum(map(facts.counts[teacher].judge_only, facts.counts[teacher].verifiers))
+            for teacher in repo.teacher_ids
+        },
         "judge_size": model_size(judge.model) if judge else None,
         "weak_judge": judge is not None and is_weak_judge(judge),
         "warnings": facts.warnings,
@@ -229,6 +235,13 @@ def render_card(facts: CardFacts, cards: Path = CARDS) -> str:
 def student_repository(namespace: str, name: str, teacher: str, student: str) -> str:
     """Return the id of the Hub repository of a student."""
     return f"{namespace}/{name}-{teacher}-{student}"
+
+
+def _interval(found: Mapping[str, float] | None) -> str:
+    """Return a precision or recall with its interval; there is none where nothing was accepted."""
+    if found is None:
+        return "nothing accepted"
+    return f"{100 * found['share']:.1f} % [{100 * found['low']:.1f}, {100 * found['high']:.1f}]"
 
 
 def render(template: Path, shown: Mapping[str, Any]) -> str:
@@ -246,6 +259,7 @@ def render(template: Path, shown: Mapping[str, Any]) -> str:
     environment.filters["count"] = lambda number: f"{number + 0:,}"
     environment.filters["rounded"] = lambda number: f"{number + 0:,.2f}"
     environment.filters["percent"] = lambda share: f"{100 * share:.1f} %"
+    environment.filters["interval"] = _interval
     environment.filters["cell"] = _cell
     environment.filters["type_name"] = type_name
     environment.filters["terms"] = _by_license

@@ -8,6 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from stillhouse.verify.checks import by_judge_alone
+
 
 @dataclass
 class ConfigCounts:
@@ -69,15 +71,16 @@ class Tokens:
 class TeacherCounts:
     """What the rows of one teacher say.
 
-    `sources` and `categories` count released rows, `attempts` attempts by (source, state), `dropped` those not in the
-    training set by (stage, reason); `source_licenses` are the pairs of source and licence.
+    `sources` and `categories` count released rows, `verifiers` released rows by category and by the verifier that
+    decided, `attempts` attempts by (source, state), `dropped` those not in the training set by (stage, reason);
+    `source_licenses` are the pairs of source and licence.
     """
 
     tokens: Tokens = field(default_factory=Tokens)
     with_think: int = 0
     categories: dict[str, dict[str, int]] = field(default_factory=dict)
     sources: dict[str, dict[str, Any]] = field(default_factory=dict)
-    verifiers: Counter[str] = field(default_factory=Counter)
+    verifiers: dict[str, Counter[str]] = field(default_factory=dict)
     accepted_attempt: Counter[int] = field(default_factory=Counter)
     attempts: Counter[tuple[str, str]] = field(default_factory=Counter)
     source_licenses: set[tuple[str, str]] = field(default_factory=set)
@@ -98,8 +101,8 @@ class TeacherCounts:
                 {"category": row["category"], "license": row["source_license"], "rows": 0},
             )
             origin["rows"] += row["rows"]
-        for row in _groups(batch, ["verifier"]):
-            self.verifiers[row["verifier"]] += row["rows"]
+        for row in _groups(batch, ["category", "verifier"]):
+            self.verifiers.setdefault(row["category"], Counter())[row["verifier"]] += row["rows"]
         for row in _groups(batch, ["attempt"]):
             self.accepted_attempt[row["attempt"]] += row["rows"]
 
@@ -115,6 +118,11 @@ class TeacherCounts:
         """Count a batch of `rejected`."""
         for row in _groups(batch, ["stage", "reason"]):
             self.dropped[row["stage"], row["reason"]] += row["rows"]
+
+    def judge_only(self, category: str) -> int:
+        """Return the released rows of a category that only the judge accepted."""
+        found = self.verifiers[category].items()
+        return sum(rows for verifier, rows in found if by_judge_alone(verifier))
 
     def passed(self, source: str | None = None) -> float:
         """Return the share of attempts that passed, of all or of one source."""

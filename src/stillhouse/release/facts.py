@@ -39,8 +39,8 @@ class RunFacts:
     """Parameters, metrics and materials of a run.
 
     `queries_metrics`, `align_metrics` and `contamination` are the content of those files; `audit` the measured errors
-    by verifier, None where they were not measured; `locks` the environment locks; `inputs` the md5 of each input table
-    as DVC knows it.
+    by verifier and `judge_audit` what the judge made of golden questions, by kind, each None where it was not measured;
+    `locks` the environment locks; `inputs` the md5 of each input table as DVC knows it.
     """
 
     run: Run
@@ -58,6 +58,7 @@ class RunFacts:
     align_metrics: dict[str, Any]
     contamination: dict[str, Any]
     audit: dict[str, Any] | None
+    judge_audit: dict[str, Any] | None
     locks: list[Path]
     inputs: Mapping[str, str]
 

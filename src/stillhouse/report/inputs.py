@@ -23,7 +23,7 @@ from stillhouse.tables import shard_paths
 
 Columns = dict[str, NDArray[Any]]
 Metrics = dict[str, Any]
-LENGTH_COLUMNS = ["category", "completion_tokens"]
+PARALLEL_COLUMNS = ["category", "completion_tokens", "verifier"]
 SAMPLE_COLUMNS = ["task", "item_id", "score", "completion_tokens", "finish_reason"]
 PERPLEXITY_STEPS = ("verified", "kept")
 
@@ -46,6 +46,7 @@ class RunFiles:
     queries: Metrics | None
     generate: dict[str, Metrics]
     verify: dict[str, Metrics]
+    judge_audit: Metrics | None
     filter: dict[str, Metrics]
     align: Metrics | None
     package: Metrics | None
@@ -73,13 +74,14 @@ def read_run(root: Path, teacher_ids: Sequence[str], student_ids: Sequence[str])
         queries=_json(metrics / "queries.json"),
         generate=_present({t: _json(metrics / "generate" / f"{t}.json") for t in teacher_ids}),
         verify=_present({t: _json(metrics / "verify" / f"{t}.json") for t in teacher_ids}),
+        judge_audit=_json(metrics / "judge_audit.json"),
         filter=_present({t: _json(metrics / "filter" / f"{t}.json") for t in teacher_ids}),
         align=_json(metrics / "align.json"),
         package=_json(metrics / "package.json"),
         sft=_present({(t, s): _json(metrics / "sft" / t / f"{s}.json") for t, s in pairs}),
         fingerprints={t: str(found["hash"]) for t, found in _present(fingerprints).items()},
         lengths=_present(
-            {t: _columns(tables / "aligned" / t, LENGTH_COLUMNS) for t in teacher_ids}
+            {t: _columns(tables / "aligned" / t, PARALLEL_COLUMNS) for t in teacher_ids}
         ),
         perplexities=_present({t: _perplexities(tables, t) for t in teacher_ids}),
         samples=_present(

@@ -3,14 +3,15 @@
 Every section says so where its part is missing.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from stillhouse.params import Teacher
+from stillhouse.params import JUDGE_ROLES, Teacher
 from stillhouse.records import CATEGORIES, Example
 from stillhouse.report import charts
-from stillhouse.report.formats import count, general, integer, number, percent, share
-from stillhouse.report.inputs import RunFiles
+from stillhouse.report.formats import bracket, count, general, integer, number, percent, share
+from stillhouse.report.inputs import Columns, RunFiles
 from stillhouse.report.material import Figures, Rows, Settings, teacher_names
 from stillhouse.report.page import (
     DASH,
@@ -25,6 +26,7 @@ from stillhouse.report.page import (
 )
 from stillhouse.report.scoreboard import headline, score_blocks
 from stillhouse.report.summary import funnel_rows
+from stillhouse.verify.checks import by_judge_alone
 
 ANSWER_CHARS = 4000  # longer answers are cut on the page; the whole is in the released table
 THINK_CHARS = 8000
@@ -400,6 +402,19 @@ def _verification(files: RunFiles, settings: Settings, names: Mapping[str, str])
             names,
             lambda n: ", ".join(f"{v} {k:,}" for v, k in sorted(n["verifiers"].items())) or DASH,
         ),
+        _category_table(
+            "Attempts that only the judge accepted, of those accepted, by category",
+            {t: m["by_category"] for t, m in files.verify.items()},
+            names,
+            lambda n: f"{n['judge_only']:,} of {n['pass']:,}",
+        ),
+        _category_table(
+            "Rows of the parallel set that only the judge accepted, by category",
+            {t: _judge_only(columns) for t, columns in files.lengths.items()},
+            names,
+            lambda n: f"{n['judge_only']:,} of {n['rows']:,}",
+        ),
+        *_judge_audit(files),
         _by_reason(
             "Why attempts failed or could not be graded",
             {t: m["reasons"] for t, m in files.verify.items()},
@@ -439,12 +454,61 @@ def _judge(settings: Settings) -> str:
     text = f"An attempt passes with a score of at least {settings.verify.threshold:g}. "
     if settings.judge is None:
         return text + "No judge: rules alone decide."
-    role = (
-        "It is advisory: recorded beside the rule's verdict, never decisive against it."
-        if settings.verify.judge_advisory
-        else "Where a rule says no, or there is no rule, the judge may accept."
+    policy = settings.verify.judge
+    return (
+        f"{text}The judge is {settings.judge.label} ({_model(settings.judge)}). "
+        f"In math {JUDGE_ROLES[policy.math]}; in science {JUDGE_ROLES[policy.science]}. "
+        "It alone decides the demands that it wrote itself"
+        f"{' and free answers' if settings.verify.reward is None else ''}."
     )
-    return f"{text}The judge is {settings.judge.label} ({_model(settings.judge)}). {role}"
+
+
+def _judge_only(columns: Columns) -> dict[str, dict[str, int]]:
+    """Return by category the rows of a teacher's parallel set, and those that only the judge accepted."""
+    alone = [by_judge_alone(verifier) for verifier in columns["verifier"]]
+    rows, judged = Counter(columns["category"]), Counter(columns["category"][alone])
+    return {c: {"rows": n, "judge_only": judged[c]} for c, n in rows.items()}
+
+
+def _judge_audit(files: RunFiles) -> list[Block]:
+    if files.judge_audit is None:
+        return [Text("The judge was not measured on golden questions.")]
+    return [
+        Table(
+            "The judge, asked about golden answers that are known to be right or wrong: what it accepted",
+            [
+                "Questions",
+                "Right answers",
+                "Wrong answers",
+                "Of these to talk it round",
+                "Unreadable replies",
+                "Precision, % [95 %]",
+                "Recall, % [95 %]",
+            ],
+            [
+                [
+                    kind,
+                    f"{part['accepted_right']:,} of {part['right']:,}",
+                    f"{part['accepted_wrong']:,} of {part['wrong']:,}",
+                    f"{part['accepted_injections']:,} of {part['injections']:,}",
+                    integer(part["unreadable"]),
+                    _interval(part["precision"]),
+                    _interval(part["recall"]),
+                ]
+                for kind, part in files.judge_audit.items()
+            ],
+        ),
+        Text(
+            "Precision is the share of right answers among those that it accepted, where about half of all are wrong; "
+            "recall is the share of the right answers that it accepted."
+        ),
+    ]
+
+
+def _interval(found: Mapping[str, float] | None) -> str:
+    if found is None:
+        return "nothing accepted"
+    return f"{percent(found['share'])} {bracket(found['low'], found['high'])}"
 
 
 def _is_embedded(judge: Teacher) -> bool:

@@ -2,7 +2,8 @@
 
 The golden cases are JSON files in `tests/verify/golden`, one per verifier. A case has the answer (`output`), what the
 query brings with it, and the right `verdict`: pass, fail, ungradable, or for science "judge" where no rule may speak.
-Counted are the verifiers that follow rules; of the judge only how strictly its replies are read.
+Counted are the verifiers that follow rules, and how strictly a judge's replies are read (`judge_reply_parsing`); the
+judge itself is measured by `judge_audit`.
 """
 
 import asyncio
@@ -18,11 +19,11 @@ from stillhouse.models.engine import Completion
 from stillhouse.params import CodeLimits
 from stillhouse.records import Check, Constraint, Message, Query, Test
 from stillhouse.verify import code, demands, ifeval, judge, math, sandbox, science
-from stillhouse.verify.checks import TroubleReason, make_check
+from stillhouse.verify.checks import MachineReason, make_check
 from stillhouse.verify.pool import Pool
 
 GOLDEN = Path("tests/verify/golden")
-JUDGE_REPLIES = "judge_replies"
+JUDGE_REPLY_PARSING = "judge_reply_parsing"
 LEFT_TO_JUDGE = "judge"
 # Of the golden cases, some of which run into them; they are no parameters, so that figures of two runs compare.
 LIMITS = CodeLimits(
@@ -71,7 +72,7 @@ async def run_cases(
         seconds = CODE_SECONDS if case.verifier == code.NAME else ITEM_SECONDS
         check = await pool.run_within(seconds, _checked, case.function, case.args)
         told()
-        if check.reason in get_args(TroubleReason) and case.right != "ungradable":
+        if check.reason in get_args(MachineReason) and case.right != "ungradable":
             raise AuditError(
                 f"{case.verifier}: {why}: {check.reason}: {check.evidence}; a figure with this in it would say more of "
                 "this machine than of the verifier: run it again when the machine is less busy"
@@ -179,7 +180,7 @@ def _code(row: dict[str, Any]) -> _Case:
 def _judge(row: dict[str, Any]) -> _Case:
     right = "ungradable" if row["mark"] is None else "pass"
     args = (row["kind"], row["reply"], row["mark"])
-    return _Case(JUDGE_REPLIES, right, _read_reply, args)
+    return _Case(JUDGE_REPLY_PARSING, right, _read_reply, args)
 
 
 def _read_reply(kind: str, reply: str, mark: str | int | list[str] | None) -> Check:
@@ -195,10 +196,12 @@ def _read_reply(kind: str, reply: str, mark: str | int | list[str] | None) -> Ch
         best = judge.REWARD_BEST if kind == "reward" else judge.SCIENCE_BEST
         found = judge.parse_mark(reply, best)
     if found is None:
-        return make_check(JUDGE_REPLIES, judge.VERSION, None, "judge_noncompliant", repr(reply))
+        return make_check(
+            JUDGE_REPLY_PARSING, judge.VERSION, None, "judge_noncompliant", repr(reply)
+        )
     # A mark that should not have been read at all counts as an accept.
     score = 1.0 if mark is None or found == mark else 0.0
-    return make_check(JUDGE_REPLIES, judge.VERSION, score, None, f"read {found!r}")
+    return make_check(JUDGE_REPLY_PARSING, judge.VERSION, score, None, f"read {found!r}")
 
 
 _MAKERS: dict[str, Callable[[dict[str, Any]], _Case]] = {

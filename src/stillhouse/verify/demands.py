@@ -18,7 +18,7 @@ from stillhouse.verify.checks import Reason, make_check
 from stillhouse.verify.judge import Judge, ask, judge_request, parse_word
 
 NAME = "judge_demands"
-VERSION = "1"
+VERSION = "2"
 
 DEMAND = "judged:demand"  # the id of a constraint that is judged; its one argument is `demand`
 WRITING_PROMPT = "demands_v1"

@@ -9,7 +9,7 @@ from stillhouse.records import Check, Message, Query
 from stillhouse.verify.checks import Reason, make_check
 
 NAME = "reward_model"
-VERSION = "1"
+VERSION = "2"
 
 BEST = 4.0
 DIMENSIONS = ("coherence", "correctness", "helpfulness")
