@@ -31,8 +31,7 @@ TRACKED: dict[str, Any] = {
     "generate": {"max_attempts": 4},
     "verify": {
         "threshold": 0.9,
-        "judge": "judge",
-        "judge_advisory": False,
+        "judge": {"model": "judge", "math": "any_no", "science": "any_no"},
         "item_seconds": 10.0,
         "code": {
             "isolation": "rlimits",

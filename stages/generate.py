@@ -57,8 +57,9 @@ async def generate(teacher: str, params: StageParams, journal: Journal) -> None:
         )
     room = ModelRoom(journal)
     model = room.model(teacher, spec, runtime, "teacher", queries)
-    judge_spec = params.teacher(verify.judge)
-    judge = room.model(verify.judge, judge_spec, load_teacher(verify.judge).runtime, "judge")
+    judge_id = verify.judge.model
+    judge_spec = params.teacher(judge_id)
+    judge = room.model(judge_id, judge_spec, load_teacher(judge_id).runtime, "judge")
     grader = Grader(verify, judge, room.reward(verify.reward))
     run_seed = params.section(Run, "run").seed
 

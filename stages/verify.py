@@ -36,9 +36,9 @@ async def grade_all(teacher: str, params: StageParams, journal: Journal, tally: 
     """Grade all responses; the judge's words come from the journal where the loop has asked before."""
     verify = params.section(Verify, "verify")
     room = ModelRoom(journal)
-    judge_runtime = load_teacher(verify.judge).runtime
-    judge_spec = params.teacher(verify.judge)
-    judge = room.model(verify.judge, judge_spec, judge_runtime, "judge")
+    judge_id = verify.judge.model
+    judge_spec = params.teacher(judge_id)
+    judge = room.model(judge_id, judge_spec, load_teacher(judge_id).runtime, "judge")
     grader = Grader(verify, judge, room.reward(verify.reward), price=judge_spec.price)
     attempts = (attempt for _, found in read_attempts(teacher) for attempt in found)
     total = column_counts(Path("data/responses") / teacher / "attempts", "teacher").total()

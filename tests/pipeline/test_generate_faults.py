@@ -106,8 +106,7 @@ class Project:
         }
         verify = {
             "threshold": 0.9,
-            "judge": "judge",
-            "judge_advisory": False,
+            "judge": {"model": "judge", "math": "any_no", "science": "any_no"},
             "item_seconds": 60.0,
             "code": code,
         }

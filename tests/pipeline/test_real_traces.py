@@ -45,8 +45,7 @@ def tracked(tiny_model: Path) -> dict[str, Any]:
         "generate": {"max_attempts": 2},
         "verify": {
             "threshold": 0.9,
-            "judge": "judge",
-            "judge_advisory": True,
+            "judge": {"model": "judge", "math": "never", "science": "never"},
             "item_seconds": 10.0,
             "code": {
                 "isolation": "rlimits",

@@ -407,8 +407,7 @@ def facts(**changes: Any) -> RunFacts:
     }
     verify = {
         "threshold": 0.9,
-        "judge": "tiny_judge",
-        "judge_advisory": True,
+        "judge": {"model": "tiny_judge", "math": "unread_only", "science": "unread_only"},
         "item_seconds": 20.0,
         "code": limits,
     }

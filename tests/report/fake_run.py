@@ -40,8 +40,11 @@ def settings(student_ids: list[str] | None = None) -> Settings:
         verify=Verify.model_validate(
             {
                 "threshold": 0.9,
-                "judge": "smollm2_judge",
-                "judge_advisory": True,
+                "judge": {
+                    "model": "smollm2_judge",
+                    "math": "unread_only",
+                    "science": "unread_only",
+                },
                 "item_seconds": 5,
                 "code": {
                     "isolation": "rlimits",

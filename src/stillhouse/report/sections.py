@@ -6,7 +6,7 @@ Every section says so where its part is missing.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from stillhouse.params import Teacher
+from stillhouse.params import JUDGE_ROLES, Teacher
 from stillhouse.records import CATEGORIES, Example
 from stillhouse.report import charts
 from stillhouse.report.formats import count, general, integer, number, percent, share
@@ -439,12 +439,13 @@ def _judge(settings: Settings) -> str:
     text = f"An attempt passes with a score of at least {settings.verify.threshold:g}. "
     if settings.judge is None:
         return text + "No judge: rules alone decide."
-    role = (
-        "It is advisory: recorded beside the rule's verdict, never decisive against it."
-        if settings.verify.judge_advisory
-        else "Where a rule says no, or there is no rule, the judge may accept."
+    policy = settings.verify.judge
+    return (
+        f"{text}The judge is {settings.judge.label} ({_model(settings.judge)}). "
+        f"In math {JUDGE_ROLES[policy.math]}; in science {JUDGE_ROLES[policy.science]}. "
+        "It alone decides the demands that it wrote itself"
+        f"{' and free answers' if settings.verify.reward is None else ''}."
     )
-    return f"{text}The judge is {settings.judge.label} ({_model(settings.judge)}). {role}"
 
 
 def _is_embedded(judge: Teacher) -> bool:

@@ -2,9 +2,9 @@
 
 | category | checks | verdict |
 |---|---|---|
-| math | rule; the judge where the rule does not say yes | either may accept; the rule's if the judge is advisory |
+| math | rule; the judge where `verify.judge.math` allows it | either may accept |
 | code | tests in the sandbox | the tests' |
-| science | rule where the reference allows one, else the judge | the one that spoke |
+| science | rule where the reference allows one; the judge where `verify.judge.science` allows it | either may accept |
 | if | IFEval checkers; the judge on demands that it wrote itself | the mean over all |
 | multiturn, other | the reward model's three marks; the judge's where the run has none | these |
 
@@ -35,20 +35,21 @@ SANDBOX_TRIES = 2  # a machine short of memory or processes may fail to start on
 def judge_requests(verify: Verify, query: Query, answer: str | None) -> list[Request]:
     """Return what a grader may ask the judge about an answer; null: about one that nobody knows yet.
 
-    It is the most: in math the judge is asked only where the rule does not say yes, and where it gives no mark on one
-    dimension it is not asked for the next.
+    It is the most: in math the rule is not run here, and a judge that gives no mark on one dimension is not asked for
+    the next.
     """
     text, reference = answer or "", query.ground_truth
+    when = verify.judge
     match query.category:
-        case "math" if reference is not None:
+        case "math" if reference is not None and when.math != "never":
             return [judge.math_request(query, reference, text)]
-        case "science" if reference is not None:
-            by_rule = (
-                bool(option_letter(reference.strip()))
-                if answer is None
-                else science.check_science(reference, answer, query.prompt) is not None
-            )
-            return [] if by_rule else [judge.science_request(query, reference, text)]
+        case "science" if reference is not None and when.science != "never":
+            if answer is None:
+                may = when.science == "any_no" or not option_letter(reference.strip())
+            else:
+                rule = science.check_science(reference, answer, query.prompt)
+                may = judge.is_asked(when.science, rule)
+            return [judge.science_request(query, reference, text)] if may else []
         case "if":
             return list(demands.judging_requests(query, text).values())
         case "multiturn" | "other" if verify.reward is None:
@@ -133,7 +134,7 @@ class Grader:
         if query.ground_truth is None:
             return [_ungradable(math.NAME, math.VERSION, "no_reference")]
         rule = await self._pool.run(math.check_math, query.ground_truth, answer, query.prompt)
-        if rule.state == "pass" or asked is None:
+        if asked is None or not judge.is_asked(self._verify.judge.math, rule):
             return [rule]
         return [rule, await judge.judge_math(asked, query, query.ground_truth, answer)]
 
@@ -154,11 +155,10 @@ class Grader:
         if query.ground_truth is None:
             return [_ungradable(science.NAME, science.VERSION, "no_reference")]
         rule = science.check_science(query.ground_truth, answer, query.prompt)
-        if rule is not None:
-            return [rule]
-        if asked is None:
-            return [_no_judge(judge.SCIENCE_NAME)]
-        return [await judge.judge_science(asked, query, query.ground_truth, answer)]
+        checks = [] if rule is None else [rule]
+        if asked is not None and judge.is_asked(self._verify.judge.science, rule):
+            checks.append(await judge.judge_science(asked, query, query.ground_truth, answer))
+        return checks or [_no_judge(judge.SCIENCE_NAME)]
 
     async def _constraints(self, query: Query, answer: str, asked: Judge | None) -> list[Check]:
         rules = [c for c in query.constraints if c.id != demands.DEMAND]
@@ -188,13 +188,9 @@ class Grader:
         rule, judged = checks
         if query.category == "if":
             return self._settle(_mean_over_constraints(query, rule, judged))
-        if self._verify.judge_advisory:
-            return rule
-        if judged.state == "fail" and rule.state == "ungradable":
+        if judged.state == "pass" or (judged.state == "fail" and rule.state == "ungradable"):
             return judged
-        if judged.state == "pass":
-            return judged
-        # The rule has said no, and the judge has not said yes. A judge that could not be asked leaves that open.
+        # The rule has not said yes, nor has the judge. A judge that could not be asked leaves that open.
         return judged if judged.reason == "judge_unavailable" else rule
 
 

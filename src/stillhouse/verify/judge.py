@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from stillhouse.models.engine import Completion, EngineError, Request
+from stillhouse.params import AskJudge
 from stillhouse.records import Check, Message, Query, content_hash
-from stillhouse.verify.checks import Reason, make_check
+from stillhouse.verify.checks import Reason, kind_of, make_check
 
 MATH_NAME = "judge_math"
 SCIENCE_NAME = "judge_science"
@@ -96,6 +97,20 @@ async def judge_reward(judge: Judge, query: Query, answer: str) -> Check:
         marks[dimension] = mark
     evidence = ", ".join(f"{dimension} {mark}" for dimension, mark in marks.items())
     return _check(REWARD_NAME, sum(marks.values()) / (REWARD_BEST * len(DIMENSIONS)), evidence)
+
+
+def is_asked(when: AskJudge, rule: Check | None) -> bool:
+    """Return whether the judge is asked after a rule; null: no rule speaks of this reference.
+
+    A rule that failed by trouble of this machine is run again, so the judge does not speak in its place.
+    """
+    if when == "never":
+        return False
+    if rule is None:
+        return True
+    if rule.state == "pass" or kind_of(rule.reason) == "machine":
+        return False
+    return when == "any_no" or rule.state == "ungradable"
 
 
 def math_request(query: Query, reference: str, answer: str) -> Request:
