@@ -309,7 +309,7 @@ class Verify(Section):
     threshold: Share
     judge: JudgePolicy
     reward: RewardModel | None = None
-    item_seconds: PositiveFloat
+    item_cpu_seconds: PositiveFloat
     code: CodeLimits
 
 

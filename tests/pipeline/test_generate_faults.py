@@ -107,7 +107,7 @@ class Project:
         verify = {
             "threshold": 0.9,
             "judge": {"model": "judge", "math": "any_no", "science": "any_no"},
-            "item_seconds": 60.0,
+            "item_cpu_seconds": 60.0,
             "code": code,
         }
         tracked: dict[str, Any] = {

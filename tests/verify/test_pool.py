@@ -66,7 +66,8 @@ def read_null(log: str) -> Check:
 
 
 def take_memory() -> Check:
-    return PASS if bytearray(4 << 30) else PASS
+    assert bytearray(4 << 30)
+    return PASS
 
 
 def heavy_modules() -> Check:

@@ -22,7 +22,7 @@ import tempfile
 from collections.abc import AsyncIterator, Callable
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, TypeVar
 
 from stillhouse.errors import StillhouseError
 from stillhouse.records import Check
@@ -48,6 +48,7 @@ FAULTS = frozenset(
 )
 
 P = ParamSpec("P")
+C = TypeVar("C", bound=Check | None)  # null: a rule that does not apply
 
 
 class _EndedError(Exception):
@@ -174,7 +175,7 @@ class Pool:
         self._places = asyncio.Semaphore(self._most)
         self._turns = _Turns()
 
-    async def run(self, function: Callable[P, Check], *args: P.args, **kwargs: P.kwargs) -> Check:
+    async def run(self, function: Callable[P, C], *args: P.args, **kwargs: P.kwargs) -> C | Check:
         """Return what a check function returns, or an ungradable check.
 
         By content: `too_complex` (past its CPU time or memory, or it crashes each time), `checker_failed`. By trouble
@@ -184,15 +185,15 @@ class Pool:
             StillhouseError: the function raised it: the machine lacks what the check needs.
         """
         check = await self._once(self._limits, self._guard, function, *args, **kwargs)
-        if kind_of(check.reason) != "machine":
+        if check is None or kind_of(check.reason) != "machine":
             return check
         async with self._turns.alone():
             guard = ALONE_FACTOR * self._guard
             return await self._run(self._limits, guard, True, function, *args, **kwargs)
 
     async def run_within(
-        self, seconds: float, function: Callable[P, Check], *args: P.args, **kwargs: P.kwargs
-    ) -> Check:
+        self, seconds: float, function: Callable[P, C], *args: P.args, **kwargs: P.kwargs
+    ) -> C | Check:
         """As `run`, once, for a check that waits for processes with limits of their own, such as a sandbox.
 
         `seconds` is a guard on wall time. The worker's own CPU time is limited, its memory is not.
@@ -201,8 +202,8 @@ class Pool:
         return await self._once(limits, seconds, function, *args, **kwargs)
 
     async def run_alone(
-        self, seconds: float, function: Callable[P, Check], *args: P.args, **kwargs: P.kwargs
-    ) -> Check:
+        self, seconds: float, function: Callable[P, C], *args: P.args, **kwargs: P.kwargs
+    ) -> C | Check:
         """As `run_within`, while nothing else is run."""
         limits = self._limits._replace(memory_bytes=None)
         async with self._turns.alone():
@@ -227,10 +228,10 @@ class Pool:
         self,
         limits: Limits,
         guard: float,
-        function: Callable[P, Check],
+        function: Callable[P, C],
         *args: P.args,
         **kwargs: P.kwargs,
-    ) -> Check:
+    ) -> C | Check:
         async with self._turns.together():
             return await self._run(limits, guard, False, function, *args, **kwargs)
 
@@ -239,10 +240,10 @@ class Pool:
         limits: Limits,
         guard: float,
         alone: bool,
-        function: Callable[P, Check],
+        function: Callable[P, C],
         *args: P.args,
         **kwargs: P.kwargs,
-    ) -> Check:
+    ) -> C | Check:
         message = pickle.dumps((limits, function, args, kwargs))
         async with self._places:
             worker: _Worker | None = None
@@ -251,7 +252,9 @@ class Pool:
                     worker = self._free.pop() if self._free else await self._start()
                 async with asyncio.timeout(guard):
                     found = await worker.ask(message)
-            except BaseException as error:  # cancelled too: the worker is busy with what nobody waits for
+            except (
+                BaseException
+            ) as error:  # cancelled too: the worker is busy with what nobody waits for
                 if worker is not None:
                     self._workers.discard(worker)
                     worker.kill()
@@ -265,8 +268,8 @@ class Pool:
             raise found
         if isinstance(found, Failed):
             return _failed(function, found, limits)
-        check: Check = found
-        return check
+        checked: C = found
+        return checked
 
     async def _start(self) -> _Worker:
         """Return a new worker, which has started."""
@@ -285,18 +288,18 @@ class Pool:
         return worker
 
 
-def _failed(function: Callable[..., Check], failed: Failed, limits: Limits) -> Check:
+def _failed(function: Callable[..., object], failed: Failed, limits: Limits) -> Check:
     match failed.how:
-        case "memory":
-            most = (limits.memory_bytes or 0) >> 20
+        case "memory" if limits.memory_bytes is not None:
+            most = limits.memory_bytes >> 20
             return _trouble(function, "too_complex", f"needs more than {most} MB of memory")
-        case "system":
+        case "memory" | "system":
             return _trouble(function, "crash", failed.said)
         case "error":
             return _trouble(function, "checker_failed", failed.said)
 
 
-def _ended(function: Callable[..., Check], code: int | None, limits: Limits, alone: bool) -> Check:
+def _ended(function: Callable[..., object], code: int | None, limits: Limits, alone: bool) -> Check:
     if code == -OVER_TIME:
         return _trouble(
             function, "too_complex", f"stopped after {limits.cpu_seconds:g} s of CPU time"
@@ -309,5 +312,5 @@ def _ended(function: Callable[..., Check], code: int | None, limits: Limits, alo
     return _trouble(function, reason, f"its worker was ended by {by}")
 
 
-def _trouble(function: Callable[..., Check], reason: Reason, evidence: str) -> Check:
+def _trouble(function: Callable[..., object], reason: Reason, evidence: str) -> Check:
     return make_check(NAME, VERSION, None, reason, f"{function.__name__}: {evidence}")

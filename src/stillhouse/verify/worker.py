@@ -37,7 +37,9 @@ class Failed(NamedTuple):
 
 def serve(channel: socket.socket, folder: str) -> None:
     """Run what comes through the channel until its other end is closed; temporary files go into the folder."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it goes to the whole group, and the parent decides what it means
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # it goes to the whole group, and the parent decides what it means
     signal.signal(OVER_TIME, signal.SIG_DFL)
     tempfile.tempdir = folder
     try:
@@ -94,5 +96,3 @@ def _limit_memory(extra: int | None) -> tuple[int, int]:
 
 def _said(error: Exception) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())[:MAX_SAID_CHARS]
-
-
