@@ -1,4 +1,4 @@
-"""`stillhouse journal`: look into the store of answers and verdicts, check and rebuild it, and carry answers elsewhere."""
+"""`stillhouse journal`: look into the store of answers and verdicts, check it, rebuild it, and carry it elsewhere."""
 
 from collections.abc import Iterable
 from pathlib import Path
