@@ -67,7 +67,11 @@ async def grade_all(teacher: str, params: StageParams, journal: Journal, tally: 
                 tally.add(attempt, verdict)
                 progress.advance()
 
-            attempts = (attempt for _, found in read_attempts(teacher) for attempt in found)
+            attempts = (
+                attempt
+                for _, found in read_attempts(teacher, answers_only=True)
+                for attempt in found
+            )
             ungraded = not_stored(attempts, grader, done)
 
             async def worker() -> None:
