@@ -38,6 +38,7 @@ QueryReason = Literal[
     "too_complex",
     "not_comparable",
     "too_long",
+    "missing_package",
 ]
 # Trouble of our own machinery: ungradable, and tried again before it is said.
 TroubleReason = Literal[
@@ -52,16 +53,22 @@ Reason = AnswerReason | QueryReason | TroubleReason
 
 
 def make_check(
-    verifier: str, version: str, score: float | None, reason: Reason | None, evidence: str
+    verifier: str,
+    version: str,
+    score: float | None,
+    reason: Reason | None,
+    evidence: str,
+    passed: bool | None = None,
 ) -> Check:
     """Return what a verifier said; a null score is ungradable.
 
-    Only the full score is a pass here: the threshold of the run is applied by `Grader`.
+    Only the full score is a pass here, unless `passed` says otherwise: the threshold of the run is applied by `Grader`.
     """
+    full = score == 1.0 if passed is None else passed
     return Check(
         verifier=verifier,
         version=version,
-        state="ungradable" if score is None else "pass" if score == 1.0 else "fail",
+        state="ungradable" if score is None else "pass" if full else "fail",
         score=score,
         reason=reason,
         evidence=evidence[:MAX_EVIDENCE_CHARS],
