@@ -187,7 +187,7 @@ def _error_of_test(
     try:
         names = Names(entry_point, setup, borrowed, text, peer)
         exec(program, names)
-        if "def " in text and not run_defined(names, entry_point, names_in(text)):
+        if "def " in text and not run_defined(names, entry_point, names_in(text, bound_too=True)):
             if _only_defines(text):
                 return Unsupported("the test defines functions and nothing calls them")
     except (Exception, GoneError, Unsupported) as error:

@@ -67,15 +67,18 @@ def imports(source: str) -> list[str]:
     return found
 
 
-def names_in(source: str) -> set[str]:
-    """Return all global names that a source text uses; not those that it binds itself, such as a lambda's argument."""
+def names_in(source: str, bound_too: bool = False) -> set[str]:
+    """Return all global names that a source text uses.
+
+    Those that it binds itself, such as a lambda's argument, only where they are asked for.
+    """
     found: set[str] = set()
     waiting = [_symtable.symtable(source, "test.py", "exec")]
     while waiting:
         scope = waiting.pop()
         for name, flags in scope.symbols.items():
             reach = flags >> _symtable.SCOPE_OFF & _symtable.SCOPE_MASK
-            if flags & _symtable.USE and reach in GLOBAL:
+            if flags & _symtable.USE and (bound_too or reach in GLOBAL):
                 found.add(name)
         waiting += scope.children
     return found

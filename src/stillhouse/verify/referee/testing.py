@@ -137,7 +137,7 @@ def run_defined(names: dict[str, Any], entry_point: str, called: set[str]) -> bo
                 if name not in called:
                     _call(value)
                 found = True
-            elif name == "check" and name not in called and value.__code__.co_argcount == 1:
+            elif name == "check" and entry_point and name not in called and value.__code__.co_argcount == 1:
                 value(names[entry_point])
                 found = True
         elif isinstance(value, type) and (name.startswith("Test") or _is_case(value)):
