@@ -93,7 +93,7 @@ def _with_imports(module: str) -> set[str]:
 
 
 def _named_files(path: Path) -> set[Path]:
-    """Return the files of the package that a module names in a text: "referee.py", "math_v1" for its prompt."""
+    """Return the files of the package that a module names in a text: "referee" for its folder, "math_v1" for its prompt."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     texts = {
         node.value
@@ -102,8 +102,10 @@ def _named_files(path: Path) -> set[Path]:
         and isinstance(node.value, str)
         and node.value.isprintable()
     }
-    named = {VERIFY / text for text in texts if text.endswith(".py") and "/" not in text}
-    named |= {VERIFY / "prompts" / f"{text}.jinja" for text in texts if text.isidentifier()}
+    named: set[Path] = set()
+    for text in filter(str.isidentifier, texts):
+        named.add(VERIFY / "prompts" / f"{text}.jinja")
+        named |= set((VERIFY / text).glob("*.py"))
     return {file for file in named if file.is_file()}
 
 

@@ -40,7 +40,7 @@ def test_what_is_no_meaning_changes_nothing() -> None:
 @pytest.mark.parametrize(
     ("file", "old", "new", "changed"),
     [
-        ("referee.py", "\n", "\nEXTRA = 1\n", {"code_tests"}),
+        ("referee/main.py", "\n", "\nEXTRA = 1\n", {"code_tests"}),
         ("prompts/math_v1.jinja", "e", "E", {"judge"}),
         ("prompts/demand_v1.jinja", "e", "E", {"judge_demands"}),
         ("ifeval.py", "LANGUAGE_SEED = 0", "LANGUAGE_SEED = 1", {"ifeval"}),

@@ -34,7 +34,12 @@ DEFAULTS = Verify(
     judge=JudgePolicy(model="none", math="unread_only", science="unread_only"),
     item_cpu_seconds=10.0,
     code=CodeLimits(
-        isolation="bubblewrap", max_tests=10, test_seconds=5.0, total_seconds=20.0, memory_mb=1024
+        isolation="bubblewrap",
+        max_tests=10,
+        test_seconds=5.0,
+        total_seconds=20.0,
+        memory_mb=1024,
+        packages=["numpy", "pandas", "scipy", "sympy", "networkx", "sortedcontainers"],
     ),
 )
 

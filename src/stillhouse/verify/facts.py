@@ -10,7 +10,7 @@ import json
 import platform
 import shutil
 import subprocess
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
 
 import msgspec
@@ -18,7 +18,18 @@ import msgspec
 from stillhouse.models.declared import declared, declared_reward
 from stillhouse.params import Teacher, Verify
 from stillhouse.records import Query, Response
-from stillhouse.verify import code, demands, ifeval, judge, math, pool, reward, sandbox, science
+from stillhouse.verify import (
+    code,
+    demands,
+    ifeval,
+    judge,
+    math,
+    packages,
+    pool,
+    reward,
+    sandbox,
+    science,
+)
 from stillhouse.verify.checks import GRADING_VERSION
 
 FORMAT = 1  # of what is stored
@@ -87,9 +98,8 @@ class Facts:
                 found["judge"] = self._judge_facts(judge.VERSION, self._verify.judge.science)
             case "code":
                 found["tests"] = code.VERSION
-                # The share that passes is compared when a stored verdict is read.
-                found["limits"] = self._verify.code.model_dump(exclude={"pass_share"})
-                found["packages"] = _with_dependencies(getattr(self._verify.code, "packages", ()))
+                found["limits"] = self._verify.code.model_dump()
+                found["packages"] = packages.mounted(tuple(self._verify.code.packages)).versions
                 found["interpreter"] = sandbox.interpreter_version()
                 found["compiler"] = _compiler() if kind.language == "cpp" else None
             case "if":
@@ -153,24 +163,6 @@ def versions(distributions: tuple[str, ...]) -> dict[str, str | None]:
         except PackageNotFoundError:
             found[name] = None
     return found
-
-
-def _with_dependencies(packages: Any) -> dict[str, str | None]:
-    """Return the versions of packages that answers may import, and of all that these depend on."""
-    found: dict[str, str | None] = {}
-    waiting = list(packages)
-    while waiting:
-        name = waiting.pop()
-        if name in found:
-            continue
-        found.update(versions((name,)))
-        if found[name] is not None:
-            waiting += [_name(line) for line in requires(name) or () if "extra ==" not in line]
-    return dict(sorted(found.items()))
-
-
-def _name(requirement: str) -> str:
-    return next(iter(requirement.split(";")[0].replace("[", " ").split()), "").rstrip("<>=!~(,")
 
 
 def _compiler() -> str | None:

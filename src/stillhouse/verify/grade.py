@@ -12,10 +12,8 @@ Every check is kept in the verdict. A verdict is ungradable where the deciding c
 said is stored, if a run has a journal; thresholds are applied whenever it is read.
 """
 
-import inspect
 import os
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
@@ -32,10 +30,6 @@ from stillhouse.verify.stored import Graded, Stored
 
 ANSWER_NAME = "answer"
 ANSWER_VERSION = "1"
-# Alone, a program that does not get on by itself has failed.
-ALONE: dict[str, Any] = (
-    {"alone": True} if "alone" in inspect.signature(code.check_code).parameters else {}
-)
 
 
 def judge_requests(verify: Verify, query: Query, answer: str | None) -> list[Request]:
@@ -196,7 +190,7 @@ class Grader:
         if kind_of(check.reason) != "machine":
             return check
         return await self._pool.run_alone(
-            ALONE_FACTOR * guard, code.check_code, query, answer, limits, **ALONE
+            ALONE_FACTOR * guard, code.check_code, query, answer, limits, alone=True
         )
 
     async def _science(self, query: Query, answer: str, asked: Judge | None) -> list[Check]:
@@ -222,7 +216,8 @@ class Grader:
 
     def _settle(self, check: Check) -> Check:
         """Return the check with the state that the threshold gives it."""
-        if check.score is None:
+        # How many tests of a program have to pass is `verify.code.pass_share`, which its verifier applies.
+        if check.score is None or check.verifier == code.NAME:
             return check
         state: State = "pass" if check.score >= self._verify.threshold else "fail"
         return msgspec.structs.replace(
