@@ -93,7 +93,7 @@ def _with_imports(module: str) -> set[str]:
 
 
 def _named_files(path: Path) -> set[Path]:
-    """Return the files of the package that a module names in a text: "referee" for its folder, "math_v1" for its prompt."""
+    """Return the files that a module names in a text: "referee" for a folder, "math_v1" for a prompt."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     texts = {
         node.value

@@ -23,7 +23,16 @@ from stillhouse.verify.sandbox import Isolation, SandboxError
 # is missing here says nothing about its author; one that imports a name of its own invention does.
 KNOWN = frozenset(
     (
-        *("numpy", "pandas", "scipy", "sympy", "networkx", "sortedcontainers", "sklearn", "skimage"),
+        *(
+            "numpy",
+            "pandas",
+            "scipy",
+            "sympy",
+            "networkx",
+            "sortedcontainers",
+            "sklearn",
+            "skimage",
+        ),
         *("matplotlib", "seaborn", "plotly", "torch", "torchvision", "tensorflow", "keras", "jax"),
         *("requests", "httpx", "aiohttp", "flask", "fastapi", "django", "bs4", "lxml", "yaml"),
         *("cv2", "PIL", "nltk", "spacy", "gensim", "statsmodels", "numba", "cython", "gmpy2"),
@@ -164,7 +173,10 @@ def _entries(distribution: importlib.metadata.Distribution) -> list[Path]:
     ours = {path for path in paths if not path.is_absolute() and ".." not in path.parts}
     found: set[Path] = set()
     for path in ours:
-        if path.parts[0].endswith((".dist-info", ".egg-info", ".pth")) or "__pycache__" in path.parts:
+        if (
+            path.parts[0].endswith((".dist-info", ".egg-info", ".pth"))
+            or "__pycache__" in path.parts
+        ):
             continue
         folder = next((p for p in reversed(path.parents[:-1]) if _is_own(p, ours)), None)
         found.add(folder or path)
@@ -194,5 +206,3 @@ def _link(source: str, target: str) -> str:
     except OSError:  # another file system
         shutil.copy2(source, target)
     return target
-
-

@@ -97,7 +97,14 @@ def decode_plain(kind: str, content: Any, part: Callable[[Any], Any]) -> Any:
     try:
         make = _DECODERS.get(kind)
         return NOT_PLAIN if make is None else make(content, part)
-    except (ArithmeticError, AttributeError, ImportError, LookupError, TypeError, ValueError) as error:
+    except (
+        ArithmeticError,
+        AttributeError,
+        ImportError,
+        LookupError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise GoneError(f"the program sent a malformed {kind}") from error
 
 
