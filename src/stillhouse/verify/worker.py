@@ -10,6 +10,7 @@ import resource
 import signal
 import socket
 import struct
+import sys
 import tempfile
 from typing import Any, Literal, NamedTuple
 
@@ -61,10 +62,14 @@ def _send(stream: Any, message: bytes) -> None:
 def _outcome(text: bytes) -> Any:
     """Return what the function returns, the StillhouseError that it raises, or how it failed."""
     limits, function, args, kwargs = pickle.loads(text)
-    before = _limit_memory(limits.memory_bytes)
-    # It counts this process alone: what it starts, such as a sandbox, has limits of its own.
-    signal.setitimer(signal.ITIMER_PROF, limits.cpu_seconds)
+    before = resource.getrlimit(resource.RLIMIT_AS)
     try:
+        # What a module imports on first use can take longer than any item may, and is no item's doing.
+        if prepare := getattr(sys.modules[function.__module__], "prepare", None):
+            prepare()
+        _limit_memory(limits.memory_bytes)
+        # It counts this process alone: what it starts, such as a sandbox, has limits of its own.
+        signal.setitimer(signal.ITIMER_PROF, limits.cpu_seconds)
         return function(*args, **kwargs)
     except MemoryError:
         return Failed("memory", "")
@@ -81,17 +86,16 @@ def _outcome(text: bytes) -> Any:
         resource.setrlimit(resource.RLIMIT_AS, before)
 
 
-def _limit_memory(extra: int | None) -> tuple[int, int]:
-    """Limit the address space to what there is and so much more; return the limits before."""
-    before = resource.getrlimit(resource.RLIMIT_AS)
-    if extra is not None:
-        with open("/proc/self/statm", "rb") as file:
-            size = int(file.read().split()[0]) * resource.getpagesize()
-        soft = size + extra
-        if before[0] != resource.RLIM_INFINITY:
-            soft = min(soft, before[0])
-        resource.setrlimit(resource.RLIMIT_AS, (soft, before[1]))
-    return before
+def _limit_memory(extra: int | None) -> None:
+    """Limit the address space to what there is and so much more."""
+    if extra is None:
+        return
+    with open("/proc/self/statm", "rb") as file:
+        size = int(file.read().split()[0]) * resource.getpagesize()
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    allowed = size + extra
+    if soft == resource.RLIM_INFINITY or allowed < soft:
+        resource.setrlimit(resource.RLIMIT_AS, (allowed, hard))
 
 
 def _said(error: Exception) -> str:
