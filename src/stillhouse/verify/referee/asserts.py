@@ -115,24 +115,11 @@ def assert_tests(
     Fewer outcomes than tests are told where the candidate is of no more use.
     """
     peer = RefereeEnd(*pipes)
-    try:
-        peer.send({name: job[name] for name in ("setup", "code", "memory_bytes", "cpu_seconds")})
-        started = peer.receive()
-        failed, said = started["failed"], started.get("error", "")
-    except GoneError as error:
-        failed, said = "gone", describe(error)
-    except (TypeError, KeyError):
-        failed, said = "gone", "the program broke the protocol"
-    if not failed:
-        try:
-            setup = SetupNames(job["setup"], peer)
-        except (Exception, Unsupported) as error:
-            failed, said = "setup", f"{type(error).__name__}: {describe(error)}"
+    setup, failed = _started(job, peer)
     tell(None)
-    if failed:
-        how = {"setup": "unsupported", "gone": "crash"}.get(failed, "error")
+    if setup is None:
         for _ in tests:
-            tell((how, str(said)))
+            tell(failed)
         return
     borrowed = imports(job["code"])
     for name in ANSWER_MODULES:
@@ -142,6 +129,24 @@ def assert_tests(
         tell(outcome)
         if outcome[0] in ("crash", "unsupported"):
             return
+
+
+def _started(job: dict[str, Any], peer: RefereeEnd) -> tuple[SetupNames | None, Outcome]:
+    """Run the setup, and have the candidate run setup and answer; return the setup's names, or null and what failed."""
+    try:
+        setup = SetupNames(job["setup"], peer)
+    except (Exception, Unsupported) as error:
+        return None, ("unsupported", f"setup: {type(error).__name__}: {describe(error)}")
+    try:
+        peer.send({name: job[name] for name in ("setup", "code", "memory_bytes", "cpu_seconds")})
+        started = peer.receive()
+        if started["failed"]:
+            return None, ("error", str(started["error"]))
+    except GoneError as error:
+        return None, ("crash", describe(error))
+    except (TypeError, KeyError):
+        return None, ("crash", "the program broke the protocol")
+    return setup, ("pass", "")
 
 
 def assert_test(

@@ -97,15 +97,17 @@ class SetupNames(dict):  # type: ignore[type-arg]  # the argument is known to ty
     """The global names of the setup, which the referee runs itself: the answer cannot replace them."""
 
     def __init__(self, source: str, peer: RefereeEnd) -> None:
-        """Run the setup.
+        """Run the setup, before the answer runs: its functions may use names of the answer, it may not itself.
 
         Raises:
             Exception: whatever the setup raises.
         """
         super().__init__(__builtins__=builtins, __name__="setup")
         self.peer = peer
+        self.running = True
         before = set(self)
         exec(compile(source, "setup.py", "exec", dont_inherit=True), self)
+        self.running = False
         self.defined = set(self) - before
         peer.setup_classes = {
             name: kind
@@ -114,9 +116,9 @@ class SetupNames(dict):  # type: ignore[type-arg]  # the argument is known to ty
         }
 
     def __missing__(self, name: str) -> Any:
-        if hasattr(builtins, name):
+        if self.running or hasattr(builtins, name):
             raise KeyError(name)
-        return self.peer.ask("global", name)
+        return of_answer(self.peer, name)
 
 
 class Names(dict):  # type: ignore[type-arg]

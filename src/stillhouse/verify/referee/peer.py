@@ -81,20 +81,22 @@ class Peer:
     def ask(self, what: str, *positional: Any, **keywords: Any) -> Any:
         """Have the other end do something; requests that it makes meanwhile are served."""
         self.send(self.with_instances({"do": what}, {"a": positional, "k": keywords}))
+        while "do" in (message := self.receive()):
+            self.serve(message)
+        result: Any = None
         try:
-            while "do" in (message := self.receive()):
-                self.serve(message)
             self.decode_instances(message)
-            if "error" in message:
-                raise self.error_of(what, message["error"])
-            for original, after in zip(positional, message["after"], strict=False):
-                if type(original) in MUTABLE and after is not None:
-                    _replace(original, self.decode(after))
-            return self.decode(message["result"])
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            if getattr(error, "from_answer", False):
-                raise
-            raise GoneError("the program broke the protocol") from error
+            error = self.error_of(what, message["error"]) if "error" in message else None
+            if error is None:
+                for original, after in zip(positional, message["after"], strict=False):
+                    if type(original) in MUTABLE and after is not None:
+                        _replace(original, self.decode(after))
+                result = self.decode(message["result"])
+        except (AttributeError, LookupError, TypeError, ValueError) as broken:
+            raise GoneError("the program broke the protocol") from broken
+        if error is not None:
+            raise error
+        return result
 
     def serve(self, message: dict[str, Any]) -> None:
         """Do what the other end asked for and reply."""
