@@ -251,7 +251,9 @@ def _judge(
         if how == "missing" and query.entry_point and not _asked_for(query, detail.split()[0]):
             return _check(None, "unsupported_test", where)
         if how == "guard" and not alone:
-            return _check(None, "timeout", f"{where} (nothing was decided in the time on the clock)")
+            return _check(
+                None, "timeout", f"{where} (nothing was decided in the time on the clock)"
+            )
     passed = sum(how == "pass" for how, _ in outcomes)
     score = passed / len(tests)
     share = f"{passed} of {len(tests)} tests pass ({surroundings.said})"

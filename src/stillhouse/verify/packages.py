@@ -1,4 +1,4 @@
-"""Packages of this environment that the code of answers may import: which files they are, and what importing them costs.
+"""Packages of this environment that the code of answers may import: their files, and what importing them costs.
 
 The sandbox shows the files of the named distributions and of those that they require, read-only, and nothing else of
 this environment. Only answers, setups and tests that import one of them get a sandbox with packages.
@@ -23,7 +23,16 @@ from stillhouse.verify.sandbox import Isolation, SandboxError
 # is missing here says nothing about its author; one that imports a name of its own invention does.
 KNOWN = frozenset(
     (
-        *("numpy", "pandas", "scipy", "sympy", "networkx", "sortedcontainers", "sklearn", "skimage"),
+        *(
+            "numpy",
+            "pandas",
+            "scipy",
+            "sympy",
+            "networkx",
+            "sortedcontainers",
+            "sklearn",
+            "skimage",
+        ),
         *("matplotlib", "seaborn", "plotly", "torch", "torchvision", "tensorflow", "keras", "jax"),
         *("requests", "httpx", "aiohttp", "flask", "fastapi", "django", "bs4", "lxml", "yaml"),
         *("cv2", "PIL", "nltk", "spacy", "gensim", "statsmodels", "numba", "cython", "gmpy2"),
@@ -148,7 +157,7 @@ def _closure(packages: tuple[str, ...]) -> list[str]:
             required = importlib.metadata.requires(name)
         except importlib.metadata.PackageNotFoundError:
             raise SandboxError(
-                f"verify.code.packages: {name} is not installed in this environment; install it, or take it from the list"
+                f"verify.code.packages: {name} is not installed in this environment; install it, or remove it there"
             ) from None
         found.append(name)
         for text in required or ():
@@ -164,7 +173,10 @@ def _entries(distribution: importlib.metadata.Distribution) -> list[Path]:
     ours = {path for path in paths if not path.is_absolute() and ".." not in path.parts}
     found: set[Path] = set()
     for path in ours:
-        if path.parts[0].endswith((".dist-info", ".egg-info", ".pth")) or "__pycache__" in path.parts:
+        if (
+            path.parts[0].endswith((".dist-info", ".egg-info", ".pth"))
+            or "__pycache__" in path.parts
+        ):
             continue
         folder = next((p for p in reversed(path.parents[:-1]) if _is_own(p, ours)), None)
         found.add(folder or path)
@@ -194,5 +206,3 @@ def _link(source: str, target: str) -> str:
     except OSError:  # another file system
         shutil.copy2(source, target)
     return target
-
-

@@ -155,8 +155,8 @@ def assert_test(
     """Evaluate one assert; return what happened."""
     try:
         program = compile(test["code"], "test.py", "exec", dont_inherit=True)
-    except (SyntaxError, ValueError) as error:
-        return "unsupported", f"the test does not parse: {describe(error)}"
+    except (SyntaxError, ValueError) as broken:
+        return "unsupported", f"the test does not parse: {describe(broken)}"
     if "pytest" in test["code"]:
         provide_pytest()
     said = _error_of_test(entry_point, setup, borrowed, test["code"], program, peer)
@@ -192,9 +192,9 @@ def _error_of_test(
     try:
         names = Names(entry_point, setup, borrowed, text, peer)
         exec(program, names)
-        if "def " in text and not run_defined(names, entry_point, names_in(text, bound_too=True)):
-            if _only_defines(text):
-                return Unsupported("the test defines functions and nothing calls them")
+        ran = "def " in text and run_defined(names, entry_point, names_in(text, bound_too=True))
+        if "def " in text and not ran and _only_defines(text):
+            return Unsupported("the test defines functions and nothing calls them")
     except (Exception, GoneError, Unsupported) as error:
         return error
     except BaseException as error:

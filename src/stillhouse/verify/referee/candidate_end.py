@@ -191,9 +191,7 @@ def _signature(function: Any) -> Any:
     except (TypeError, ValueError):
         return None
     empty = inspect.Parameter.empty
-    return [
-        [p.name, int(p.kind), [] if p.default is empty else [p.default]] for p in parameters
-    ]
+    return [[p.name, int(p.kind), [] if p.default is empty else [p.default]] for p in parameters]
 
 
 def _await(coroutine: Any) -> Any:

@@ -159,9 +159,7 @@ class Job:
     def _asserts(self, left: list[dict[str, Any]], total: Total) -> bool:
         """Evaluate the asserts that come next; return whether all is done and nothing has to be killed."""
         count = next((i for i, test in enumerate(left) if test["kind"] != "assert"), len(left))
-        pipes = (
-            self.nursery.candidate() if self.calm else start_candidate(self.modules, self.paths)
-        )
+        pipes = self.nursery.candidate() if self.calm else start_candidate(self.modules, self.paths)
         self.outcomes += assert_outcomes(self.job, left[:count], pipes, total)
         regular = all(how in REGULAR for how, _ in self.outcomes)
         done = len(self.outcomes) == len(self.job["tests"])

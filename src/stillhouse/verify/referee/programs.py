@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     Outcome = tuple[str, str]
 
 COMPILE_BYTES = 2 << 30  # address space of one g++ process
-COMPILE_SECONDS = 30  # of processor time; not counted in the total: it says nothing about the program
+COMPILE_SECONDS = (
+    30  # of processor time; not counted in the total: it says nothing about the program
+)
 # Programs run with a stack of this size (the limit of the sandbox), which counts in their address space.
 STACK_BYTES = 64 << 20
 # The stack of further threads would be as large as that of the first, and use up the address space.

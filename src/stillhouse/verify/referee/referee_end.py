@@ -95,7 +95,9 @@ class RefereeEnd(Peer):
         if callable(value):
             self.passed.add(id(value))
             texts = [getattr(value, name, None) for name in ("__name__", "__doc__")]
-            return {"callable": [self.number(value), *(t if type(t) is str else None for t in texts)]}
+            return {
+                "callable": [self.number(value), *(t if type(t) is str else None for t in texts)]
+            }
         if hasattr(type(value), "__next__"):
             self.passed.add(id(value))
             return {"iterator": self.number(value)}

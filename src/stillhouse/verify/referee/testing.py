@@ -34,7 +34,9 @@ class Raises:
             return False
         self.value, self.type = error, kind
         if self.match is not None:
-            assert re.search(self.match, str(error)), f"{str(error)!r} does not match {self.match!r}"
+            assert re.search(self.match, str(error)), (
+                f"{str(error)!r} does not match {self.match!r}"
+            )
         return True
 
 
@@ -51,7 +53,7 @@ def raises(kind: Any, *called: Any, match: str | None = None, **keywords: Any) -
 class Approximately:
     """`pytest.approx` of a number, or of a list, tuple or dict of numbers."""
 
-    def __init__(self, expected: Any, rel: Any = None, abs: Any = None) -> None:  # noqa: A002
+    def __init__(self, expected: Any, rel: Any = None, abs: Any = None) -> None:
         self.expected = expected
         self.rel, self.abs = rel, abs
 
@@ -137,7 +139,12 @@ def run_defined(names: dict[str, Any], entry_point: str, called: set[str]) -> bo
                 if name not in called:
                     _call(value)
                 found = True
-            elif name == "check" and entry_point and name not in called and value.__code__.co_argcount == 1:
+            elif (
+                name == "check"
+                and entry_point
+                and name not in called
+                and value.__code__.co_argcount == 1
+            ):
                 value(names[entry_point])
                 found = True
         elif isinstance(value, type) and (name.startswith("Test") or _is_case(value)):
@@ -160,7 +167,9 @@ def _is_case(kind: type) -> bool:
 
 
 def _run_class(kind: Any) -> bool:
-    tests = [name for name in dir(kind) if name.startswith("test") and callable(vars(kind).get(name))]
+    tests = [
+        name for name in dir(kind) if name.startswith("test") and callable(vars(kind).get(name))
+    ]
     for name in tests:
         instance = kind(name) if _is_case(kind) else kind()
         before, after = (
