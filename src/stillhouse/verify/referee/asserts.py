@@ -132,13 +132,20 @@ def assert_tests(
 
 
 def _started(job: dict[str, Any], peer: RefereeEnd) -> tuple[SetupNames | None, Outcome]:
-    """Run the setup, and have the candidate run setup and answer; return the setup's names, or null and what failed."""
+    """Run the setup, and have the candidate run setup and answer; return the setup's names, or null and what failed.
+
+    A setup that uses names of the answer runs after it, and here only.
+    """
+    sent = {name: job[name] for name in ("setup", "code", "memory_bytes", "cpu_seconds")}
+    setup = None
     try:
-        setup = SetupNames(job["setup"], peer)
+        setup = SetupNames(job["setup"], peer, after_answer=False)
+    except NameError:
+        sent["setup"] = ""
     except (Exception, Unsupported) as error:
         return None, ("unsupported", f"setup: {type(error).__name__}: {describe(error)}")
     try:
-        peer.send({name: job[name] for name in ("setup", "code", "memory_bytes", "cpu_seconds")})
+        peer.send(sent)
         started = peer.receive()
         if started["failed"]:
             return None, ("error", str(started["error"]))
@@ -146,7 +153,18 @@ def _started(job: dict[str, Any], peer: RefereeEnd) -> tuple[SetupNames | None, 
         return None, ("crash", describe(error))
     except (TypeError, KeyError):
         return None, ("crash", "the program broke the protocol")
-    return setup, ("pass", "")
+    if setup is not None:
+        return setup, ("pass", "")
+    try:
+        return SetupNames(job["setup"], peer, after_answer=True), ("pass", "")
+    except MissingNameError as error:
+        return None, ("missing", f"{error.name} setup: {describe(error)}")
+    except Exception as error:
+        how = "error" if hasattr(error, "from_answer") else "unsupported"
+        return None, (how, f"setup: {type(error).__name__}: {describe(error)}")
+    except (GoneError, Unsupported) as error:
+        how = "crash" if isinstance(error, GoneError) else "unsupported"
+        return None, (how, f"setup: {describe(error)}")
 
 
 def assert_test(

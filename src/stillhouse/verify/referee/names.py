@@ -96,15 +96,20 @@ def _usual(name: str) -> Any:
 class SetupNames(dict):  # type: ignore[type-arg]  # the argument is known to type checkers only
     """The global names of the setup, which the referee runs itself: the answer cannot replace them."""
 
-    def __init__(self, source: str, peer: RefereeEnd) -> None:
-        """Run the setup, before the answer runs: its functions may use names of the answer, it may not itself.
+    def __init__(self, source: str, peer: RefereeEnd, after_answer: bool) -> None:
+        """Run the setup.
+
+        Args:
+            source: its text.
+            peer: whom to ask for names of the answer.
+            after_answer: the answer has run, so that the setup itself may use names of it, not only its functions.
 
         Raises:
             Exception: whatever the setup raises.
         """
         super().__init__(__builtins__=builtins, __name__="setup")
         self.peer = peer
-        self.running = True
+        self.running = not after_answer
         before = set(self)
         exec(compile(source, "setup.py", "exec", dont_inherit=True), self)
         self.running = False
