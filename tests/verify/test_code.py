@@ -1,5 +1,6 @@
 """Code verification apart from the golden cases: shares, packages, comparing outputs, the program in an answer."""
 
+import asyncio
 import re
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from verify_builder import LIMITS, make_query, make_response, make_verify
 
 from stillhouse.records import Test as CodeTest
+from stillhouse.records import Verdict
 from stillhouse.verify import code, packages, sandbox
 from stillhouse.verify.extract import extract_code, names_wanted
 from stillhouse.verify.grade import Grader
@@ -30,16 +32,20 @@ def test_the_share_of_tests_decides_and_the_score_stays_raw(sandboxed: None) -> 
 
 
 @pytest.mark.parametrize(("share", "state"), [(1.0, "fail"), (0.9, "pass")])
-async def test_the_threshold_of_the_run_does_not_decide_on_code(
+def test_the_threshold_of_the_run_does_not_decide_on_code(
     sandboxed: None, share: float, state: str
 ) -> None:
     query = make_query("code", tests=SQUARES, language="python", entry_point="f")
     limits = LIMITS.model_copy(update={"pass_share": share})
-    grader = Grader(make_verify(code=limits, threshold=0.9), judge=None, workers=1)
-    try:
-        verdict = await grader.grade(query, make_response(query, NINE_OF_TEN))
-    finally:
-        await grader.close()
+
+    async def grade() -> Verdict:
+        grader = Grader(make_verify(code=limits, threshold=0.9), judge=None, workers=1)
+        try:
+            return await grader.grade(query, make_response(query, NINE_OF_TEN))
+        finally:
+            await grader.close()
+
+    verdict = asyncio.run(grade())
     assert (verdict.state, verdict.score) == (state, 0.9)
 
 
