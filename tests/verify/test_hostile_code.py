@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 from verify_builder import LIMITS, code_query, golden
 
-from stillhouse.verify import sandbox
 from stillhouse.records import Check
+from stillhouse.verify import sandbox
 from stillhouse.verify.code import REFEREE, check_code, close_sandboxes
 from stillhouse.verify.extract import extract_code
 

@@ -15,7 +15,9 @@ NO_CPP_TAG = frozenset({"css", "csv", "cs", "c#", "cfg", "clj"})
 FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*\{?\.?([\w+#.-]*)([^\n`]*)$", re.MULTILINE)
 # A fence inside a string of the program looks like its end: so many further ends are tried until a block parses.
 MAX_ENDS = 12
-MAX_PARSES = 60  # of one answer
+MAX_PARSED_CHARS = (
+    1_000_000  # of one answer, all tries together; further blocks are searched as text
+)
 READS_INPUT = re.compile(r"\binput\s*\(|\bstdin\b|\bopen\s*\(\s*0\b|\bfileinput\b")
 CPP_MAIN = re.compile(r"\bmain\s*\(")
 
@@ -79,29 +81,30 @@ def _blocks(answer: str, language: str) -> list[_Block]:
     """Return the blocks of an answer that may be of the language, in their order."""
     fences = list(FENCE.finditer(answer))
     found: list[_Block] = []
-    parses = number = 0
+    left = MAX_PARSED_CHARS
+    number = 0
     while number < len(fences):
         opened = fences[number]
         tag = opened[2].lower().rstrip(".:")
+        readable = not tag or _is(tag, language)
         ends = [
             i
-            for i in range(number + 1, len(fences))
-            if fences[i][1].startswith(opened[1]) and not fences[i][2] and not fences[i][3].strip()
-        ]
-        block, used = None, 0
-        tries = ends[:MAX_ENDS] if _is(tag, language) or not tag else ends[:1]
-        for used, end in enumerate(tries or [len(fences)]):
+            for i, fence in enumerate(fences[number + 1 :], start=number + 1)
+            if fence[1].startswith(opened[1]) and not fence[2] and not fence[3].strip()
+        ][: MAX_ENDS if readable else 1]
+        number = ends[0] + 1 if ends else len(fences)
+        if not readable:
+            continue
+        block = None
+        for end in ends or [len(fences)]:
             stop = fences[end].start() if end < len(fences) else len(answer)
-            candidate = _block(answer, opened, stop, language)
-            parses += 1
-            block = block or candidate
-            if candidate.parses or parses > MAX_PARSES:
-                block = candidate if candidate.parses else block
+            left -= stop - opened.end()
+            tried = _block(answer, opened, stop, language, parse=left > 0)
+            block = block or tried
+            if tried.parses:
+                block, number = tried, end + 1
                 break
-        else:
-            used = 0
-        number = (tries[used] if tries else len(fences)) + 1
-        if block is not None and block.code.strip() and (not tag or _is(tag, language)):
+        if block is not None and block.code.strip():
             found.append(block)
     return found
 
@@ -112,7 +115,7 @@ def _is(tag: str, language: str) -> bool:
     return PYTHON_TAG.fullmatch(tag) is not None
 
 
-def _block(answer: str, opened: re.Match[str], end: int, language: str) -> _Block:
+def _block(answer: str, opened: re.Match[str], end: int, language: str, parse: bool) -> _Block:
     code = answer[opened.end() + 1 : end]
     # A block inside a list is indented as its fence is.
     indent = opened[0][: len(opened[0]) - len(opened[0].lstrip())]
@@ -121,7 +124,7 @@ def _block(answer: str, opened: re.Match[str], end: int, language: str) -> _Bloc
     tagged = bool(opened[2])
     if language == "cpp":
         return _Block(code, tagged, _balanced(code))
-    names = _names(code)
+    names = _names(code) if parse else None
     return _Block(code, tagged, names is not None, *(names or ()))
 
 

@@ -1,4 +1,4 @@
-"""Packages of this environment that the code of answers may import: which files they are, and what importing them costs.
+"""Packages of this environment that the code of answers may import: their files, and what importing them costs.
 
 The sandbox shows the files of the named distributions and of those that they require, read-only, and nothing else of
 this environment. Only answers, setups and tests that import one of them get a sandbox with packages.
@@ -157,7 +157,7 @@ def _closure(packages: tuple[str, ...]) -> list[str]:
             required = importlib.metadata.requires(name)
         except importlib.metadata.PackageNotFoundError:
             raise SandboxError(
-                f"verify.code.packages: {name} is not installed in this environment; install it, or take it from the list"
+                f"verify.code.packages: {name} is not installed in this environment; install it, or remove it there"
             ) from None
         found.append(name)
         for text in required or ():

@@ -115,24 +115,11 @@ def assert_tests(
     Fewer outcomes than tests are told where the candidate is of no more use.
     """
     peer = RefereeEnd(*pipes)
-    try:
-        peer.send({name: job[name] for name in ("setup", "code", "memory_bytes", "cpu_seconds")})
-        started = peer.receive()
-        failed, said = started["failed"], started.get("error", "")
-    except GoneError as error:
-        failed, said = "gone", describe(error)
-    except (TypeError, KeyError):
-        failed, said = "gone", "the program broke the protocol"
-    if not failed:
-        try:
-            setup = SetupNames(job["setup"], peer)
-        except (Exception, Unsupported) as error:
-            failed, said = "setup", f"{type(error).__name__}: {describe(error)}"
+    setup, failed = _started(job, peer)
     tell(None)
-    if failed:
-        how = {"setup": "unsupported", "gone": "crash"}.get(failed, "error")
+    if setup is None:
         for _ in tests:
-            tell((how, str(said)))
+            tell(failed)
         return
     borrowed = imports(job["code"])
     for name in ANSWER_MODULES:
@@ -144,14 +131,50 @@ def assert_tests(
             return
 
 
+def _started(job: dict[str, Any], peer: RefereeEnd) -> tuple[SetupNames | None, Outcome]:
+    """Run the setup, and have the candidate run setup and answer; return the setup's names, or null and what failed.
+
+    A setup that uses names of the answer runs after it, and here only.
+    """
+    sent = {name: job[name] for name in ("setup", "code", "memory_bytes", "cpu_seconds")}
+    setup = None
+    try:
+        setup = SetupNames(job["setup"], peer, after_answer=False)
+    except NameError:
+        sent["setup"] = ""
+    except (Exception, Unsupported) as error:
+        return None, ("unsupported", f"setup: {type(error).__name__}: {describe(error)}")
+    try:
+        peer.send(sent)
+        started = peer.receive()
+        if started["failed"]:
+            return None, ("error", str(started["error"]))
+    except GoneError as error:
+        return None, ("crash", describe(error))
+    except (TypeError, KeyError):
+        return None, ("crash", "the program broke the protocol")
+    if setup is not None:
+        return setup, ("pass", "")
+    try:
+        return SetupNames(job["setup"], peer, after_answer=True), ("pass", "")
+    except MissingNameError as error:
+        return None, ("missing", f"{error.name} setup: {describe(error)}")
+    except Exception as error:
+        how = "error" if hasattr(error, "from_answer") else "unsupported"
+        return None, (how, f"setup: {type(error).__name__}: {describe(error)}")
+    except (GoneError, Unsupported) as error:
+        how = "crash" if isinstance(error, GoneError) else "unsupported"
+        return None, (how, f"setup: {describe(error)}")
+
+
 def assert_test(
     entry_point: str, setup: SetupNames, borrowed: list[str], test: dict[str, Any], peer: RefereeEnd
 ) -> Outcome:
     """Evaluate one assert; return what happened."""
     try:
         program = compile(test["code"], "test.py", "exec", dont_inherit=True)
-    except (SyntaxError, ValueError) as error:
-        return "unsupported", f"the test does not parse: {describe(error)}"
+    except (SyntaxError, ValueError) as broken:
+        return "unsupported", f"the test does not parse: {describe(broken)}"
     if "pytest" in test["code"]:
         provide_pytest()
     said = _error_of_test(entry_point, setup, borrowed, test["code"], program, peer)
@@ -187,9 +210,9 @@ def _error_of_test(
     try:
         names = Names(entry_point, setup, borrowed, text, peer)
         exec(program, names)
-        if "def " in text and not run_defined(names, entry_point, names_in(text, bound_too=True)):
-            if _only_defines(text):
-                return Unsupported("the test defines functions and nothing calls them")
+        ran = "def " in text and run_defined(names, entry_point, names_in(text, bound_too=True))
+        if "def " in text and not ran and _only_defines(text):
+            return Unsupported("the test defines functions and nothing calls them")
     except (Exception, GoneError, Unsupported) as error:
         return error
     except BaseException as error:

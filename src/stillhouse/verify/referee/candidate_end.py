@@ -111,8 +111,8 @@ class CandidateEnd(Peer):
         for base in kind.__mro__[1:]:
             if vars(builtins).get(base.__name__) is base:
                 bases.append(base.__name__)
-            elif issubclass(base, Exception) and id(base) in self.numbers:
-                bases.append(self.numbers[id(base)])
+            elif issubclass(base, Exception):
+                bases.append(self.encode(base))
         return {"raises": [self.number(kind), kind.__name__, bases]}
 
     def decode_object(self, kind: str, content: Any) -> Any:

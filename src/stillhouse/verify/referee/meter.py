@@ -14,18 +14,6 @@ import time
 
 from stillhouse.verify.referee.wire import suppress
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import NamedTuple
-
-    class Use(NamedTuple):
-        """Processor time and resident bytes of all processes together, and whether none had anything to do."""
-
-        cpu_seconds: float
-        memory_bytes: int
-        idle: bool
-
-
 TICK_SECONDS = 0.05  # how often the processes are looked at
 MOST_OF_A_TICK = 2 * TICK_SECONDS  # a longer pause was one of this process, not of theirs
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
@@ -38,7 +26,10 @@ STATE, PARENT, USED, THREADS, RESIDENT = 0, 1, slice(11, 15), 17, 21
 
 
 def use() -> tuple[float, int, bool]:
-    """Return what all processes of the sandbox but this one have used, as `Use`; `idle` if none is ready to run."""
+    """Return what all processes of the sandbox but this one use.
+
+    That is their processor time in seconds, their resident bytes, and whether none of them has anything to do.
+    """
     # Ours first, parents before children: one that ends meanwhile is missed for a tick, and never counted twice.
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu, memory, idle = ended.ru_utime + ended.ru_stime, 0, True
@@ -116,7 +107,7 @@ class Watch:
         return max(0.0, self.looked + TICK_SECONDS - time.monotonic())
 
     def exceeded(self) -> str:
-        """Return the limit that is exceeded ("timeout", "memory", "guard"), an empty text if none or if it is too early to look."""
+        """Return the limit that is exceeded ("timeout", "memory", "guard"); an empty text if none, or between looks."""
         now = time.monotonic()
         if now - self.looked < TICK_SECONDS:
             return ""

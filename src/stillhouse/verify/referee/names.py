@@ -96,16 +96,23 @@ def _usual(name: str) -> Any:
 class SetupNames(dict):  # type: ignore[type-arg]  # the argument is known to type checkers only
     """The global names of the setup, which the referee runs itself: the answer cannot replace them."""
 
-    def __init__(self, source: str, peer: RefereeEnd) -> None:
+    def __init__(self, source: str, peer: RefereeEnd, after_answer: bool) -> None:
         """Run the setup.
+
+        Args:
+            source: its text.
+            peer: whom to ask for names of the answer.
+            after_answer: the answer has run, so that the setup itself may use names of it, not only its functions.
 
         Raises:
             Exception: whatever the setup raises.
         """
         super().__init__(__builtins__=builtins, __name__="setup")
         self.peer = peer
+        self.running = not after_answer
         before = set(self)
         exec(compile(source, "setup.py", "exec", dont_inherit=True), self)
+        self.running = False
         self.defined = set(self) - before
         peer.setup_classes = {
             name: kind
@@ -114,9 +121,9 @@ class SetupNames(dict):  # type: ignore[type-arg]  # the argument is known to ty
         }
 
     def __missing__(self, name: str) -> Any:
-        if hasattr(builtins, name):
+        if self.running or hasattr(builtins, name):
             raise KeyError(name)
-        return self.peer.ask("global", name)
+        return of_answer(self.peer, name)
 
 
 class Names(dict):  # type: ignore[type-arg]

@@ -81,20 +81,22 @@ class Peer:
     def ask(self, what: str, *positional: Any, **keywords: Any) -> Any:
         """Have the other end do something; requests that it makes meanwhile are served."""
         self.send(self.with_instances({"do": what}, {"a": positional, "k": keywords}))
+        while "do" in (message := self.receive()):
+            self.serve(message)
+        result: Any = None
         try:
-            while "do" in (message := self.receive()):
-                self.serve(message)
             self.decode_instances(message)
-            if "error" in message:
-                raise self.error_of(what, message["error"])
-            for original, after in zip(positional, message["after"], strict=False):
-                if type(original) in MUTABLE and after is not None:
-                    _replace(original, self.decode(after))
-            return self.decode(message["result"])
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            if getattr(error, "from_answer", False):
-                raise
-            raise GoneError("the program broke the protocol") from error
+            error = self.error_of(what, message["error"]) if "error" in message else None
+            if error is None:
+                for original, after in zip(positional, message["after"], strict=False):
+                    if type(original) in MUTABLE and after is not None:
+                        _replace(original, self.decode(after))
+                result = self.decode(message["result"])
+        except (AttributeError, LookupError, TypeError, ValueError) as broken:
+            raise GoneError("the program broke the protocol") from broken
+        if error is not None:
+            raise error
+        return result
 
     def serve(self, message: dict[str, Any]) -> None:
         """Do what the other end asked for and reply."""
@@ -135,11 +137,14 @@ class Peer:
         encoded = encode_plain(value, self.encode)
         if encoded is not NOT_PLAIN:
             return encoded
-        kind = type(value)
-        if kind is type and DATA_TYPES.get(name := str(value.__name__)) is value:
-            return {"type": name}
-        if kind is type and vars(builtins).get(name) is value and issubclass(value, Exception):
-            return {"exception": name}
+        kind: Any = type(value)
+        if kind is type:
+            called: str = value.__name__
+            if DATA_TYPES.get(called) is value:
+                return {"type": called}
+            built_in: Any = vars(builtins).get(called)
+            if built_in is value and issubclass(built_in, Exception):
+                return {"exception": called}
         name = self.setup_name(kind)
         if name is None:
             return self.encode_object(value)
@@ -248,7 +253,7 @@ class Peer:
             if -key not in self.instances:
                 if key < 0:  # one of ours that we never sent
                     raise GoneError("the program sent an unknown instance")
-                made = object.__new__(self.setup_class(name))
+                made: Any = object.__new__(self.setup_class(name))
                 self.instances[-key], self.keys[id(made)] = made, -key
         for key, _, state in states:
             self.give_state(self.instances[-key], self.decode(state))
@@ -270,7 +275,7 @@ class Peer:
         if base is None:
             raise GoneError(f"the program sent a {name} made of data")
         data = base(self.decode(content))
-        made = base.__new__(kind, *([data] if base.__hash__ is not None else []))
+        made: Any = base.__new__(kind, *([data] if base.__hash__ is not None else []))
         if base is list:
             list.extend(made, data)
         elif base in (dict, set):

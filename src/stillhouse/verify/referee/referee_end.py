@@ -119,6 +119,17 @@ class RefereeEnd(Peer):
             return _awaited(self, self.decode(content))
         raise GoneError(f"the program sent {kind!r}")
 
+    def give_state(self, value: Any, state: dict[str, Any]) -> None:
+        """As the base's; what the class of the setup does is not the answer's to say.
+
+        Raises:
+            GoneError: an attribute would hide a method.
+        """
+        for name in state:
+            if callable(getattr(type(value), name, None)):
+                raise GoneError(f"the program replaced the method {name!r} of the setup")
+        super().give_state(value, state)
+
     def _proxy(self, number: int, kind: int, *described: Any) -> Remote:
         proxy = self.proxies.get(number)
         if proxy is None:
@@ -134,9 +145,10 @@ class RefereeEnd(Peer):
         object.__setattr__(proxy, "remote_own", False)
         return proxy
 
-    def _stand_in(self, number: int, name: str, bases: list[str]) -> type[StandIn]:
+    def _stand_in(self, number: int, name: str, bases: list[Any]) -> type[StandIn]:
         found = self.stand_ins.get(number)
         if found is None:
+            own = [base for base in map(self.decode, bases) if _is_stand_in(base)]
             kinds: list[Any] = []
             for base in bases:
                 kind = getattr(builtins, str(base), None)
@@ -144,9 +156,8 @@ class RefereeEnd(Peer):
                 known = isinstance(kind, type) and issubclass(kind, Exception)
                 if known and kind not in (Exception, StopIteration, StopAsyncIteration):
                     kinds.append(kind)
-            own = [self.stand_ins[b] for b in bases if isinstance(b, int) and b in self.stand_ins]
             try:
-                found = type(str(name)[:MAX_NAME_CHARS], (*own, StandIn, *kinds[:1]), {})
+                found = type(str(name)[:MAX_NAME_CHARS], (*(own[:1] or [StandIn]), *kinds[:1]), {})
             except TypeError:  # layouts or orders that do not go together
                 found = type(str(name)[:MAX_NAME_CHARS], (StandIn,), {})
             self.stand_ins[number] = found
@@ -180,6 +191,10 @@ class RefereeEnd(Peer):
                     error = RemoteError(f"{name}: {text}")
         error.from_answer = True  # type: ignore[attr-defined]
         return error
+
+
+def _is_stand_in(value: Any) -> bool:
+    return isinstance(value, type) and issubclass(value, StandIn)
 
 
 async def _awaited(peer: RefereeEnd, coroutine: Any) -> Any:

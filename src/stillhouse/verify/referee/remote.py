@@ -201,8 +201,10 @@ def _divmod(self: Any, other: Any) -> Any:
     return self // other, self % other
 
 
-ARITHMETIC = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul")
-ARITHMETIC += ("and", "or", "xor", "lshift", "rshift")
+ARITHMETIC = (
+    *("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul"),
+    *("and", "or", "xor", "lshift", "rshift"),
+)
 
 # What a proxy does for the special methods that the class of its object has.
 METHODS: dict[str, Any] = {

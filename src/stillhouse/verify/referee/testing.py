@@ -53,7 +53,7 @@ def raises(kind: Any, *called: Any, match: str | None = None, **keywords: Any) -
 class Approximately:
     """`pytest.approx` of a number, or of a list, tuple or dict of numbers."""
 
-    def __init__(self, expected: Any, rel: Any = None, abs: Any = None) -> None:  # noqa: A002
+    def __init__(self, expected: Any, rel: Any = None, abs: Any = None) -> None:
         self.expected = expected
         self.rel, self.abs = rel, abs
 

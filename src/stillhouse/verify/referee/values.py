@@ -1,7 +1,7 @@
 """Plain values as JSON-ready data, and back: what crosses between referee and candidate by value.
 
-A value is plain if its class is built in or of the standard library and has no behaviour of the answer's. `encode_plain`
-and `decode_plain` are given the function for the parts, so that a container may hold what is no plain value.
+A value is plain if its class is built in or of the standard library and has no behaviour of the answer's. Both
+functions are given the function for the parts, so that a container may hold what is no plain value.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Messages between referee and candidate: JSON lines, and the exceptions that end a conversation.
 
-Each import delays each answer by milliseconds: json, which imports half of the library, is represented by its part in C.
+Each import delays each answer by milliseconds: json, which imports half of the library, is represented by its C part.
 """
 
 from __future__ import annotations
