@@ -32,7 +32,7 @@ TRACKED: dict[str, Any] = {
     "verify": {
         "threshold": 0.9,
         "judge": {"model": "judge", "math": "any_no", "science": "any_no"},
-        "item_seconds": 10.0,
+        "item_cpu_seconds": 10.0,
         "code": {
             "isolation": "rlimits",
             "max_tests": 1,

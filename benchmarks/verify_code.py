@@ -15,7 +15,7 @@ from _result import write_result
 
 from stillhouse.records import Query, Response
 from stillhouse.verify import sandbox
-from stillhouse.verify.code import extract_code
+from stillhouse.verify.extract import extract_code
 from stillhouse.verify.grade import Grader
 
 GOAL = 0.8

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -57,6 +58,16 @@ def test_what_is_not_asked_for_is_not_read(tmp_path):
     write_table(tmp_path / "responses/t/attempts", Response, [made])
     (attempt,) = [a for _, attempts in read_attempts("t", data=tmp_path) for a in attempts]
     assert (attempt.verdict, attempt.perplexity) == (None, None)
+
+
+def test_the_answers_alone_are_read_where_that_is_enough(tmp_path):
+    made = response(QUERIES[0], answer="It is 7.")
+    made = msgspec.structs.replace(made, think="Three and four.")
+    write_table(tmp_path / "queries/curated", Query, QUERIES)
+    write_table(tmp_path / "responses/t/attempts", Response, [made])
+    found = read_attempts("t", answers_only=True, data=tmp_path)
+    (attempt,) = [a for _, attempts in found for a in attempts]
+    assert attempt.response == msgspec.structs.replace(made, text="", think="")
 
 
 def test_rows_of_another_run_are_an_error(tmp_path):

@@ -15,9 +15,9 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCE = Path("src/stillhouse")
 # Code that a stage runs by path and not by import: in another environment, or inside the sandbox.
 RUN_BY_PATH = {
-    "stages/audit.py": ["src/stillhouse/verify/referee.py"],
-    "stages/generate.py": ["src/stillhouse/verify/referee.py"],
-    "stages/verify.py": ["src/stillhouse/verify/referee.py"],
+    "stages/audit.py": ["src/stillhouse/verify/referee/main.py"],
+    "stages/generate.py": ["src/stillhouse/verify/referee/main.py"],
+    "stages/verify.py": ["src/stillhouse/verify/referee/main.py"],
     "stages/benchmark.py": [
         f"src/stillhouse/benchmark/{name}.py"
         for name in ("lighteval_main", "lighteval_model", "tasks")

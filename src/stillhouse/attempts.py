@@ -4,7 +4,7 @@ Ids of responses begin with digits of their query's id (`records.QUERY_PART`), s
 perplexities all come in the order of the queries.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Generic, NamedTuple
 
@@ -31,9 +31,11 @@ class Attempt(NamedTuple):
 class _Rows(Generic[RowT]):
     """A sorted table that is read up to a given key."""
 
-    def __init__(self, folder: Path, row_type: type[RowT], key: str) -> None:
+    def __init__(
+        self, folder: Path, row_type: type[RowT], key: str, empty: Collection[str] = ()
+    ) -> None:
         self._folder, self._key = folder, key
-        self._rows = read_table(folder, row_type)
+        self._rows = read_table(folder, row_type, empty=empty)
         self._head = next(self._rows, None)
 
     def of(self, key: str) -> list[RowT]:
@@ -70,7 +72,12 @@ class _Rows(Generic[RowT]):
 
 
 def read_attempts(
-    teacher: str, *, verdicts: bool = False, perplexities: bool = False, data: Path = DATA
+    teacher: str,
+    *,
+    verdicts: bool = False,
+    perplexities: bool = False,
+    answers_only: bool = False,
+    data: Path = DATA,
 ) -> Iterator[tuple[Query, list[Attempt]]]:
     """Yield each query with the attempts of a teacher at it, by number; with none where it was not asked.
 
@@ -78,6 +85,7 @@ def read_attempts(
         teacher: the teacher's id.
         verdicts: whether to join the verdicts, of which every attempt must have one.
         perplexities: whether to join the perplexities, which an attempt may have.
+        answers_only: whether to leave `text` and `think` of the responses empty, which is twice as fast.
         data: folder of the tables.
 
     Raises:
@@ -85,7 +93,7 @@ def read_attempts(
         TableError: a table is missing or corrupt.
     """
     folder = data / "responses" / teacher / "attempts"
-    responses = _Rows(folder, Response, "id")
+    responses = _Rows(folder, Response, "id", ("text", "think") if answers_only else ())
     judged = _Rows(data / "verdicts" / teacher, Verdict, "response_id") if verdicts else None
     scored = (
         _Rows(data / "perplexity" / teacher, Perplexity, "response_id") if perplexities else None

@@ -247,13 +247,20 @@ class Generate(Section):
 
 
 class CodeLimits(Section):
-    """Limits on one program under test."""
+    """Limits on one program under test; seconds are of processor time.
+
+    `pass_share` is the share of the tests run that must pass. `packages` are distributions of this environment that
+    programs may import, beside the standard library.
+    """
 
     isolation: Literal["bubblewrap", "rlimits"]
     max_tests: PositiveInt
+    pass_share: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
     test_seconds: PositiveFloat
     total_seconds: PositiveFloat
     memory_mb: PositiveInt
+    output_mb: PositiveFloat = 16.0
+    packages: list[str] = []
 
 
 class RewardModel(Section):
@@ -309,7 +316,7 @@ class Verify(Section):
     threshold: Share
     judge: JudgePolicy
     reward: RewardModel | None = None
-    item_seconds: PositiveFloat
+    item_cpu_seconds: PositiveFloat
     code: CodeLimits
 
 

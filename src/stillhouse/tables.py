@@ -10,7 +10,7 @@ import contextlib
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -289,18 +289,28 @@ def _told(folder: Path) -> Iterator[None]:
         ) from None
 
 
-def read_table(folder: Path, row_type: type[RowT]) -> Iterator[RowT]:
+def read_table(
+    folder: Path, row_type: type[RowT], *, empty: Collection[str] = ()
+) -> Iterator[RowT]:
     """Yield the rows of a table in key order, in bounded memory.
+
+    Args:
+        folder: the table.
+        row_type: type of its rows.
+        empty: columns of texts that are left empty and not read.
 
     Raises:
         TableError: the folder holds no shard, a shard is corrupt, or a row does not fit.
     """
+    columns = [name for name in SCHEMAS[row_type].names if name not in empty] if empty else None
+    blank = dict.fromkeys(empty, "")
     for path in shard_paths(folder):
         try:
             with pq.ParquetFile(path, pre_buffer=False) as file:  # else the whole shard is held
                 position = 0
-                for batch in file.iter_batches(batch_size=BATCH_ROWS):
+                for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=columns):
                     for plain in batch.to_pylist():
+                        plain.update(blank)
                         yield _row(row_type, plain, path, position)
                         position += 1
         except (pa.ArrowException, OSError) as error:

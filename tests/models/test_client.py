@@ -6,9 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stillhouse.models.build import ModelRoom
 from stillhouse.models.client import Model, fingerprint_hash
+from stillhouse.models.declared import declared
 from stillhouse.models.engine import Completion, EngineError, Request
 from stillhouse.models.journal import Journal, JournalError
+from stillhouse.params import Teacher, TeacherRuntime, parse
 from stillhouse.records import Message
 from tests.doubles.scripted_engine import ScriptedEngine, said
 
@@ -137,3 +140,30 @@ def test_the_fingerprint_hash_depends_on_content_only():
     assert fingerprint_hash({"a": 1, "b": 2}) == fingerprint_hash({"b": 2, "a": 1})
     assert fingerprint_hash({"a": 1}) != fingerprint_hash({"a": 2})
     assert len(fingerprint_hash({})) == 16
+
+
+def test_the_weights_of_a_judge_that_is_never_asked_are_neither_converted_nor_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def refuse(*_: object) -> Path:
+        raise AssertionError("the weights were looked for")
+
+    for module in ("chat", "vllm_engine", "reward"):
+        monkeypatch.setattr(f"stillhouse.models.{module}.resolve", refuse)
+    sampling = {"temperature": 0.0, "top_p": 1.0, "max_tokens": 8}
+    spec = {
+        "label": "judge",
+        "engine": "vllm",
+        "model": "package:nowhere/judge.gguf",
+        "revision": "a" * 64,
+        "license": "mit",
+        "sampling": sampling,
+    }
+    judge = parse(Teacher, spec, "spec")
+    with Journal.open(tmp_path) as journal:
+        room = ModelRoom(journal)
+        model = room.model("judge", judge, TeacherRuntime(), "judge")
+        assert declared(judge)["revision"] == "a" * 64
+        with pytest.raises(AssertionError, match="looked for"):
+            _ = model.fingerprint
+        asyncio.run(room.close())

@@ -107,7 +107,7 @@ class Project:
         verify = {
             "threshold": 0.9,
             "judge": {"model": "judge", "math": "any_no", "science": "any_no"},
-            "item_seconds": 60.0,
+            "item_cpu_seconds": 60.0,
             "code": code,
         }
         tracked: dict[str, Any] = {
@@ -282,6 +282,35 @@ def test_a_run_beyond_its_budget_ends_with_what_to_do_and_goes_on_when_it_is_rai
     assert set(teacher.asked.values()) == {
         1
     }  # what was in flight when the budget ended was waited for
+    assert project.digests() == undisturbed.digests()
+
+
+class JudgeAwayTeacher(ScriptedTeacher):
+    """Answers as ever, while the judge cannot be asked."""
+
+    away = True
+
+    def reply(self, body: dict[str, Any]) -> Reply:
+        return 401 if self.away and body["model"] == "judge" else self(body)
+
+
+def test_a_judge_that_cannot_be_asked_costs_no_answer_and_is_told_at_the_end(
+    tmp_path: Path, undisturbed: Project
+):
+    teacher = JudgeAwayTeacher()
+    with ScriptedEndpoint(teacher.reply) as endpoint:
+        project = Project(tmp_path, endpoint)
+        process = project.start()
+        out, errors = process.communicate(timeout=SECONDS)
+        assert process.returncode == 2, out + errors
+        # 15 queries are accepted at their first answer by the rule; the others wait for the judge, and ask nothing.
+        assert "45 answers could not be graded, alone neither (45 judge_unavailable)" in errors
+        assert "run the same command again, and only these are graded" in errors
+        assert sorted(teacher.asked) == [(number, 0) for number in range(QUERIES)]
+        assert not (tmp_path / "data/responses/alpha/attempts").exists()
+        teacher.away = False
+        project.finish()
+    assert set(teacher.asked.values()) == {1}
     assert project.digests() == undisturbed.digests()
 
 

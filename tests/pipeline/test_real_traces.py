@@ -46,7 +46,7 @@ def tracked(tiny_model: Path) -> dict[str, Any]:
         "verify": {
             "threshold": 0.9,
             "judge": {"model": "judge", "math": "never", "science": "never"},
-            "item_seconds": 10.0,
+            "item_cpu_seconds": 10.0,
             "code": {
                 "isolation": "rlimits",
                 "max_tests": 1,

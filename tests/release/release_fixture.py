@@ -409,7 +409,7 @@ def facts(**changes: Any) -> RunFacts:
     verify = {
         "threshold": 0.9,
         "judge": {"model": "tiny_judge", "math": "unread_only", "science": "unread_only"},
-        "item_seconds": 20.0,
+        "item_cpu_seconds": 20.0,
         "code": limits,
     }
     package = {

@@ -45,7 +45,7 @@ def settings(student_ids: list[str] | None = None) -> Settings:
                     "math": "unread_only",
                     "science": "unread_only",
                 },
-                "item_seconds": 5,
+                "item_cpu_seconds": 5,
                 "code": {
                     "isolation": "rlimits",
                     "max_tests": 10,
@@ -261,6 +261,8 @@ def _teacher_metrics(root: Path, teacher: str, place: int) -> None:
             "accepted": accepted,
             "unanswered": QUERIES - accepted,
             "truncated": 5,
+            "ungradable": 2,
+            "ungradable_by_kind": {"content": {"too_complex": 2}, "machine": {}},
             "prompt_tokens": 900,
             "completion_tokens": 9000,
             "journal_hits": 0,
@@ -282,8 +284,9 @@ def _teacher_metrics(root: Path, teacher: str, place: int) -> None:
             "reasons": {
                 "wrong_answer": max(0, attempts - accepted - 3),
                 "no_answer": 1,
-                "timeout": 2,
+                "too_complex": 2,
             },
+            "ungradable_by_kind": {"content": {"too_complex": 2}, "machine": {}},
             "verifiers": {"math_rule": attempts - 10, "judge_math": 10},
             "isolation": "rlimits",
             "by_category": {

@@ -14,13 +14,13 @@ from verify_builder import (
     make_verify,
 )
 
-from stillhouse.models.engine import Completion, EngineError, Request
+from stillhouse.models.engine import Completion, EngineError, RefusedError, Request
 from stillhouse.models.reward import TooLongError
 from stillhouse.params import Price
 from stillhouse.records import Check, Message, Query, Verdict
 from stillhouse.verify import sandbox, science
 from stillhouse.verify.checks import make_check
-from stillhouse.verify.grade import SANDBOX_TRIES, Grader
+from stillhouse.verify.grade import Grader
 from stillhouse.verify.judge import DIMENSIONS, Judge, render
 from stillhouse.verify.pool import Pool
 
@@ -282,17 +282,35 @@ def test_code_is_refused_where_it_cannot_be_isolated(monkeypatch: pytest.MonkeyP
         asyncio.run(run())
 
 
-def test_a_sandbox_that_fails_is_tried_again_and_is_no_fail(
-    monkeypatch: pytest.MonkeyPatch,
+class FailingSandbox:
+    """A double of the pool's code checks: each try gives the next reason."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *reasons: str | None) -> None:
+        self.alone: list[bool] = []
+        self._reasons = iter(reasons)
+        monkeypatch.setattr(sandbox, "probe", lambda _: None)
+        monkeypatch.setattr(Pool, "run_within", lambda *_: self._check(False))
+        monkeypatch.setattr(Pool, "run_alone", lambda *_, **__: self._check(True))
+
+    async def _check(self, alone: bool) -> Check:
+        self.alone.append(alone)
+        reason: Any = next(self._reasons)
+        return make_check("code_tests", "2", None if reason else 1.0, reason, "")
+
+
+@pytest.mark.parametrize(
+    ("reasons", "expected", "alone"),
+    [
+        (("sandbox_failed", "sandbox_failed"), ("ungradable", None, "sandbox_failed"), [0, 1]),
+        (("timeout", None), ("pass", 1.0, None), [0, 1]),
+        (("unsupported_test",), ("ungradable", None, "unsupported_test"), [0]),
+    ],
+    ids=["fails twice", "slow beside others", "content"],
+)
+def test_code_that_met_trouble_of_the_machine_is_graded_again_alone(
+    monkeypatch: pytest.MonkeyPatch, reasons: Any, expected: Any, alone: list[int]
 ) -> None:
-    tries: list[int] = []
-
-    async def run_within(self: Pool, *_: Any) -> Check:
-        tries.append(1)
-        return make_check("code_tests", "2", None, "sandbox_failed", "no report")
-
-    monkeypatch.setattr(Pool, "run_within", run_within)
-    monkeypatch.setattr(sandbox, "probe", lambda _: None)
+    double = FailingSandbox(monkeypatch, *reasons)
     query = code_query(golden("code")[0])
 
     async def run() -> Verdict:
@@ -302,8 +320,18 @@ def test_a_sandbox_that_fails_is_tried_again_and_is_no_fail(
         finally:
             await grader.close()
 
-    assert outcome(asyncio.run(run()))[:3] == ("ungradable", None, "sandbox_failed")
-    assert len(tries) == SANDBOX_TRIES
+    assert outcome(asyncio.run(run()))[:3] == expected
+    assert double.alone == alone
+
+
+def test_a_judge_that_refuses_one_text_is_no_trouble_of_the_machine(grade: Grade) -> None:
+    class RefusingJudge:
+        """A judge double that cannot take a prompt so long."""
+
+        async def complete(self, request: Request) -> Completion:
+            raise RefusedError("the prompt is longer than the context")
+
+    assert grade(SCIENCE, "Scattering.", RefusingJudge()).reason == "judge_noncompliant"
 
 
 INJECTIONS = [

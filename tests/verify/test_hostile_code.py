@@ -16,14 +16,10 @@ from typing import Any
 import pytest
 from verify_builder import LIMITS, code_query, golden
 
+from stillhouse.records import Check
 from stillhouse.verify import sandbox
-from stillhouse.verify.code import (
-    OVERHEAD_SECONDS,
-    REFEREE,
-    check_code,
-    close_sandboxes,
-    extract_code,
-)
+from stillhouse.verify.code import REFEREE, check_code, close_sandboxes
+from stillhouse.verify.extract import extract_code
 
 SECRET = "41"  # what the tests of the hostile cases expect of the first call
 REAP_SECONDS = 10.0
@@ -94,19 +90,24 @@ def test_hostile_program(
 ) -> None:
     answer = baited(case, bait)
     before = sandbox_processes(own_user)
-    started = time.monotonic()
-    check = check_code(code_query(case), answer, SHORT)
-    took = time.monotonic() - started
+    check = as_graded(case, answer)
     close_sandboxes()
 
     assert check.state == "fail", check
     assert check.score == 0.0, check
-    assert took < SHORT.total_seconds + OVERHEAD_SECONDS + 30 * (case.get("language") == "cpp")
     assert os.listdir(bait["folder"]) == ["secret.txt"]
     for server in bait["servers"]:
         with pytest.raises(BlockingIOError):  # nobody is waiting to be accepted
             server.accept()
     assert wait_until_gone(own_user, before) == set()
+
+
+def as_graded(case: dict[str, Any], answer: str) -> Check:
+    """Return the check as the grader gets it: what only the guard has ended is checked again, alone."""
+    check = check_code(code_query(case), answer, SHORT)
+    if check.reason == "timeout":
+        check = check_code(code_query(case), answer, SHORT, alone=True)
+    return check
 
 
 def fooled(by: str) -> list[Any]:
@@ -144,11 +145,12 @@ def test_it_would_reach_the_host_without_isolation(
 def test_it_would_find_the_tests_in_a_referee_that_can_be_read(
     case: dict[str, Any], sandboxed: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    open_referee = tmp_path / "referee.py"
+    open_referee = tmp_path / "referee"
+    shutil.copytree(REFEREE, open_referee)
     closed = "prctl(PR_SET_DUMPABLE, 0)"
-    source = REFEREE.read_text()
+    source = (REFEREE / "main.py").read_text()
     assert closed in source
-    open_referee.write_text(source.replace(closed, "pass"))
+    (open_referee / "main.py").write_text(source.replace(closed, "pass"))
     monkeypatch.setattr("stillhouse.verify.code.REFEREE", open_referee)
     check = check_code(code_query(case), case["output"], LIMITS)
     assert check.score is not None

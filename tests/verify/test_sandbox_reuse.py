@@ -1,5 +1,6 @@
 """Sandboxes that serve several answers: only untouched ones do, and nothing of one answer reaches the next."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,21 @@ ADD = "def add(a, b):\n    return a + b"
 # What a later program could be harmed by; each is right about the sum.
 LEAVING = {
     "a file": "open('/tmp/left', 'w').close()",
+    "a file that it removes": "import os\nopen('/tmp/x', 'w').close()\nos.unlink('/tmp/x')",
+    "the mode of the folder": "import os\nos.chmod('/tmp', 0o500)",
+    "the mode of shared memory": "import os\nos.chmod('/dev/shm', 0o500)",
+    "a mode that it puts back": (
+        "import os\nos.chmod('/tmp', 0o500)\nos.chmod('/tmp', os.stat('/tmp').st_mode | 0o777)"
+    ),
+    "the times of the folder": "import os\nos.utime('/tmp', (5, 5))",
+    "the times of shared memory": "import os\nos.utime('/dev/shm', (5, 5))",
+    "an attribute of the folder": (
+        "import os\n"
+        "try:\n"
+        "    os.setxattr('/tmp', 'user.left', b'x')\n"
+        "except OSError:\n"
+        "    os.utime('/tmp')"
+    ),
     "shared memory": "open('/dev/shm/left', 'w').close()",
     "a System V segment": "import ctypes\nctypes.CDLL(None).shmget(7, 4096, 0o1666)",
     "a System V semaphore": "import ctypes\nctypes.CDLL(None).semget(7, 1, 0o1666)",
@@ -46,7 +62,6 @@ LEAVING = {
 }
 HARMLESS = {
     "nothing": "",
-    "a file that it removes": "import os\nopen('/tmp/x', 'w').close()\nos.unlink('/tmp/x')",
     "its own limits": "import resource\nresource.setrlimit(resource.RLIMIT_CPU, (9, 9))",
     "a signal that is ignored": (
         "import os, signal\nos.kill(1, signal.SIGINT)\nos.kill(os.getppid(), signal.SIGINT)"
@@ -132,10 +147,11 @@ def test_no_candidate_has_the_tests_of_any_answer_in_its_memory(
         assert check(SEARCH, *TESTS).state == "pass"
     assert len(waiting()) == 1
     # The same program does find them where the nursery is forked off after a job was read.
-    late = tmp_path / "referee.py"
-    early = "report, calm = run_job(job, nursery)"
-    source = code.REFEREE.read_text()
+    late = tmp_path / "referee"
+    shutil.copytree(code.REFEREE, late)
+    early = "job = Job(data, nursery, modules)"
+    source = (code.REFEREE / "main.py").read_text()
     assert early in source
-    late.write_text(source.replace(early, f"nursery = Nursery(); {early}"))
+    (late / "main.py").write_text(source.replace(early, f"nursery = Nursery(); {early}"))
     monkeypatch.setattr(code, "REFEREE", late)
     assert check(SEARCH, *TESTS).score == 0.0

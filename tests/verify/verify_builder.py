@@ -67,7 +67,7 @@ def make_verify(**changes: Any) -> Verify:
         "threshold": 0.9,
         "judge": {"model": "made_judge", "math": "any_no", "science": "any_no"},
         "reward": None,
-        "item_seconds": 60.0,
+        "item_cpu_seconds": 60.0,
         "code": LIMITS,
     }
     return Verify(**{**fields, **changes})

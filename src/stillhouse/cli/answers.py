@@ -32,9 +32,14 @@ MAX_SHOWN = 20  # bad rows that are told one by one
 DEFAULTS = Verify(
     threshold=0.9,
     judge=JudgePolicy(model="none", math="unread_only", science="unread_only"),
-    item_seconds=10.0,
+    item_cpu_seconds=10.0,
     code=CodeLimits(
-        isolation="bubblewrap", max_tests=10, test_seconds=5.0, total_seconds=20.0, memory_mb=1024
+        isolation="bubblewrap",
+        max_tests=10,
+        test_seconds=5.0,
+        total_seconds=20.0,
+        memory_mb=1024,
+        packages=["numpy", "pandas", "scipy", "sympy", "networkx", "sortedcontainers"],
     ),
 )
 

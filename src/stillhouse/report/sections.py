@@ -136,6 +136,8 @@ def _attempts(files: RunFiles, names: Mapping[str, str]) -> list[Block]:
                 "Accepted",
                 "Attempts per query",
                 "Cut at the limit, %",
+                "Ungradable by content",
+                "By trouble of the machine",
             ],
             [
                 [
@@ -145,6 +147,8 @@ def _attempts(files: RunFiles, names: Mapping[str, str]) -> list[Block]:
                     f"{m['accepted']:,} ({percent(share(m['accepted'], m['queries']))} %)",
                     number(share(m["attempts"], m["queries"]), 2),
                     percent(share(m["truncated"], m["attempts"])),
+                    _by_count(m["ungradable_by_kind"]["content"]),
+                    _by_count(m["ungradable_by_kind"]["machine"]),
                 ]
                 for t, m in made.items()
             ],
@@ -171,6 +175,14 @@ def _attempts(files: RunFiles, names: Mapping[str, str]) -> list[Block]:
             )
         )
     return blocks
+
+
+def _by_count(reasons: Mapping[str, int]) -> str:
+    """Return a sum with its parts: "3 (unread 2, too_complex 1)"."""
+    if not reasons:
+        return "0"
+    parts = sorted(reasons.items(), key=lambda part: -part[1])
+    return f"{sum(reasons.values()):,} ({', '.join(f'{name} {n:,}' for name, n in parts)})"
 
 
 def _answered_within(metrics: Mapping[str, Any]) -> list[tuple[int, int]]:

@@ -4,6 +4,8 @@ from typing import Literal, get_args
 
 from stillhouse.records import Check
 
+# Raised when other checks are made of an answer than before (grade.py); how they are combined does not matter to it.
+GRADING_VERSION = "1"
 MAX_EVIDENCE_CHARS = 400
 
 # The answer itself: it is judged, and fails.
@@ -79,16 +81,22 @@ def by_judge_alone(verifier: str) -> bool:
 
 
 def make_check(
-    verifier: str, version: str, score: float | None, reason: Reason | None, evidence: str
+    verifier: str,
+    version: str,
+    score: float | None,
+    reason: Reason | None,
+    evidence: str,
+    passed: bool | None = None,
 ) -> Check:
     """Return what a verifier said; a null score is ungradable.
 
-    Only the full score is a pass here: the threshold of the run is applied by `Grader`.
+    Only the full score is a pass here, unless `passed` says otherwise: the threshold of the run is applied by `Grader`.
     """
+    full = score == 1.0 if passed is None else passed
     return Check(
         verifier=verifier,
         version=version,
-        state="ungradable" if score is None else "pass" if score == 1.0 else "fail",
+        state="ungradable" if score is None else "pass" if full else "fail",
         score=score,
         reason=reason,
         evidence=evidence[:MAX_EVIDENCE_CHARS],

