@@ -31,9 +31,8 @@ TRACKED: dict[str, Any] = {
     "generate": {"max_attempts": 4},
     "verify": {
         "threshold": 0.9,
-        "judge": "judge",
-        "judge_advisory": False,
-        "item_seconds": 10.0,
+        "judge": {"model": "judge", "math": "any_no", "science": "any_no"},
+        "item_cpu_seconds": 10.0,
         "code": {
             "isolation": "rlimits",
             "max_tests": 1,

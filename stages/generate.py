@@ -26,7 +26,9 @@ from stillhouse.progress import Progress
 from stillhouse.records import Query, Response
 from stillhouse.stage import stage_command, write_json, write_metrics
 from stillhouse.tables import TableWriter, column_counts, read_table
+from stillhouse.verify.facts import Facts
 from stillhouse.verify.grade import Grader
+from stillhouse.verify.stored import Stored
 
 QUERIES = Path("data/queries/curated")
 
@@ -57,15 +59,21 @@ async def generate(teacher: str, params: StageParams, journal: Journal) -> None:
         )
     room = ModelRoom(journal)
     model = room.model(teacher, spec, runtime, "teacher", queries)
-    judge_spec = params.teacher(verify.judge)
-    judge = room.model(verify.judge, judge_spec, load_teacher(verify.judge).runtime, "judge")
-    grader = Grader(verify, judge, room.reward(verify.reward))
+    judge_id = verify.judge.model
+    judge_spec = params.teacher(judge_id)
+    judge = room.model(judge_id, judge_spec, load_teacher(judge_id).runtime, "judge")
+    grader = Grader(
+        verify,
+        judge,
+        room.reward(verify.reward),
+        stored=Stored(journal, Facts(verify, judge_spec)),
+    )
     run_seed = params.section(Run, "run").seed
 
     def judge_cost() -> float | None:
         if judge_spec.price is None:
             return None
-        return judge_spec.price.cost(judge.prompt_tokens, judge.completion_tokens)
+        return judge_spec.price.cost(grader.judge_prompt_tokens, grader.judge_completion_tokens)
 
     loop = Loop(
         teacher,
@@ -94,15 +102,16 @@ async def generate(teacher: str, params: StageParams, journal: Journal) -> None:
                 progress.advance()
 
             await loop.run(queries(), finished)
+            tally.ungradable.require_none_of_machine(f"generate {teacher}")
             attempts.finish()
         write_json(out / "teacher.json", spec.model_dump())
         write_json(out / "judge.json", judge_spec.model_dump())
         write_json(out / "fingerprint.json", fingerprint(model, tally))
         metrics = tally.metrics()
         metrics["judge"] = {
-            "requests": judge.asked + judge.hits,
-            "prompt_tokens": judge.prompt_tokens,
-            "completion_tokens": judge.completion_tokens,
+            "requests": grader.judge_replies,
+            "prompt_tokens": grader.judge_prompt_tokens,
+            "completion_tokens": grader.judge_completion_tokens,
             "cost": (cost := judge_cost()) and round(cost, 6),
         }
         if isinstance(model.engine, ReplayEngine):

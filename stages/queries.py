@@ -90,10 +90,10 @@ async def with_demands(
     queries: list[Query], params: StageParams
 ) -> tuple[list[Query], Counter[str]]:
     """Let the judge write demands where constraints are lacking; also return how often that came to what."""
-    judge_id = params.value("verify")["judge"]
+    judge_id = params.value("verify")["judge"]["model"]
     spec = params.teacher(judge_id)
     if spec.sampling is None:
-        raise ParamsError(f"params.yaml: verify.judge: {judge_id} is a replay; name a model")
+        raise ParamsError(f"params.yaml: verify.judge.model: {judge_id} is a replay; name a model")
     with Journal.open() as journal:
         room = ModelRoom(journal)
         judge = room.model(judge_id, spec, load_teacher(judge_id).runtime, "judge")

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +13,17 @@ from stillhouse.attempts import Attempt, read_attempts
 from stillhouse.models.build import ModelRoom
 from stillhouse.models.journal import Journal
 from stillhouse.params import StageParams, Verify, load_stage, load_teacher
-from stillhouse.progress import Progress
+from stillhouse.progress import Figures, Progress
 from stillhouse.records import Verdict
 from stillhouse.stage import stage_command, write_metrics
 from stillhouse.tables import TableWriter, column_counts
+from stillhouse.verify.facts import Facts
 from stillhouse.verify.grade import Grader
+from stillhouse.verify.stored import Stored
+from stillhouse.verify.trouble import Ungradable
 
 AT_ONCE = 64  # responses graded at once: enough to keep the worker pool and a judge busy
+LOOKED_UP_AT_ONCE = 500
 DISAGREEMENTS = 5  # shown in the report
 
 
@@ -33,39 +39,67 @@ def main(teacher: str) -> None:
 
 
 async def grade_all(teacher: str, params: StageParams, journal: Journal, tally: "Tally") -> None:
-    """Grade all responses; the judge's words come from the journal where the loop has asked before."""
+    """Grade all responses; what the loop or an earlier run has graded comes from the journal.
+
+    Raises:
+        UngradedError: some could not be graded for trouble of the machine or the judge; all others are stored.
+    """
     verify = params.section(Verify, "verify")
     room = ModelRoom(journal)
-    judge_runtime = load_teacher(verify.judge).runtime
-    judge_spec = params.teacher(verify.judge)
-    judge = room.model(verify.judge, judge_spec, judge_runtime, "judge")
-    grader = Grader(verify, judge, room.reward(verify.reward), price=judge_spec.price)
-    attempts = (attempt for _, found in read_attempts(teacher) for attempt in found)
+    judge_id = verify.judge.model
+    judge_spec = params.teacher(judge_id)
+    grader = Grader(
+        verify,
+        room.model(judge_id, judge_spec, load_teacher(judge_id).runtime, "judge"),
+        room.reward(verify.reward),
+        price=judge_spec.price,
+        stored=Stored(journal, Facts(verify, judge_spec)),
+    )
     total = column_counts(Path("data/responses") / teacher / "attempts", "teacher").total()
     try:
         with (
             TableWriter(Path("data/verdicts") / teacher, Verdict) as table,
-            Progress(f"verify {teacher}", total) as progress,
+            Progress(f"verify {teacher}", total, tally.figures) as progress,
         ):
 
+            def done(attempt: Attempt, verdict: Verdict) -> None:
+                table.write(verdict)
+                tally.add(attempt, verdict)
+                progress.advance()
+
+            attempts = (attempt for _, found in read_attempts(teacher) for attempt in found)
+            ungraded = not_stored(attempts, grader, done)
+
             async def worker() -> None:
-                for attempt in attempts:
-                    verdict = await grader.grade(attempt.query, attempt.response)
-                    table.write(verdict)
-                    tally.add(attempt, verdict)
-                    progress.advance()
+                for attempt in ungraded:
+                    done(attempt, await grader.grade(attempt.query, attempt.response))
 
             await asyncio.gather(*(worker() for _ in range(AT_ONCE)))
+            tally.ungradable.require_none_of_machine(f"verify {teacher}")
             table.finish()
     finally:
         await grader.close()
         await room.close()
 
 
+def not_stored(
+    attempts: Iterator[Attempt], grader: Grader, done: Callable[[Attempt, Verdict], None]
+) -> Iterator[Attempt]:
+    """Yield the attempts that have to be graded; `done` gets the others with their verdicts."""
+    while some := list(islice(attempts, LOOKED_UP_AT_ONCE)):
+        verdicts = grader.known([(attempt.query, attempt.response) for attempt in some])
+        for attempt, verdict in zip(some, verdicts, strict=True):
+            if verdict is None:
+                yield attempt
+            else:
+                done(attempt, verdict)
+
+
 class Tally:
     """Counts by state, reason, verifier and category, what the judge cost, and where rule and judge disagree."""
 
     def __init__(self, isolation: str) -> None:
+        self.ungradable = Ungradable()
         self._isolation = isolation
         self._states: Counter[str] = Counter()
         self._reasons: Counter[str] = Counter()
@@ -81,6 +115,8 @@ class Tally:
             self._cost = (self._cost or 0.0) + verdict.cost
         if verdict.reason:
             self._reasons[verdict.reason] += 1
+            if verdict.state == "ungradable":
+                self.ungradable.add(verdict.reason)
         counts = self._by_category.setdefault(
             attempt.query.category, {"states": Counter(), "verifiers": Counter()}
         )
@@ -106,6 +142,10 @@ class Tally:
         self._examples.sort(key=lambda example: str(example["response_id"]))
         del self._examples[DISAGREEMENTS:]
 
+    def figures(self) -> Figures:
+        """Return what the progress line says beside the count."""
+        return Figures(self.ungradable.line())
+
     def metrics(self) -> dict[str, object]:
         """Return the counts."""
         verifiers: Counter[str] = Counter()
@@ -115,6 +155,7 @@ class Tally:
         return {
             "responses": self._states.total(),
             **{state: self._states[state] for state in states},
+            "ungradable_by_kind": self.ungradable.by_kind(),
             "reasons": dict(self._reasons),
             "verifiers": dict(verifiers),
             "isolation": self._isolation,

@@ -63,8 +63,8 @@ def test_the_paper_profile_is_the_paper() -> None:
         "Qwen/Qwen3-235B-A22B",
         "deepseek-ai/DeepSeek-R1",
     }
-    assert run.verify.judge is not None
-    assert load_teacher(run.verify.judge, root).teacher.model == "Qwen/Qwen2.5-7B-Instruct"
+    assert (run.verify.judge.math, run.verify.judge.science) == ("any_no", "any_no")
+    assert load_teacher(run.verify.judge.model, root).teacher.model == "Qwen/Qwen2.5-7B-Instruct"
     student = load_student(run.student_ids[0], root).student
     assert student.model == "Qwen/Qwen2.5-32B"
     recipe = student.recipe

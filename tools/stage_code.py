@@ -8,7 +8,6 @@ import argparse
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +142,7 @@ def _paths(entries: list[Any], params: dict[str, Any]) -> set[Path]:
     return {
         Path(
             str(next(iter(entry)) if isinstance(entry, dict) else entry)
-            .replace("${verify.judge}", str(params["verify"]["judge"]))
+            .replace("${verify.judge.model}", str(params["verify"]["judge"]["model"]))
             .replace("${item.teacher}", teacher)
             .replace("${item.student}", student)
         )

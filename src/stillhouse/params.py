@@ -278,17 +278,38 @@ class RewardModel(Section):
         return self
 
 
-class Verify(Section):
-    """Parameters of verification. `judge` names a file in conf/teachers.
+AskJudge = Literal["never", "unread_only", "any_no"]
+# What each means, to be read after "in math" and "in science".
+JUDGE_ROLES: dict[AskJudge, str] = {
+    "never": "it is never asked",
+    "unread_only": "it decides only where the rule could not read both sides or there is no rule",
+    "any_no": "it may turn a rule's no into a yes, and decides where there is no rule",
+}
 
-    `reward` scores the categories multiturn and other; where it is null, the judge stands in.
+
+class JudgePolicy(Section):
+    """The judge: `model` names a file in conf/teachers; `math` and `science` say when it decides beside the rule.
+
+    `never`: it is not asked. `unread_only`: it is asked where the rule could not read both sides, and where science has
+    no rule for the reference; it never overrules a rule that read both and found them different. `any_no`: it may turn
+    every no of the rule into a yes, as in the paper. Free answers and demands have no rule, so the judge decides them.
+    """
+
+    model: Id
+    math: AskJudge
+    science: AskJudge
+
+
+class Verify(Section):
+    """Parameters of verification.
+
+    `reward` scores the categories multiturn and other; where it is null, the judge does.
     """
 
     threshold: Share
-    judge: Id
-    judge_advisory: bool
+    judge: JudgePolicy
     reward: RewardModel | None = None
-    item_seconds: PositiveFloat
+    item_cpu_seconds: PositiveFloat
     code: CodeLimits
 
 

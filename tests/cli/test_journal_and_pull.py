@@ -79,6 +79,30 @@ def test_verify_ends_with_an_error_where_something_is_damaged(
     assert "journal compact" in output
 
 
+def test_verdicts_are_dropped_by_verifier_or_all_and_answers_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    rows = [
+        ("teacher", "math_rule"),  # a teacher of an odd name
+        ("verdict", "math_rule"),
+        ("verdict", "math_rule+judge_math"),
+        ("verdict", "ifeval"),
+    ]
+    with Journal.open(tmp_path) as journal:
+        for purpose, model in rows:
+            key = journal_key({"row": [purpose, model]})
+            asyncio.run(journal.put(key, b"x", purpose=purpose, model=model))
+    assert "--verdicts" in run("drop", code=2)
+    assert "0 verdicts removed, 4 rows kept" in run("drop", "--verdicts", "--verifier", "rule")
+    output = run("drop", "--verdicts", "--verifier", "judge_math")
+    assert "math_rule+judge_math             1 verdicts" in output
+    assert "1 verdicts removed, 3 rows kept" in output
+    assert "2 verdicts removed, 1 rows kept" in run("drop", "--verdicts")
+    with Journal.open(tmp_path) as journal:
+        assert [group["purpose"] for group in journal.stats()["groups"]] == ["teacher"]
+
+
 def test_pull_hands_its_arguments_to_the_hub_room(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 

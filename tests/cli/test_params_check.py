@@ -58,11 +58,18 @@ def test_a_sound_project_passes_and_lists_its_files(project: Path) -> None:
         ),
         (
             "params.yaml",
-            "judge: qwen2_5_7b_judge",
-            "judge: nobody",
+            "model: qwen2_5_7b_judge",
+            "model: nobody",
             "conf/teachers/nobody.yaml: no",
         ),
-        ("params.yaml", "judge: qwen2_5_7b_judge", "judge: null", "verify.judge: Input should"),
+        ("params.yaml", "model: qwen2_5_7b_judge", "model: null", "judge.model: Input should"),
+        ("params.yaml", "math: unread_only", "math: sometimes", "verify.judge.math: Input should"),
+        (
+            "params.yaml",
+            "  threshold: 0.9\n  judge:",
+            "  threshold: 0.9\n  judge_advisory: true\n  judge:",
+            "verify.judge_advisory: unknown key",
+        ),
         ("params.yaml", "[qwen2_5_1_5b]", "[other]", "conf/students/other.yaml: no such file"),
         (
             "params.yaml",
@@ -114,7 +121,7 @@ def test_a_replay_cannot_judge(edit: Edit) -> None:
 def test_all_faults_are_told_at_once(edit: Edit) -> None:
     edit("conf/teachers/qwen3_8b.yaml", "engine: vllm", "engine: openai")
     edit("conf/students/qwen2_5_1_5b.yaml", "chatml.jinja", "none.jinja")
-    edit("params.yaml", "judge: qwen2_5_7b_judge", "judge: nobody")
+    edit("params.yaml", "model: qwen2_5_7b_judge", "model: nobody")
     assert len(faults().splitlines()) == 3
 
 

@@ -44,7 +44,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     params = read_yaml(ROOT / "params.yaml")
     params["teacher_ids"] = ["hosted"]
     params["generate"] = {"max_attempts": 3}
-    params["verify"]["judge"] = "judge"
+    params["verify"]["judge"] = {"model": "judge", "math": "any_no", "science": "unread_only"}
     Path("params.yaml").write_text(json.dumps(params))
     write_table(Path("data/queries/curated"), Query, QUERIES)
     write_teacher("http://127.0.0.1:9/v1")

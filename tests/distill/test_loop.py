@@ -150,6 +150,50 @@ def test_each_query_is_asked_until_accepted_or_out_of_attempts(journal: Journal)
         assert [r.attempt for r in walk.responses] == list(range(len(walk.responses)))
 
 
+def ungradable(asked: Query, response: Response, reason: str) -> Verdict:
+    return Verdict(
+        response_id=response.id,
+        query_id=asked.id,
+        state="ungradable",
+        score=None,
+        reason=reason,
+        verifier="double",
+    )
+
+
+@pytest.mark.parametrize("reason", ["timeout", "crash", "sandbox_failed", "judge_unavailable"])
+def test_trouble_of_the_machine_asks_the_teacher_nothing_more_and_ends_one_walk(
+    journal: Journal, reason: str
+):
+    async def troubled(asked: Query, response: Response) -> Verdict:
+        if asked.prompt == "second" and response.attempt == 0:
+            return ungradable(asked, response, reason)
+        return await grade(asked, response)
+
+    engine = ScriptedEngine(scripted)
+    model = Model(engine, journal, "teacher", "t")
+    walks = run([query(name) for name in ("second", "right", "never")], model, grading=troubled)
+    found = walks["second"]
+    assert (len(found.attempts), found.stop, found.ungradable) == (1, "ungradable", [reason])
+    assert not found.accepted
+    assert [r.attempt for r in engine.requests if r.messages[-1].content == "second"] == [0]
+    assert walks["right"].accepted
+    assert walks["never"].stop == "max_attempts"
+
+
+def test_what_stays_ungradable_is_not_accepted_so_the_next_attempt_is_asked(journal: Journal):
+    async def unread(asked: Query, response: Response) -> Verdict:
+        if response.attempt == 0:
+            return ungradable(asked, response, "unread")
+        return await grade(asked, response)
+
+    model = Model(ScriptedEngine(scripted), journal, "teacher", "t")
+    walks = run([query("second"), query("never")], model, grading=unread)
+    assert (len(walks["second"].attempts), walks["second"].accepted) == (2, True)
+    assert walks["second"].ungradable == ["unread"]
+    assert (len(walks["never"].attempts), walks["never"].stop) == (3, "max_attempts")
+
+
 def test_an_attempt_is_recorded_whole(journal: Journal):
     engine = ScriptedEngine(scripted)
     walks = run([query("second"), query("unclosed")], Model(engine, journal, "teacher", "t"))

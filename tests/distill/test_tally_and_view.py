@@ -15,7 +15,14 @@ from stillhouse.records import Category, Message, Query, Response
 from tests.doubles.scripted_engine import said
 
 
-def walk(name: str, category: Category, stop: Stop, *answers: str, latency: float = 1.0) -> Walk:
+def walk(
+    name: str,
+    category: Category,
+    stop: Stop,
+    *answers: str,
+    latency: float = 1.0,
+    ungradable: tuple[str, ...] = (),
+) -> Walk:
     """Return a walk over answers; one that ends with a dash was cut off. Tokens are 5 and the words."""
     query = Query(
         id=name,
@@ -43,15 +50,15 @@ def walk(name: str, category: Category, stop: Stop, *answers: str, latency: floa
             fingerprint="f",
         )
         attempts.append(Attempt(completion, response))
-    return Walk(query, attempts, stop)
+    return Walk(query, attempts, stop, list(ungradable))
 
 
 WALKS = [
     walk("a", "math", "accepted", "4"),
     walk("b", "math", "accepted", "cut off -", "it is 4"),
-    walk("c", "math", "max_attempts", "no", "no", "no"),
+    walk("c", "math", "max_attempts", "no", "no", "no", ungradable=("too_complex", "unread")),
     walk("d", "code", "accepted", "def f -", "def f(): ..."),
-    walk("e", "code", "no_answer"),
+    walk("e", "code", "no_answer", ungradable=("judge_unavailable",)),
 ]
 
 
@@ -75,6 +82,11 @@ def test_the_metrics_count_what_happened():
         "completion_tokens": 16,
         "cost": 56.0,
         "queries_by_attempts": {"0": 1, "1": 1, "2": 2, "3": 1},
+        "ungradable": 3,
+        "ungradable_by_kind": {
+            "content": {"too_complex": 1, "unread": 1},
+            "machine": {"judge_unavailable": 1},
+        },
         "queries_by_stop": {"accepted": 3, "max_attempts": 1, "no_answer": 1},
         "accepted_by_attempt": {"0": 1, "1": 2},
         "by_attempt": {
@@ -148,7 +160,7 @@ def test_the_view_shows_rates_of_the_last_minute(monkeypatch: pytest.MonkeyPatch
     clock.now = 30.0
     figures = view.figures()
     assert figures.line == (
-        "accepted 67%, 200 tok/s, 8 in flight, asked 6, from the journal 1,000, 6,000 tokens, $1.50, "
+        "accepted 67%, ungradable 2 content, 200 tok/s, 8 in flight, asked 6, from the journal 1,000, 6,000 tokens, $1.50, "
         "to go 17 min 00 s"  # 102 queries at 3 in 30 s
     )
     assert figures.table == [

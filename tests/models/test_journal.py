@@ -4,6 +4,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -277,3 +278,34 @@ FACTS = st.dictionaries(
 def test_keys_differ_exactly_where_facts_differ(one: dict, other: dict):
     assert (journal_key(one) == journal_key(other)) == (one == other)
     assert journal_key(dict(reversed(one.items()))) == journal_key(one)
+
+
+@given(st.sets(st.integers(0, 1500)), st.sets(st.integers(0, 1500)))
+def test_many_answers_are_found_as_one_by_one(kept: set[int], asked: set[int]):
+    def name(number: int) -> bytes:
+        return key(str(number))
+
+    with tempfile.TemporaryDirectory() as folder, Journal.open(Path(folder)) as journal:
+
+        async def put_all() -> None:
+            puts = (
+                journal.put(name(n), str(n).encode(), purpose="verdict", model="m") for n in kept
+            )
+            await asyncio.gather(*puts)
+
+        asyncio.run(put_all())
+        found = journal.get_many(name(n) for n in asked)
+        assert found == {name(n): str(n).encode() for n in kept & asked}
+        assert found == {name(n): a for n in asked if (a := journal.get(name(n))) is not None}
+
+
+def test_a_damaged_answer_among_many_is_told_and_the_others_are_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    with Journal.open(tmp_path) as journal:
+        for name in ("a", "b", "c"):
+            put(journal, name, name.encode() * 20)
+        damage_row(tmp_path / LIVE_NAME, key("b"), 3)
+        found = journal.get_many([key(name) for name in ("a", "b", "c", "d")])
+        assert found == {key(name): name.encode() * 20 for name in ("a", "c")}
+        assert "a damaged answer was removed" in capsys.readouterr().err

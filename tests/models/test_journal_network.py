@@ -35,6 +35,8 @@ def test_each_writer_has_a_file_and_reads_those_of_others(network: Path):
             assert all(journal.get(key_of(n)) for n in range(number))
             fill(journal, range(number, number + 1))
             assert journal.get(key_of(number)) == answer_of(number)
+            many = journal.get_many(key_of(n) for n in range(number + 2))
+            assert many == {key_of(n): answer_of(n) for n in range(number + 1)}
             assert files(network) == [".sqlite"] * number + [".writing", ".writing-journal"]
     assert files(network) == [".sqlite"] * 3
     with Journal.open(network) as journal:

@@ -87,6 +87,21 @@ def test_compact_is_refused_while_another_process_has_it_open(filled: Path):
     assert compact(filled).answers == COUNT
 
 
+def test_unwanted_rows_are_left_out_of_all_files_and_counted_once(filled: Path, tmp_path: Path):
+    for folder in (filled, tmp_path / "other"):
+        with Journal.open(folder) as journal:
+            fill(journal, range(COUNT, COUNT + 10), model="unwanted")
+    (tmp_path / "other" / LIVE_NAME).rename(filled / "answers-elsewhere.sqlite")
+    done = compact(filled, lambda row: row.model != "unwanted")
+    assert done.dropped == {"unwanted": 10}
+    assert done.answers == COUNT
+    assert kept(filled) == list(range(COUNT))
+    with Journal.open(filled) as journal:
+        assert journal.get(key_of(COUNT)) is None
+        fill(journal, range(COUNT, COUNT + 1))  # and can be kept anew
+        assert journal.get(key_of(COUNT)) == answer_of(COUNT)
+
+
 COMPACT_ON_FULL_DISK = """
 import resource, sys
 from pathlib import Path

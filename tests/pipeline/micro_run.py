@@ -213,7 +213,7 @@ class MicroRun:
             for name in query_rows()
         ]
         params["generate"]["max_attempts"] = ATTEMPTS
-        params["verify"]["judge"] = "judge"
+        params["verify"]["judge"] = {"model": "judge", "math": "any_no", "science": "any_no"}
         params["perplexity"].update(model=f"path:{tiny_model}", revision=ZEROS, max_tokens=256)
         params["filter"].update(max_tokens=100_000)
         params["benchmark"]["tasks"] = [

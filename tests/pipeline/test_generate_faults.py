@@ -106,9 +106,8 @@ class Project:
         }
         verify = {
             "threshold": 0.9,
-            "judge": "judge",
-            "judge_advisory": False,
-            "item_seconds": 60.0,
+            "judge": {"model": "judge", "math": "any_no", "science": "any_no"},
+            "item_cpu_seconds": 60.0,
             "code": code,
         }
         tracked: dict[str, Any] = {

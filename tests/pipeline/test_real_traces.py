@@ -45,9 +45,8 @@ def tracked(tiny_model: Path) -> dict[str, Any]:
         "generate": {"max_attempts": 2},
         "verify": {
             "threshold": 0.9,
-            "judge": "judge",
-            "judge_advisory": True,
-            "item_seconds": 10.0,
+            "judge": {"model": "judge", "math": "never", "science": "never"},
+            "item_cpu_seconds": 10.0,
             "code": {
                 "isolation": "rlimits",
                 "max_tests": 1,

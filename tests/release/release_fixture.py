@@ -407,9 +407,8 @@ def facts(**changes: Any) -> RunFacts:
     }
     verify = {
         "threshold": 0.9,
-        "judge": "tiny_judge",
-        "judge_advisory": True,
-        "item_seconds": 20.0,
+        "judge": {"model": "tiny_judge", "math": "unread_only", "science": "unread_only"},
+        "item_cpu_seconds": 20.0,
         "code": limits,
     }
     package = {

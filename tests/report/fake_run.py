@@ -40,9 +40,12 @@ def settings(student_ids: list[str] | None = None) -> Settings:
         verify=Verify.model_validate(
             {
                 "threshold": 0.9,
-                "judge": "smollm2_judge",
-                "judge_advisory": True,
-                "item_seconds": 5,
+                "judge": {
+                    "model": "smollm2_judge",
+                    "math": "unread_only",
+                    "science": "unread_only",
+                },
+                "item_cpu_seconds": 5,
                 "code": {
                     "isolation": "rlimits",
                     "max_tests": 10,
@@ -254,6 +257,8 @@ def _teacher_metrics(root: Path, teacher: str, place: int) -> None:
             "accepted": accepted,
             "unanswered": QUERIES - accepted,
             "truncated": 5,
+            "ungradable": 2,
+            "ungradable_by_kind": {"content": {"too_complex": 2}, "machine": {}},
             "prompt_tokens": 900,
             "completion_tokens": 9000,
             "journal_hits": 0,
@@ -275,8 +280,9 @@ def _teacher_metrics(root: Path, teacher: str, place: int) -> None:
             "reasons": {
                 "wrong_answer": max(0, attempts - accepted - 3),
                 "no_answer": 1,
-                "timeout": 2,
+                "too_complex": 2,
             },
+            "ungradable_by_kind": {"content": {"too_complex": 2}, "machine": {}},
             "verifiers": {"math_verify": attempts - 10, "judge": 10},
             "isolation": "rlimits",
             "by_category": {

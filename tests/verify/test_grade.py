@@ -14,13 +14,13 @@ from verify_builder import (
     make_verify,
 )
 
-from stillhouse.models.engine import Completion, EngineError, Request
+from stillhouse.models.engine import Completion, EngineError, RefusedError, Request
 from stillhouse.models.reward import TooLongError
 from stillhouse.params import Price
 from stillhouse.records import Check, Message, Query, Verdict
-from stillhouse.verify import sandbox
+from stillhouse.verify import sandbox, science
 from stillhouse.verify.checks import make_check
-from stillhouse.verify.grade import SANDBOX_TRIES, Grader
+from stillhouse.verify.grade import Grader
 from stillhouse.verify.judge import DIMENSIONS, Judge, render
 from stillhouse.verify.pool import Pool
 
@@ -82,10 +82,78 @@ def test_math_asks_the_judge_only_where_the_rule_says_no(grade: Grade) -> None:
     ]
 
 
-def test_an_advisory_judge_is_heard_but_decides_nothing(grade: Grade) -> None:
-    verdict = grade(MATH, "It is 8.", ScriptedJudge("yes"), judge_advisory=True)
-    assert outcome(verdict) == ("fail", 0.0, "wrong_answer", "math_rule")
-    assert [check.state for check in verdict.checks] == ["fail", "pass"]
+WRONG = make_check("rule", "1", 0.0, "wrong_answer", "8 for 7")
+UNREAD = make_check("rule", "1", None, "unread", "an unread letter")
+CRASHED = make_check("rule", "1", None, "crash", "killed")
+
+
+POLICIES = [
+    ("never", WRONG, ("fail", "rule"), False),
+    ("never", UNREAD, ("ungradable", "rule"), False),
+    ("never", None, ("ungradable", "judge"), False),
+    ("unread_only", WRONG, ("fail", "rule"), False),
+    ("unread_only", UNREAD, ("pass", "judge"), True),
+    ("unread_only", None, ("pass", "judge"), True),
+    ("any_no", WRONG, ("pass", "judge"), True),
+    ("any_no", UNREAD, ("pass", "judge"), True),
+    ("any_no", None, ("pass", "judge"), True),
+]
+
+
+@pytest.mark.parametrize(
+    ("category", "when", "rule", "expected", "asked"),
+    [("science", *row) for row in POLICIES]
+    + [("math", *row) for row in POLICIES if row[1] is not None],  # math always has a rule
+)
+def test_when_the_judge_decides(
+    monkeypatch: pytest.MonkeyPatch,
+    category: str,
+    when: str,
+    rule: Check | None,
+    expected: tuple[str, str],
+    asked: bool,
+) -> None:
+    """A judge that accepts everything: the nine pairs of a policy and what the rule says."""
+    yes, verdict = _under(monkeypatch, category, when, rule)
+    assert (verdict.state, verdict.verifier.partition("_")[0]) == expected
+    assert bool(yes.requests) == asked
+
+
+@pytest.mark.parametrize("when", ["never", "unread_only", "any_no"])
+@pytest.mark.parametrize("category", ["math", "science"])
+def test_the_judge_does_not_speak_for_a_rule_that_passes_or_was_killed(
+    monkeypatch: pytest.MonkeyPatch, category: str, when: str
+) -> None:
+    for rule in (make_check("rule", "1", 1.0, None, "equal"), CRASHED):
+        yes, verdict = _under(monkeypatch, category, when, rule)
+        assert (verdict.state, verdict.reason) == (rule.state, rule.reason)
+        assert yes.requests == []
+
+
+def _under(
+    monkeypatch: pytest.MonkeyPatch, category: str, when: str, rule: Check | None
+) -> "tuple[ScriptedJudge, Verdict]":
+    """Return a judge that accepts all, and the verdict where the category's rule says `rule`."""
+
+    async def said(self: Pool, *_: Any, **__: Any) -> Check | None:
+        return rule
+
+    # Whichever way the grader runs the rule, in the pool or in its own process.
+    for name in ("run", "run_within"):
+        monkeypatch.setattr(Pool, name, said)
+    monkeypatch.setattr(science, "check_science", lambda *_: rule)
+    yes = ScriptedJudge("yes" if category == "math" else "5")
+    query = make_query(category, "How many?", ground_truth="seven of them, it is said")
+    policy = {"model": "made_judge", "math": "never", "science": "never", category: when}
+
+    async def run() -> Verdict:
+        grader = Grader(make_verify(judge=policy), yes, workers=1)
+        try:
+            return await grader.grade(query, make_response(query, "It is so."))
+        finally:
+            await grader.close()
+
+    return yes, asyncio.run(run())
 
 
 @pytest.mark.parametrize(
@@ -214,17 +282,35 @@ def test_code_is_refused_where_it_cannot_be_isolated(monkeypatch: pytest.MonkeyP
         asyncio.run(run())
 
 
-def test_a_sandbox_that_fails_is_tried_again_and_is_no_fail(
-    monkeypatch: pytest.MonkeyPatch,
+class FailingSandbox:
+    """A double of the pool's code checks: each try gives the next reason."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *reasons: str | None) -> None:
+        self.alone: list[bool] = []
+        self._reasons = iter(reasons)
+        monkeypatch.setattr(sandbox, "probe", lambda _: None)
+        monkeypatch.setattr(Pool, "run_within", lambda *_: self._check(False))
+        monkeypatch.setattr(Pool, "run_alone", lambda *_, **__: self._check(True))
+
+    async def _check(self, alone: bool) -> Check:
+        self.alone.append(alone)
+        reason: Any = next(self._reasons)
+        return make_check("code_tests", "2", None if reason else 1.0, reason, "")
+
+
+@pytest.mark.parametrize(
+    ("reasons", "expected", "alone"),
+    [
+        (("sandbox_failed", "sandbox_failed"), ("ungradable", None, "sandbox_failed"), [0, 1]),
+        (("timeout", None), ("pass", 1.0, None), [0, 1]),
+        (("unsupported_test",), ("ungradable", None, "unsupported_test"), [0]),
+    ],
+    ids=["fails twice", "slow beside others", "content"],
+)
+def test_code_that_met_trouble_of_the_machine_is_graded_again_alone(
+    monkeypatch: pytest.MonkeyPatch, reasons: Any, expected: Any, alone: list[int]
 ) -> None:
-    tries: list[int] = []
-
-    async def run_within(self: Pool, *_: Any) -> Check:
-        tries.append(1)
-        return make_check("code_tests", "2", None, "sandbox_failed", "no report")
-
-    monkeypatch.setattr(Pool, "run_within", run_within)
-    monkeypatch.setattr(sandbox, "probe", lambda _: None)
+    double = FailingSandbox(monkeypatch, *reasons)
     query = code_query(golden("code")[0])
 
     async def run() -> Verdict:
@@ -234,8 +320,18 @@ def test_a_sandbox_that_fails_is_tried_again_and_is_no_fail(
         finally:
             await grader.close()
 
-    assert outcome(asyncio.run(run()))[:3] == ("ungradable", None, "sandbox_failed")
-    assert len(tries) == SANDBOX_TRIES
+    assert outcome(asyncio.run(run()))[:3] == expected
+    assert double.alone == alone
+
+
+def test_a_judge_that_refuses_one_text_is_no_trouble_of_the_machine(grade: Grade) -> None:
+    class RefusingJudge:
+        """A judge double that cannot take a prompt so long."""
+
+        async def complete(self, request: Request) -> Completion:
+            raise RefusedError("the prompt is longer than the context")
+
+    assert grade(SCIENCE, "Scattering.", RefusingJudge()).reason == "judge_noncompliant"
 
 
 INJECTIONS = [

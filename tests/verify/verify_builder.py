@@ -65,10 +65,9 @@ def make_response(query: Query, answer: str, finish_reason: str = "stop") -> Res
 def make_verify(**changes: Any) -> Verify:
     fields: dict[str, Any] = {
         "threshold": 0.9,
-        "judge": "made_judge",
-        "judge_advisory": False,
+        "judge": {"model": "made_judge", "math": "any_no", "science": "any_no"},
         "reward": None,
-        "item_seconds": 60.0,
+        "item_cpu_seconds": 60.0,
         "code": LIMITS,
     }
     return Verify(**{**fields, **changes})

@@ -12,7 +12,7 @@ import msgspec
 from stillhouse.distill.reasoning import split
 from stillhouse.errors import StillhouseError
 from stillhouse.models.engine import Completion
-from stillhouse.params import CodeLimits, Verify
+from stillhouse.params import CodeLimits, JudgePolicy, Verify
 from stillhouse.queries.rows import constraint_of
 from stillhouse.records import (
     Category,
@@ -31,9 +31,8 @@ MAX_SHOWN = 20  # bad rows that are told one by one
 # The limits of the committed params.yaml, for grading outside a project.
 DEFAULTS = Verify(
     threshold=0.9,
-    judge="none",
-    judge_advisory=False,
-    item_seconds=10.0,
+    judge=JudgePolicy(model="none", math="unread_only", science="unread_only"),
+    item_cpu_seconds=10.0,
     code=CodeLimits(
         isolation="bubblewrap", max_tests=10, test_seconds=5.0, total_seconds=20.0, memory_mb=1024
     ),

@@ -1,4 +1,4 @@
-"""`stillhouse journal`: look into the store of model answers, check it, rebuild it, and carry answers elsewhere."""
+"""`stillhouse journal`: look into the store of answers and verdicts, check it, rebuild it, and carry it elsewhere."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -58,6 +58,29 @@ def compact() -> None:
     done = compact_files(_existing_folder())
     click.echo(
         f"{done.files} files of {done.bytes_before} bytes -> 1 file of {done.bytes_after} bytes, {done.answers} answers"
+        + (f"; {done.damaged} damaged places left out" if done.damaged else "")
+    )
+
+
+@journal.command()
+@click.option("--verdicts", is_flag=True, required=True, help="Remove stored verdicts.")
+@click.option(
+    "--verifier", help="Only those to which this verifier has contributed, e.g. math_rule."
+)
+def drop(verdicts: bool, verifier: str | None) -> None:
+    """Remove stored verdicts, so that answers are graded anew; answers of models stay.
+
+    All files are rebuilt as one; nothing may run meanwhile.
+    """
+    from stillhouse.models.journal_upkeep import compact as compact_files
+    from stillhouse.verify.stored import is_verdict
+
+    done = compact_files(_existing_folder(), lambda row: not is_verdict(row, verifier))
+    for name, count in sorted(done.dropped.items()):
+        click.echo(f"  {name:<24} {count:>9} verdicts")
+    click.echo(
+        f"{done.dropped.total()} verdicts removed, {done.answers} rows kept; "
+        f"{done.bytes_before} bytes -> {done.bytes_after} bytes"
         + (f"; {done.damaged} damaged places left out" if done.damaged else "")
     )
 

@@ -106,7 +106,7 @@ def survey(root: Path, project: Path) -> Survey:
         found.faults.extend(str(error).splitlines())
         return found
     run = found.run
-    for teacher_id in dict.fromkeys([*run.teacher_ids, run.verify.judge]):
+    for teacher_id in dict.fromkeys([*run.teacher_ids, run.verify.judge.model]):
         found.files.append(root / TEACHERS_FOLDER / f"{teacher_id}.yaml")
         try:
             found.teachers[teacher_id] = load_teacher(teacher_id, root)
@@ -126,7 +126,7 @@ def survey(root: Path, project: Path) -> Survey:
     for teacher_id, file in found.teachers.items():
         path = root / TEACHERS_FOLDER / f"{teacher_id}.yaml"
         found.faults.extend(_teacher_faults(file, path, (root, project)))
-        if teacher_id == run.verify.judge and file.teacher.engine == "replay":
+        if teacher_id == run.verify.judge.model and file.teacher.engine == "replay":
             found.faults.append(
                 f"{path}: teacher.engine: a judge must answer new prompts, replay cannot"
             )

@@ -40,7 +40,7 @@ def plan(teachers: tuple[str, ...]) -> None:
                     "no teacher is asked, but the judge about its answers"
                 )
                 continue
-            judge = load_teacher(run.verify.judge)
+            judge = load_teacher(run.verify.judge.model)
             found = asyncio.run(_plan(teacher, file, judge, run, journal))
             for line in _lines(teacher, file, judge, run, found):
                 click.echo(line)
@@ -66,9 +66,11 @@ async def _plan(
             _queries(),
             run.generate,
             run.run.seed,
-            judge=run.verify.judge,
+            judge=run.verify.judge.model,
             judge_spec=judge.teacher,
-            judge_engine=room.model(run.verify.judge, judge.teacher, judge.runtime, "judge").engine,
+            judge_engine=room.model(
+                run.verify.judge.model, judge.teacher, judge.runtime, "judge"
+            ).engine,
             asks=partial(judge_requests, run.verify),
         )
     finally:
@@ -106,7 +108,7 @@ def _lines(
             f"at most {found.judge.at_most:,} to come: {_tokens(found.judge)}"
         )
         cost = _cost(found.judge, judge.teacher.price)
-        yield f"                    cost at most {cost or _unknown(run.verify.judge)}"
+        yield f"                    cost at most {cost or _unknown(run.verify.judge.model)}"
     budget = file.runtime.budget
     if budget is not None:
         limits = [f"{budget.tokens:,} tokens"] if budget.tokens else []

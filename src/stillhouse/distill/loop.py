@@ -4,6 +4,9 @@ Each query is walked by one coroutine, and many more of them run at once than th
 busy while answers are being verified. There is no round and no barrier: a rejected answer's next attempt gets in line
 for a place in the running batch.
 
+An answer that cannot be graded for trouble of our own machine is no reason to ask the teacher again: its query's walk
+ends there, the others go on, and the stage fails at its end (`verify.trouble`).
+
 What is asked of a query depends on that query's own answers alone, so that neither the order of the queries nor what
 else runs has an influence on any answer. The one limit over all queries, the teacher's budget, therefore never cuts a
 data set: a run that would exceed it fails, with all answers kept.
@@ -23,6 +26,7 @@ from stillhouse.models.client import Model, fingerprint_hash
 from stillhouse.models.engine import Completion, EngineError, NoAnswerError, RefusedError, Request
 from stillhouse.params import Budget, Generate, Teacher
 from stillhouse.records import Query, Response, Verdict, response_id
+from stillhouse.verify.checks import kind_of
 
 # Requests that the engine has at once, as a multiple of those that it runs at once: the next ones wait at its door.
 ASKED_PER_SLOT = 2
@@ -31,7 +35,7 @@ ASKED_PER_SLOT = 2
 WALKERS_PER_SLOT = 8
 
 Grade = Callable[[Query, Response], Awaitable[Verdict]]
-Stop = Literal["accepted", "max_attempts", "query_budget", "no_answer", "refused"]
+Stop = Literal["accepted", "max_attempts", "query_budget", "no_answer", "refused", "ungradable"]
 
 
 class BudgetError(StillhouseError):
@@ -48,11 +52,16 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Walk:
-    """All attempts at one query, in order, and why there are no more."""
+    """All attempts at one query, in order, and why there are no more.
+
+    `ungradable` has the reasons of the verdicts that were neither a pass nor a fail. The stop `ungradable` means that
+    the last of them is trouble of our own machine.
+    """
 
     query: Query
     attempts: list[Attempt] = field(default_factory=list)
     stop: Stop = "max_attempts"
+    ungradable: list[str] = field(default_factory=list)
 
     @property
     def accepted(self) -> bool:
@@ -152,14 +161,19 @@ class Loop:
     async def _walk(self, query: Query) -> Walk:
         most, query_budget = self._rules.rules(query.category)
         attempts: list[Attempt] = []
+        ungradable: list[str] = []
+
+        def ended(stop: Stop) -> Walk:
+            return Walk(query, attempts, stop, ungradable)
+
         while len(attempts) < most:
             try:
                 attempt = await self._attempt(query, attempts)
             except NoAnswerError:
-                return Walk(query, attempts, "no_answer")
+                return ended("no_answer")
             except RefusedError as error:
                 self._refused, self._refusal = self._refused + 1, error
-                return Walk(query, attempts, "refused")
+                return ended("refused")
             if attempt is None:
                 break
             attempts.append(attempt)
@@ -170,12 +184,16 @@ class Loop:
                 verdict = await self._grade(query, attempt.response)
                 self._stopped = self._stopped or self._exceeds_budget()  # by what the judge cost
                 if verdict.state == "pass":
-                    return Walk(query, attempts, "accepted")
+                    return ended("accepted")
+                if verdict.state == "ungradable" and verdict.reason is not None:
+                    ungradable.append(verdict.reason)
+                    if kind_of(verdict.reason) == "machine":
+                        return ended("ungradable")
             if self._stopped:
                 break
             if len(attempts) < most and query_budget and self._used_up(query_budget, attempts):
-                return Walk(query, attempts, "query_budget")
-        return Walk(query, attempts)
+                return ended("query_budget")
+        return ended("max_attempts")
 
     async def _attempt(self, query: Query, earlier: list[Attempt]) -> Attempt | None:
         """Return the next attempt at a query; null if the run was stopped while it waited for a place."""

@@ -5,6 +5,7 @@ from typing import Any
 
 from stillhouse.distill.loop import Attempt, Walk
 from stillhouse.params import Price
+from stillhouse.verify.trouble import Ungradable
 
 LATENCY_DIGITS = 2  # significant digits of a latency that are kept
 QUANTILES = (0.5, 0.9, 0.99)
@@ -16,6 +17,7 @@ class Tally:
     def __init__(self, price: Price | None = None) -> None:
         """Count; `price` turns tokens into cost."""
         self.queries = self.accepted = 0
+        self.ungradable = Ungradable()
         self.made_on: dict[str, dict[str, Any]] = {}
         self._price = price
         self._tokens: Counter[str] = Counter(prompt_tokens=0, completion_tokens=0)
@@ -32,6 +34,8 @@ class Tally:
         self.accepted += walk.accepted
         self._lengths[len(walk.attempts)] += 1
         self._stops[walk.stop] += 1
+        for reason in walk.ungradable:
+            self.ungradable.add(reason)
         self._walks.setdefault(category, Counter()).update(queries=1, accepted=int(walk.accepted))
         by_attempt = self._by_attempt.setdefault(category, {})
         for number, attempt in enumerate(walk.attempts):
@@ -76,6 +80,8 @@ class Tally:
             **self._tokens,
             "cost": self._price and round(self._price.cost(**self._tokens), 6),
             "queries_by_attempts": {str(n): self._lengths[n] for n in sorted(self._lengths)},
+            "ungradable": self.ungradable.total,
+            "ungradable_by_kind": self.ungradable.by_kind(),
             "queries_by_stop": dict(sorted(self._stops.items())),
             "accepted_by_attempt": {
                 str(n): counts["accepted"] for n, counts in in_all.items() if counts["accepted"]

@@ -45,6 +45,8 @@ class View:
 
     def _line(self, since: _Sample, now: _Sample) -> Iterator[str]:
         yield f"accepted {_share(self._tally.accepted, self._tally.queries)}"
+        if line := self._tally.ungradable.line():
+            yield line
         seconds = now.seconds - since.seconds
         if seconds > 0:
             yield f"{(now.tokens - since.tokens) / seconds:,.0f} tok/s"

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import struct
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -27,8 +28,6 @@ class Model:
 
     def __init__(self, engine: Engine, journal: Journal, purpose: Purpose, name: str) -> None:
         self.engine = engine
-        self.fingerprint = engine.fingerprint
-        self.fingerprint_hash = fingerprint_hash(engine.fingerprint)
         self.hits = 0
         self.asked = 0
         self.prompt_tokens = 0
@@ -36,7 +35,20 @@ class Model:
         self._journal = journal
         self._purpose = purpose
         self._name = name
-        self._key_of_fingerprint = _fingerprint_sha256(engine.fingerprint)
+
+    @cached_property
+    def fingerprint(self) -> dict[str, Any]:
+        """The engine's, which may have to fetch or convert weights for it: not before something is asked."""
+        return self.engine.fingerprint
+
+    @cached_property
+    def fingerprint_hash(self) -> str:
+        """Its short hash."""
+        return fingerprint_hash(self.fingerprint)
+
+    @cached_property
+    def _key_of_fingerprint(self) -> "hashlib._Hash":
+        return _fingerprint_sha256(self.fingerprint)
 
     async def complete(self, request: Request) -> Completion:
         """Return the completion of a request; a new one is safe in the journal before it is returned.

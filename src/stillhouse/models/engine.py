@@ -61,8 +61,10 @@ class Engine(Protocol):
     concurrency: int
     """How many requests should be in flight to keep it busy."""
 
-    fingerprint: dict[str, Any]
-    """All that decides what it says, JSON-ready; its hash is part of every journal key."""
+    @property
+    def fingerprint(self) -> dict[str, Any]:
+        """All that decides what it says, JSON-ready; its hash is part of every journal key."""
+        ...
 
     journaled: bool
     """Whether its answers cost anything, and so belong in the journal."""

@@ -7,6 +7,8 @@ tasks are committed together by one writer thread, so that durability costs one 
 
 A key is the sha256 of everything that decides an answer: engine fingerprint, rendered prompt, sampling, seed. Who means
 to ask for an answer claims its key, so that nobody else asks for the same meanwhile, here or in another process.
+
+Verdicts are kept beside the answers in the same way, under the purpose `verdict` (verify/stored.py).
 """
 
 import asyncio
@@ -17,7 +19,7 @@ import os
 import queue
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
@@ -122,6 +124,20 @@ class Journal:
             raise JournalError(
                 f"{self.folder}: cannot read the journal: {error}; run `stillhouse journal verify`"
             ) from None
+
+    def get_many(self, keys: Iterable[bytes]) -> dict[bytes, bytes]:
+        """Return the answers kept under many keys, by key, much faster than one by one.
+
+        Raises:
+            JournalError: the journal cannot be read.
+        """
+        wanted = list(dict.fromkeys(keys))
+        try:
+            return self._store.find_many(wanted)
+        except (OSError, sqlite3.Error, BrokenError):
+            # One by one, what is damaged is set aside, and what cannot be read is an error.
+            found = ((key, self.get(key)) for key in wanted)
+            return {key: answer for key, answer in found if answer is not None}
 
     async def put(self, key: bytes, answer: bytes, *, purpose: str, model: str) -> None:
         """Keep an answer; returns once it is safe on disk. An answer already there stays.

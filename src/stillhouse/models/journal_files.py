@@ -21,6 +21,7 @@ LIVE_NAME = "answers.sqlite"
 WRITING_SUFFIX = ".writing"  # of a network folder's file that its writer has not finished
 FORMAT = 2  # PRAGMA user_version; raised when a file of an older version can no longer be read
 BUSY_SECONDS = 60.0  # how long to wait for another process that writes
+KEYS_AT_ONCE = 500  # of one look-up; SQLite takes no more than 999 everywhere
 PROBES = 100_000  # rows of one broken page, at most: an inner page of 4 KiB has some 500 leaves of up to 100 rows
 # Beside a database: write-ahead log and rollback journal belong to it, shared memory can be made again.
 _COMPANIONS = ("-wal", "-journal")
@@ -160,6 +161,25 @@ class AnswerFile:
         except sqlite3.DatabaseError as error:  # no context manager: each look-up would pay for it
             raise _told_apart(error, self.path) from None
         return None if row is None else Found(*row)
+
+    def find_many(self, keys: list[bytes]) -> dict[bytes, Found]:
+        """Return what is stored under keys, by key.
+
+        Raises:
+            DamagedError: a page is broken.
+        """
+        found: dict[bytes, Found] = {}
+        for start in range(0, len(keys), KEYS_AT_ONCE):
+            some = keys[start : start + KEYS_AT_ONCE]
+            marks = ",".join("?" * len(some))
+            try:
+                for key, *columns in self._connection.execute(
+                    f"SELECT key, check_sum, payload FROM answers WHERE key IN ({marks})", some
+                ):
+                    found[key] = Found(*columns)
+            except sqlite3.DatabaseError as error:
+                raise _told_apart(error, self.path) from None
+        return found
 
     def insert(self, rows: list[Row]) -> int:
         """Append rows whose keys are new, and return how many; all are synced to the disk, or none is kept.

@@ -37,6 +37,10 @@ class Store(Protocol):
         """Return an answer; raises `BrokenError` where `mend` has to be called before it is known."""
         ...
 
+    def find_many(self, keys: list[bytes]) -> dict[bytes, bytes]:
+        """Return the answers that are there, by key; raises `BrokenError` as `find` does."""
+        ...
+
     def keep(self, rows: list[Row]) -> None:
         """Store rows durably."""
         ...
@@ -104,6 +108,25 @@ class _Finished:
                 self._tell(file.path)
         return None
 
+    def find_many(self, keys: list[bytes]) -> dict[bytes, bytes]:
+        answers: dict[bytes, bytes] = {}
+        for file in self.files:
+            missing = [key for key in keys if key not in answers]
+            if not missing:
+                break
+            try:
+                found = file.find_many(missing)
+            except DamagedError:  # what can be read of it still counts
+                found = {}
+                answers.update((k, a) for k in missing if (a := self.find(k)) is not None)
+            for key, row in found.items():
+                answer = row.unpack(key)
+                if answer is None:
+                    self._tell(file.path)
+                else:
+                    answers[key] = answer
+        return answers
+
     def close(self) -> None:
         for file in self.files:
             file.close()
@@ -135,6 +158,21 @@ class LocalStore:
         if answer is None:
             raise BrokenError(self._reader, key, found.check_sum)
         return answer
+
+    def find_many(self, keys: list[bytes]) -> dict[bytes, bytes]:
+        """Return the answers that are in the shared file or in a finished one."""
+        try:
+            found = self._reader.find_many(keys)
+        except DamagedError:
+            raise BrokenError(self._reader, None) from None
+        answers: dict[bytes, bytes] = {}
+        for key, row in found.items():
+            answer = row.unpack(key)
+            if answer is None:
+                raise BrokenError(self._reader, key, row.check_sum)
+            answers[key] = answer
+        missing = [key for key in keys if key not in answers]
+        return answers | self._finished.find_many(missing)
 
     def keep(self, rows: list[Row]) -> None:
         """Append rows to the shared file; one that is broken is set aside first."""
@@ -226,6 +264,15 @@ class NetworkStore:
         """Return an answer of this process, or else from a finished file."""
         found = self._copy.find(key)
         return self._finished.find(key) if found is None else found.unpack(key)
+
+    def find_many(self, keys: list[bytes]) -> dict[bytes, bytes]:
+        """Return the answers of this process and of finished files."""
+        answers = {
+            key: answer
+            for key, row in self._copy.find_many(keys).items()
+            if (answer := row.unpack(key)) is not None
+        }
+        return answers | self._finished.find_many([key for key in keys if key not in answers])
 
     def keep(self, rows: list[Row]) -> None:
         """Append rows to this process's own file, then to the copy that it reads."""

@@ -1,4 +1,4 @@
-"""Looking after a journal: check every answer, rebuild its files as one, and carry answers elsewhere.
+"""Looking after a journal: check every answer, rebuild its files as one, remove verdicts, carry answers elsewhere.
 
 The exchange format is JSON Lines, one answer a line: `key` (64 hex digits), `purpose`, `model` and `answer` (text).
 """
@@ -7,7 +7,8 @@ import asyncio
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -48,13 +49,17 @@ class Report(NamedTuple):
 
 
 class Compacted(NamedTuple):
-    """What `compact` did: files and bytes before, answers and bytes after, and damaged rows that were left out."""
+    """What `compact` did: files and bytes before, answers and bytes after, and what was left out.
+
+    `damaged` counts rows that cannot be read, `dropped` those that were not wanted any more, by the row's `model`.
+    """
 
     files: int
     bytes_before: int
     answers: int
     bytes_after: int
     damaged: int
+    dropped: Counter[str]
 
 
 def verify(folder: Path) -> Iterator[Report]:
@@ -80,10 +85,15 @@ def verify(folder: Path) -> Iterator[Report]:
         yield Report(path, whole, damaged, faults)
 
 
-def compact(folder: Path) -> Compacted:
-    """Write all answers that can be read into one new file, and delete the old ones. Nobody else may use the journal.
+def _all_wanted(row: Row) -> bool:
+    return True
 
-    The new file is complete and on the disk before an old one is touched, so that a crash or a full disk loses nothing.
+
+def compact(folder: Path, wanted: Callable[[Row], bool] = _all_wanted) -> Compacted:
+    """Write all wanted rows that can be read into one new file, and delete the old ones.
+
+    Nobody else may use the journal. This is the only way in which a row that is not damaged leaves it. The new file is
+    complete and on the disk before an old one is touched, so that a crash or a full disk loses nothing.
 
     Raises:
         JournalError: there is no journal, another process uses it, or the new file cannot be written.
@@ -96,12 +106,12 @@ def compact(folder: Path) -> Compacted:
             _refuse_users(folder)
         elif not locks.enter_alone():
             raise JournalError(
-                f"{folder}: other processes have the journal open; compact it when they have ended"
+                f"{folder}: other processes have the journal open; run this when they have ended"
             )
-        return _rebuild(folder, shared)
+        return _rebuild(folder, shared, wanted)
     except (OSError, sqlite3.Error) as error:
         raise JournalError(
-            f"{folder}: cannot compact the journal: {error}; nothing was lost: make room on the disk, then try again"
+            f"{folder}: cannot rebuild the journal: {error}; nothing was lost: make room on the disk, then try again"
         ) from None
     finally:
         locks.close()
@@ -225,16 +235,17 @@ def _refuse_users(folder: Path) -> None:
     users: list[Process] = [user for user in (*writers, *holders) if user and not user.has_ended]
     if users:
         raise JournalError(
-            f"{folder}: process {users[0].pid} on {users[0].host} uses the journal; compact it when that has ended"
+            f"{folder}: process {users[0].pid} on {users[0].host} uses the journal; run this when that has ended"
         )
 
 
-def _rebuild(folder: Path, shared: bool) -> Compacted:
+def _rebuild(folder: Path, shared: bool, wanted: Callable[[Row], bool]) -> Compacted:
     old = _all_files(folder)
     bytes_before = sum(path.stat().st_size for path in old)
     partial = folder / _PARTIAL
     delete(partial)
     answers = damaged = 0
+    dropped: dict[bytes, str] = {}
     try:
         with closing(AnswerFile(partial, "write alone")) as new:
             for path in old:
@@ -248,6 +259,9 @@ def _rebuild(folder: Path, shared: bool) -> Compacted:
                     for row in file.rows():
                         if row is None or row.unpack() is None:
                             damaged += 1
+                            continue
+                        if not wanted(row):
+                            dropped[row.key] = row.model
                             continue
                         rows.append(row)
                         if len(rows) == BATCH:
@@ -263,4 +277,11 @@ def _rebuild(folder: Path, shared: bool) -> Compacted:
         delete(path)
     if not shared:
         finished = finished.rename(folder / LIVE_NAME)
-    return Compacted(len(old), bytes_before, answers, finished.stat().st_size, damaged)
+    return Compacted(
+        len(old),
+        bytes_before,
+        answers,
+        finished.stat().st_size,
+        damaged,
+        Counter(dropped.values()),
+    )

@@ -43,10 +43,14 @@ class Reward:
         self._device = asyncio.Lock()
         self.hits = 0
         self.asked = 0
-        self.fingerprint: dict[str, Any] = {
+
+    @cached_property
+    def fingerprint(self) -> dict[str, Any]:
+        """All that decides a mark; the tokenizer is read for it, and the weights fetched if need be."""
+        return {
             "engine": f"transformers {version('transformers')}",
             "torch": version("torch"),
-            **params.model_dump(),
+            **self._params.model_dump(),
             **self._chat.fingerprint,
         }
 

@@ -13,6 +13,7 @@ import threading
 import time
 import warnings
 from concurrent.futures import Future
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
 
@@ -269,11 +270,15 @@ class VllmEngine:
         }
         if keep_special_tokens:
             self.sampling["skip_special_tokens"] = False
-        self.fingerprint: dict[str, Any] = {
+
+    @cached_property
+    def fingerprint(self) -> dict[str, Any]:
+        """All that decides what it says; the tokenizer is read for it, and the weights converted if need be."""
+        return {
             "engine": vllm_version(),
-            **core.load._asdict(),
+            **self._core.load._asdict(),
             **self._chat.fingerprint,
-            "system_prompt": system_prompt,
+            "system_prompt": self._system_prompt,
             "sampling": self.sampling,
         }
 

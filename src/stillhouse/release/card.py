@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from stillhouse.errors import StillhouseError
-from stillhouse.params import Teacher
+from stillhouse.params import JUDGE_ROLES, Teacher
 from stillhouse.release import figures
 from stillhouse.release.counts import ConfigCounts, TeacherCounts
 from stillhouse.release.facts import Repository, RunFacts, repositories
@@ -216,6 +216,7 @@ def render_card(facts: CardFacts, cards: Path = CARDS) -> str:
         "released_by_source": released,
         "terms": _terms(facts),
         "judge": judge,
+        "judge_roles": JUDGE_ROLES,
         "judge_size": model_size(judge.model) if judge else None,
         "weak_judge": judge is not None and is_weak_judge(judge),
         "warnings": facts.warnings,

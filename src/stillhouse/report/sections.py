@@ -6,7 +6,7 @@ Every section says so where its part is missing.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from stillhouse.params import Teacher
+from stillhouse.params import JUDGE_ROLES, Teacher
 from stillhouse.records import CATEGORIES, Example
 from stillhouse.report import charts
 from stillhouse.report.formats import count, general, integer, number, percent, share
@@ -134,6 +134,8 @@ def _attempts(files: RunFiles, names: Mapping[str, str]) -> list[Block]:
                 "Accepted",
                 "Attempts per query",
                 "Cut at the limit, %",
+                "Ungradable by content",
+                "By trouble of the machine",
             ],
             [
                 [
@@ -143,6 +145,8 @@ def _attempts(files: RunFiles, names: Mapping[str, str]) -> list[Block]:
                     f"{m['accepted']:,} ({percent(share(m['accepted'], m['queries']))} %)",
                     number(share(m["attempts"], m["queries"]), 2),
                     percent(share(m["truncated"], m["attempts"])),
+                    _by_count(m["ungradable_by_kind"]["content"]),
+                    _by_count(m["ungradable_by_kind"]["machine"]),
                 ]
                 for t, m in made.items()
             ],
@@ -169,6 +173,14 @@ def _attempts(files: RunFiles, names: Mapping[str, str]) -> list[Block]:
             )
         )
     return blocks
+
+
+def _by_count(reasons: Mapping[str, int]) -> str:
+    """Return a sum with its parts: "3 (unread 2, too_complex 1)"."""
+    if not reasons:
+        return "0"
+    parts = sorted(reasons.items(), key=lambda part: -part[1])
+    return f"{sum(reasons.values()):,} ({', '.join(f'{name} {n:,}' for name, n in parts)})"
 
 
 def _answered_within(metrics: Mapping[str, Any]) -> list[tuple[int, int]]:
@@ -439,12 +451,13 @@ def _judge(settings: Settings) -> str:
     text = f"An attempt passes with a score of at least {settings.verify.threshold:g}. "
     if settings.judge is None:
         return text + "No judge: rules alone decide."
-    role = (
-        "It is advisory: recorded beside the rule's verdict, never decisive against it."
-        if settings.verify.judge_advisory
-        else "Where a rule says no, or there is no rule, the judge may accept."
+    policy = settings.verify.judge
+    return (
+        f"{text}The judge is {settings.judge.label} ({_model(settings.judge)}). "
+        f"In math {JUDGE_ROLES[policy.math]}; in science {JUDGE_ROLES[policy.science]}. "
+        "It alone decides the demands that it wrote itself"
+        f"{' and free answers' if settings.verify.reward is None else ''}."
     )
-    return f"{text}The judge is {settings.judge.label} ({_model(settings.judge)}). {role}"
 
 
 def _is_embedded(judge: Teacher) -> bool:

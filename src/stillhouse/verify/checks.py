@@ -4,6 +4,8 @@ from typing import Literal, get_args
 
 from stillhouse.records import Check
 
+# Raised when other checks are made of an answer than before (grade.py); how they are combined does not matter to it.
+GRADING_VERSION = "1"
 MAX_EVIDENCE_CHARS = 400
 
 # The answer itself: it is judged, and fails.

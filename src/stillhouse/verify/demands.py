@@ -15,7 +15,7 @@ import msgspec
 from stillhouse.models.engine import Completion, EngineError, RefusedError, Request
 from stillhouse.records import Check, Constraint, Query
 from stillhouse.verify.checks import Reason, make_check
-from stillhouse.verify.judge import Judge, ask, judge_request, parse_word
+from stillhouse.verify.judge import Judge, ask, judge_request, no_reply, parse_word
 
 NAME = "judge_demands"
 VERSION = "1"
@@ -117,7 +117,7 @@ async def judge_demands(judge: Judge, query: Query, answer: str) -> Check:
     for demand, request in requests.items():
         reply = await ask(judge, request)
         if isinstance(reply, EngineError):
-            return _check(None, "judge_unavailable", f"{demand!r}: {reply}")
+            return _check(None, no_reply(reply), f"{demand!r}: {reply}")
         said = parse_word(reply, ("yes", "no"))
         if said is None:
             return _check(None, "judge_noncompliant", f"{demand!r}: reply was {reply!r}")

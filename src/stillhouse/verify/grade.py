@@ -2,16 +2,20 @@
 
 | category | checks | verdict |
 |---|---|---|
-| math | rule; the judge where the rule does not say yes | either may accept; the rule's if the judge is advisory |
+| math | rule; the judge where `verify.judge.math` allows it | either may accept |
 | code | tests in the sandbox | the tests' |
-| science | rule where the reference allows one, else the judge | the one that spoke |
+| science | rule where the reference allows one; the judge where `verify.judge.science` allows it | either may accept |
 | if | IFEval checkers; the judge on demands that it wrote itself | the mean over all |
 | multiturn, other | the reward model's three marks; the judge's where the run has none | these |
 
-Every check is kept in the verdict. A verdict is ungradable where the deciding check is, never a guess.
+Every check is kept in the verdict. A verdict is ungradable where the deciding check is, never a guess. What the checks
+said is stored, if a run has a journal; thresholds are applied whenever it is read.
 """
 
+import inspect
 import os
+from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -19,36 +23,39 @@ from stillhouse.models.engine import Request
 from stillhouse.params import Price, Verify
 from stillhouse.records import Check, Query, Response, State, Verdict
 from stillhouse.verify import code, demands, ifeval, judge, math, sandbox, science
-from stillhouse.verify.checks import Reason, make_check
+from stillhouse.verify.checks import Reason, kind_of, make_check
 from stillhouse.verify.final_answer import option_letter
 from stillhouse.verify.judge import Judge, Metered
-from stillhouse.verify.pool import Pool
+from stillhouse.verify.pool import ALONE_FACTOR, GUARD_SECONDS, Pool
 from stillhouse.verify.reward import Marks, check_reward
+from stillhouse.verify.stored import Graded, Stored
 
 ANSWER_NAME = "answer"
 ANSWER_VERSION = "1"
-# A check in a worker is stopped by its own limit first; the pool's only catches what escapes that.
-POOL_MARGIN_SECONDS = 5.0
-SANDBOX_TRIES = 2  # a machine short of memory or processes may fail to start one
+# Alone, a program that does not get on by itself has failed.
+ALONE: dict[str, Any] = (
+    {"alone": True} if "alone" in inspect.signature(code.check_code).parameters else {}
+)
 
 
 def judge_requests(verify: Verify, query: Query, answer: str | None) -> list[Request]:
     """Return what a grader may ask the judge about an answer; null: about one that nobody knows yet.
 
-    It is the most: in math the judge is asked only where the rule does not say yes, and where it gives no mark on one
-    dimension it is not asked for the next.
+    It is the most: in math the rule is not run here, and a judge that gives no mark on one dimension is not asked for
+    the next.
     """
     text, reference = answer or "", query.ground_truth
+    when = verify.judge
     match query.category:
-        case "math" if reference is not None:
+        case "math" if reference is not None and when.math != "never":
             return [judge.math_request(query, reference, text)]
-        case "science" if reference is not None:
-            by_rule = (
-                bool(option_letter(reference.strip()))
-                if answer is None
-                else science.check_science(reference, answer, query.prompt) is not None
-            )
-            return [] if by_rule else [judge.science_request(query, reference, text)]
+        case "science" if reference is not None and when.science != "never":
+            if answer is None:
+                may = when.science == "any_no" or not option_letter(reference.strip())
+            else:
+                rule = science.check_science(reference, answer, query.prompt)
+                may = judge.is_asked(when.science, rule)
+            return [judge.science_request(query, reference, text)] if may else []
         case "if":
             return list(demands.judging_requests(query, text).values())
         case "multiturn" | "other" if verify.reward is None:
@@ -60,7 +67,9 @@ def judge_requests(verify: Verify, query: Query, answer: str | None) -> list[Req
 class Grader:
     """Grades responses, many at a time, in `workers` processes (null: one per core).
 
-    `price` is the judge's: with it, each verdict says what the judge's words on it cost.
+    `price` is the judge's: with it, each verdict says what the judge's words on it cost. With `stored`, an answer is
+    graded once. `judge_replies`, `judge_prompt_tokens` and `judge_completion_tokens` are those of all verdicts so far,
+    of stored ones too.
     """
 
     def __init__(
@@ -70,12 +79,15 @@ class Grader:
         reward: Marks | None = None,
         workers: int | None = None,
         price: Price | None = None,
+        stored: Stored | None = None,
     ):
+        self.judge_replies = self.judge_prompt_tokens = self.judge_completion_tokens = 0
         self._verify = verify
         self._judge = judge
         self._reward = reward
         self._price = price
-        self._pool = Pool(workers or len(os.sched_getaffinity(0)), verify.item_seconds)
+        self._stored = stored
+        self._pool = Pool(workers or len(os.sched_getaffinity(0)), verify.item_cpu_seconds)
         self._isolation_checked = False
 
     async def grade(self, query: Query, response: Response) -> Verdict:
@@ -83,11 +95,60 @@ class Grader:
 
         Raises:
             SandboxError: code is to be run, and the isolation that the parameters ask for does not work here.
+            JournalError: the verdict could not be kept.
         """
+        graded = _at_once(response)
+        if graded is None and self._stored is None:
+            graded = await self._graded(query, response)
+        elif graded is None and self._stored is not None:
+            key = self._stored.key(query, response)
+            graded = self._stored.get(key)
+            if graded is None:
+                graded = await self._graded(query, response)
+                await self._stored.put(key, graded)
+        assert graded is not None
+        return self._verdict(query, response, graded)
+
+    def known(self, asked: Sequence[tuple[Query, Response]]) -> list[Verdict | None]:
+        """Return the verdicts on many responses as far as nothing needs to be graded for them.
+
+        Raises:
+            JournalError: the journal cannot be read.
+        """
+        at_once = [_at_once(response) for _, response in asked]
+        keys: list[bytes | None] = [None] * len(asked)
+        found: dict[bytes, Graded] = {}
+        if self._stored is not None:
+            for place, (query, response) in enumerate(asked):
+                if at_once[place] is None:
+                    keys[place] = self._stored.key(query, response)
+            found = self._stored.get_many(key for key in keys if key is not None)
+        verdicts: list[Verdict | None] = []
+        for (query, response), graded, key in zip(asked, at_once, keys, strict=True):
+            known = graded if key is None else found.get(key)
+            verdicts.append(None if known is None else self._verdict(query, response, known))
+        return verdicts
+
+    async def close(self) -> None:
+        """Stop the workers."""
+        await self._pool.close()
+
+    async def _graded(self, query: Query, response: Response) -> Graded:
         metered = None if self._judge is None else Metered(self._judge)
         checks = await self._checks(query, response, metered)
-        checks = [self._settle(check) for check in checks]
+        if metered is None:
+            return Graded(checks)
+        return Graded(checks, metered.replies, metered.prompt_tokens, metered.completion_tokens)
+
+    def _verdict(self, query: Query, response: Response, graded: Graded) -> Verdict:
+        self.judge_replies += graded.judge_replies
+        self.judge_prompt_tokens += graded.judge_prompt_tokens
+        self.judge_completion_tokens += graded.judge_completion_tokens
+        checks = [self._settle(check) for check in graded.checks]
         deciding = self._deciding(query, checks)
+        cost = None
+        if self._judge is not None and self._price is not None:
+            cost = self._price.cost(graded.judge_prompt_tokens, graded.judge_completion_tokens)
         return Verdict(
             response_id=response.id,
             query_id=query.id,
@@ -95,24 +156,11 @@ class Grader:
             score=deciding.score,
             reason=deciding.reason,
             verifier=deciding.verifier,
-            cost=self._cost(metered),
+            cost=cost,
             checks=checks,
         )
 
-    async def close(self) -> None:
-        """Stop the workers."""
-        await self._pool.close()
-
-    def _cost(self, judge: Metered | None) -> float | None:
-        if judge is None or self._price is None:
-            return None
-        return self._price.cost(judge.prompt_tokens, judge.completion_tokens)
-
     async def _checks(self, query: Query, response: Response, asked: Judge | None) -> list[Check]:
-        if response.finish_reason == "length":
-            return [_answer_check("truncated")]
-        if not response.answer.strip():
-            return [_answer_check("no_answer")]
         match query.category:
             case "math":
                 return await self._math(query, response.answer, asked)
@@ -133,7 +181,7 @@ class Grader:
         if query.ground_truth is None:
             return [_ungradable(math.NAME, math.VERSION, "no_reference")]
         rule = await self._pool.run(math.check_math, query.ground_truth, answer, query.prompt)
-        if rule.state == "pass" or asked is None:
+        if asked is None or not judge.is_asked(self._verify.judge.math, rule):
             return [rule]
         return [rule, await judge.judge_math(asked, query, query.ground_truth, answer)]
 
@@ -143,22 +191,22 @@ class Grader:
             if trouble := sandbox.probe(limits.isolation):
                 raise sandbox.SandboxError(trouble)
             self._isolation_checked = True
-        seconds = code.seconds_at_most(query, limits) + POOL_MARGIN_SECONDS
-        for _ in range(SANDBOX_TRIES):
-            check = await self._pool.run_within(seconds, code.check_code, query, answer, limits)
-            if check.reason != "sandbox_failed":
-                break
-        return check
+        guard = code.seconds_at_most(query, limits) + GUARD_SECONDS
+        check = await self._pool.run_within(guard, code.check_code, query, answer, limits)
+        if kind_of(check.reason) != "machine":
+            return check
+        return await self._pool.run_alone(
+            ALONE_FACTOR * guard, code.check_code, query, answer, limits, **ALONE
+        )
 
     async def _science(self, query: Query, answer: str, asked: Judge | None) -> list[Check]:
         if query.ground_truth is None:
             return [_ungradable(science.NAME, science.VERSION, "no_reference")]
-        rule = science.check_science(query.ground_truth, answer, query.prompt)
-        if rule is not None:
-            return [rule]
-        if asked is None:
-            return [_no_judge(judge.SCIENCE_NAME)]
-        return [await judge.judge_science(asked, query, query.ground_truth, answer)]
+        rule = await self._pool.run(science.check_science, query.ground_truth, answer, query.prompt)
+        checks = [] if rule is None else [rule]
+        if asked is not None and judge.is_asked(self._verify.judge.science, rule):
+            checks.append(await judge.judge_science(asked, query, query.ground_truth, answer))
+        return checks or [_no_judge(judge.SCIENCE_NAME)]
 
     async def _constraints(self, query: Query, answer: str, asked: Judge | None) -> list[Check]:
         rules = [c for c in query.constraints if c.id != demands.DEMAND]
@@ -188,13 +236,9 @@ class Grader:
         rule, judged = checks
         if query.category == "if":
             return self._settle(_mean_over_constraints(query, rule, judged))
-        if self._verify.judge_advisory:
-            return rule
-        if judged.state == "fail" and rule.state == "ungradable":
+        if judged.state == "pass" or (judged.state == "fail" and rule.state == "ungradable"):
             return judged
-        if judged.state == "pass":
-            return judged
-        # The rule has said no, and the judge has not said yes. A judge that could not be asked leaves that open.
+        # The rule has not said yes, nor has the judge. A judge that could not be asked leaves that open.
         return judged if judged.reason == "judge_unavailable" else rule
 
 
@@ -209,6 +253,15 @@ def _mean_over_constraints(query: Query, rule: Check, judged: Check) -> Check:
         score=rule.score * (1 - by_judge) + judged.score * by_judge,
         reason=rule.reason or judged.reason,
     )
+
+
+def _at_once(response: Response) -> Graded | None:
+    """Return what is said of an answer that is not whole; it is never stored, since a look-up would take longer."""
+    if response.finish_reason == "length":
+        return Graded([_answer_check("truncated")])
+    if not response.answer.strip():
+        return Graded([_answer_check("no_answer")])
+    return None
 
 
 def _answer_check(reason: Reason) -> Check:

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from stillhouse.models.engine import Completion, EngineError, Request
+from stillhouse.models.engine import Completion, EngineError, NoAnswerError, RefusedError, Request
+from stillhouse.params import AskJudge
 from stillhouse.records import Check, Message, Query, content_hash
-from stillhouse.verify.checks import Reason, make_check
+from stillhouse.verify.checks import Reason, kind_of, make_check
 
 MATH_NAME = "judge_math"
 SCIENCE_NAME = "judge_science"
@@ -53,15 +54,16 @@ class Judge(Protocol):
 
 
 class Metered:
-    """A judge that counts the tokens of what it is asked and of what it says."""
+    """A judge that counts its replies, and the tokens of what it is asked and of what it says."""
 
     def __init__(self, judge: Judge) -> None:
-        self.prompt_tokens = self.completion_tokens = 0
+        self.replies = self.prompt_tokens = self.completion_tokens = 0
         self._judge = judge
 
     async def complete(self, request: Request) -> Completion:
         """Return the judge's completion."""
         completion = await self._judge.complete(request)
+        self.replies += 1
         self.prompt_tokens += completion.prompt_tokens
         self.completion_tokens += completion.completion_tokens
         return completion
@@ -96,6 +98,20 @@ async def judge_reward(judge: Judge, query: Query, answer: str) -> Check:
         marks[dimension] = mark
     evidence = ", ".join(f"{dimension} {mark}" for dimension, mark in marks.items())
     return _check(REWARD_NAME, sum(marks.values()) / (REWARD_BEST * len(DIMENSIONS)), evidence)
+
+
+def is_asked(when: AskJudge, rule: Check | None) -> bool:
+    """Return whether the judge is asked after a rule; null: no rule speaks of this reference.
+
+    A rule that failed by trouble of this machine is run again, so the judge does not speak in its place.
+    """
+    if when == "never":
+        return False
+    if rule is None:
+        return True
+    if rule.state == "pass" or kind_of(rule.reason) == "machine":
+        return False
+    return when == "any_no" or rule.state == "ungradable"
 
 
 def math_request(query: Query, reference: str, answer: str) -> Request:
@@ -185,9 +201,15 @@ def _last_line(reply: str) -> str:
     return lines[-1].strip().strip("*").strip() if lines else ""
 
 
+def no_reply(error: EngineError) -> Reason:
+    """Return why there are no words: a judge that refuses this one text refuses it every time."""
+    refused = isinstance(error, RefusedError | NoAnswerError)
+    return "judge_noncompliant" if refused else "judge_unavailable"
+
+
 def _no_mark(name: str, reply: str | EngineError, where: str = "") -> Check:
     if isinstance(reply, EngineError):
-        return _check(name, None, f"{where}{reply}", "judge_unavailable")
+        return _check(name, None, f"{where}{reply}", no_reply(reply))
     return _check(name, None, f"{where}reply was {reply!r}", "judge_noncompliant")
 
 

@@ -1,106 +1,316 @@
-"""Worker processes for checks that may hang or crash: each item has its own time limit, and costs only itself.
+"""Worker processes for checks that may hang or crash: each item has its own limits, and costs only itself.
 
-A check that runs past its time is killed with its worker, and tried once more, since a busy machine can slow down an
-honest item; after that it is ungradable, for a verdict is never a guess. The clock of an item starts in the worker, not
-in the queue. Workers are forked from a small server process that has the symbolic engine imported and warm, so that a
-killed one is replaced in milliseconds; neither has torch, an engine, or anything else of the process that asks.
+The limit of an item is CPU time of its worker, from when the item starts there: a verdict does not depend on how busy
+the machine is. An item past it is too complex, and so is one that needs too much memory or that crashes its worker
+twice. Wall time is a generous guard only. What the machine itself did (the guard, a worker killed from outside) says
+nothing of the item, which is run again while nothing else is; only if that fails too is the check ungradable by trouble
+of the machine.
+
+Each worker has a channel of its own, so that one that is stopped or killed at any moment holds up no other. Workers are
+forked from a small server process that has the symbolic engine imported and warm, so that a killed one is replaced in
+milliseconds; neither has torch, an engine, or anything else of the process that asks.
 """
 
 import asyncio
-import concurrent.futures
-from collections.abc import Callable
-from multiprocessing import synchronize
-from multiprocessing.context import ForkServerContext
-from typing import Any, ParamSpec
-
-from pebble import CONSTS, ProcessExpired, ProcessPool
+import contextlib
+import multiprocessing
+import pickle
+import shutil
+import signal
+import socket
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
 
 from stillhouse.errors import StillhouseError
 from stillhouse.records import Check
+from stillhouse.verify.checks import Reason, kind_of, make_check
+from stillhouse.verify.worker import LENGTH, OVER_TIME, READY, Failed, Limits, serve
 
 NAME = "pool"
-VERSION = "1"
-TRIES = 2
-SPARE = 1  # workers beyond those asked for: no core is idle while a hung one is killed and replaced
-MAX_EVIDENCE_CHARS = 300
+VERSION = "2"
+SPARE = 1  # workers beyond those asked for: no core is idle while one that was killed is replaced
+# Beyond what a warm worker has. Math-Verify and sympy take tens of megabytes for an answer that they can read.
+ITEM_MEMORY_BYTES = 1 << 30
+# The guard on wall time: so much slower than alone may a worker run, and so long may it not run at all.
+GUARD_FACTOR = 30.0
+GUARD_SECONDS = 60.0
+ALONE_FACTOR = 4.0  # of the guard, when nothing else is graded
+START_SECONDS = 600.0  # for a worker to start: the first waits until all is imported
+CLOSE_SECONDS = 2.0  # for workers to end by themselves
 # A new worker imports the program that was started anew: most of what a stage script imports is here already.
 PRELOADED = ["stillhouse.stage", "stillhouse.verify.grade", "stillhouse.verify.warm"]
-
-# Seconds between pebble's looks for items past their time and for workers to replace. A hanging item waits for two of
-# them; an engine that computes on the same cores is disturbed by each.
-CONSTS.sleep_unit = 0.05
+# The program itself failed, for one by a stack overflow in C; anything else that ends a worker comes from outside.
+FAULTS = frozenset(
+    {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT, signal.SIGTRAP}
+)
 
 P = ParamSpec("P")
+C = TypeVar("C", bound=Check | None)  # null: a rule that does not apply
 
 
-class _Context(ForkServerContext):
-    """Keeps the locks that a pool makes for as long as the pool: pebble drops its own before it stops the workers.
+class _EndedError(Exception):
+    """A worker ended before it answered, with this exit code (negative: the signal)."""
 
-    A lock has a name in the system until it is dropped; a worker that is just starting would look for it in vain, and
-    print a traceback.
-    """
+    def __init__(self, code: int | None) -> None:
+        self.code = code
+
+
+class _Worker:
+    """One worker process, as its parent sees it."""
+
+    def __init__(self, context: ForkServerContext, folder: str) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process: ForkServerProcess = context.Process(
+                target=serve, args=(theirs, folder), daemon=True, name="stillhouse grading"
+            )
+            self._process.start()
+        self._socket = ours
+        self._reader: asyncio.StreamReader | None = None
+        self._writer: asyncio.StreamWriter | None = None
+
+    async def connect(self) -> None:
+        """Wait until the worker has started.
+
+        Raises:
+            _EndedError: it ended instead.
+        """
+        self._reader, self._writer = await asyncio.open_unix_connection(sock=self._socket)
+        assert await self._receive() == READY
+
+    async def ask(self, message: bytes) -> Any:
+        """Return what the worker makes of an item.
+
+        Raises:
+            _EndedError: it died of the item, or was killed.
+        """
+        assert self._writer is not None
+        self._writer.write(LENGTH.pack(len(message)) + message)
+        with contextlib.suppress(ConnectionError):  # what is read says why
+            await self._writer.drain()
+        return pickle.loads(await self._receive())
+
+    async def _receive(self) -> bytes:
+        assert self._reader is not None
+        try:
+            head = await self._reader.readexactly(LENGTH.size)
+            return await self._reader.readexactly(LENGTH.unpack(head)[0])
+        except (asyncio.IncompleteReadError, ConnectionError):
+            await asyncio.to_thread(self._process.join, CLOSE_SECONDS)
+            raise _EndedError(self._process.exitcode) from None
+
+    def hang_up(self) -> None:
+        """Close the channel: a worker that has nothing to do ends."""
+        if self._writer is not None:
+            self._writer.close()
+        else:
+            self._socket.close()
+
+    def kill(self) -> None:
+        """Kill the worker, whatever it is doing; one that is stopped too."""
+        self.hang_up()
+        self._process.kill()
+
+    def join(self, seconds: float) -> None:
+        """Wait for the worker's end, and kill it if that does not come."""
+        self._process.join(seconds)
+        if self._process.exitcode is None:
+            self._process.kill()
+            self._process.join()
+
+
+class _Turns:
+    """Many at a time, or one alone. Who asks to be alone waits for those before, and holds up those after."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self._locks: list[synchronize.RLock] = []
+        self._running = 0
+        self._open = asyncio.Event()
+        self._open.set()
+        self._empty = asyncio.Event()
+        self._one = asyncio.Lock()
 
-    def RLock(self) -> synchronize.RLock:  # noqa: N802
-        """Return a new lock, and keep it."""
-        lock = super().RLock()
-        self._locks.append(lock)
-        return lock
+    @contextlib.asynccontextmanager
+    async def together(self) -> AsyncIterator[None]:
+        while not self._open.is_set():
+            await self._open.wait()
+        self._running += 1
+        try:
+            yield
+        finally:
+            self._running -= 1
+            if not self._running:
+                self._empty.set()
+
+    @contextlib.asynccontextmanager
+    async def alone(self) -> AsyncIterator[None]:
+        async with self._one:
+            self._open.clear()
+            try:
+                while self._running:
+                    self._empty.clear()
+                    await self._empty.wait()
+                yield
+            finally:
+                self._open.set()
 
 
 class Pool:
-    """Runs check functions in processes that keep `workers` cores busy, at most `seconds` each."""
+    """Runs check functions in processes that keep `workers` cores busy, at most `cpu_seconds` of CPU time each.
 
-    def __init__(self, workers: int, seconds: float):
-        self._seconds = seconds
-        context = _Context()
-        context.set_forkserver_preload(PRELOADED)
-        self._processes: Any = ProcessPool(max_workers=workers + SPARE, context=context)
+    Used in one event loop.
+    """
 
-    async def run(self, function: Callable[P, Check], *args: P.args, **kwargs: P.kwargs) -> Check:
-        """Return what a check function returns, or an ungradable check: `timeout`, `crash` or `checker_failed`.
+    def __init__(self, workers: int, cpu_seconds: float) -> None:
+        self._limits = Limits(cpu_seconds, ITEM_MEMORY_BYTES)
+        self._guard = GUARD_FACTOR * cpu_seconds + GUARD_SECONDS
+        self._most = workers + SPARE
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(PRELOADED)
+        self._folder: str | None = None
+        self._workers: set[_Worker] = set()
+        self._free: list[_Worker] = []
+        self._places = asyncio.Semaphore(self._most)
+        self._turns = _Turns()
 
-        The function and its arguments must be picklable.
+    async def run(self, function: Callable[P, C], *args: P.args, **kwargs: P.kwargs) -> C | Check:
+        """Return what a check function returns, or an ungradable check.
+
+        By content: `too_complex` (past its CPU time or memory, or it crashes each time), `checker_failed`. By trouble
+        of the machine, alone too: `timeout`, `crash`. The function and its arguments must be picklable.
 
         Raises:
             StillhouseError: the function raised it: the machine lacks what the check needs.
         """
-        return await self.run_within(self._seconds, function, *args, **kwargs)
+        check = await self._once(self._limits, self._guard, function, *args, **kwargs)
+        if check is None or kind_of(check.reason) != "machine":
+            return check
+        async with self._turns.alone():
+            guard = ALONE_FACTOR * self._guard
+            return await self._run(self._limits, guard, True, function, *args, **kwargs)
 
     async def run_within(
-        self, seconds: float, function: Callable[P, Check], *args: P.args, **kwargs: P.kwargs
-    ) -> Check:
-        """As `run`, with another time limit for this item."""
-        reason = evidence = ""
-        for _ in range(TRIES):
-            future = self._processes.schedule(function, args=args, kwargs=kwargs, timeout=seconds)
-            try:
-                check: Check = await asyncio.wrap_future(future)
-                return check
-            except (TimeoutError, concurrent.futures.TimeoutError):
-                reason, evidence = "timeout", f"killed after {seconds:g} s, {TRIES} times"
-            except ProcessExpired as expired:
-                reason, evidence = "crash", f"the worker died with exit code {expired.exitcode}"
-            except StillhouseError:
-                raise
-            except Exception as error:
-                # Libraries that parse a model's text fail in ways of their own (sympy: InconsistentAssumptions). One
-                # such text must not end a run of a million others.
-                said = " ".join(f"{type(error).__name__}: {error}".split())
-                reason, evidence = "checker_failed", said[:MAX_EVIDENCE_CHARS]
-                break
-        return Check(
-            verifier=NAME,
-            version=VERSION,
-            state="ungradable",
-            reason=reason,
-            evidence=f"{function.__name__}: {evidence}",
-        )
+        self, seconds: float, function: Callable[P, C], *args: P.args, **kwargs: P.kwargs
+    ) -> C | Check:
+        """As `run`, once, for a check that waits for processes with limits of their own, such as a sandbox.
+
+        `seconds` is a guard on wall time. The worker's own CPU time is limited, its memory is not.
+        """
+        limits = self._limits._replace(memory_bytes=None)
+        return await self._once(limits, seconds, function, *args, **kwargs)
+
+    async def run_alone(
+        self, seconds: float, function: Callable[P, C], *args: P.args, **kwargs: P.kwargs
+    ) -> C | Check:
+        """As `run_within`, while nothing else is run."""
+        limits = self._limits._replace(memory_bytes=None)
+        async with self._turns.alone():
+            return await self._run(limits, seconds, True, function, *args, **kwargs)
 
     async def close(self) -> None:
         """Stop all workers at once, dropping what they have not finished."""
-        self._processes.stop()
-        await asyncio.to_thread(self._processes.join)
+        for worker in self._workers:
+            if worker in self._free:
+                worker.hang_up()
+            else:
+                worker.kill()
+        for worker in self._workers:
+            await asyncio.to_thread(worker.join, CLOSE_SECONDS)
+        self._workers.clear()
+        self._free.clear()
+        if self._folder is not None:
+            await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+            self._folder = None
+
+    async def _once(
+        self,
+        limits: Limits,
+        guard: float,
+        function: Callable[P, C],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> C | Check:
+        async with self._turns.together():
+            return await self._run(limits, guard, False, function, *args, **kwargs)
+
+    async def _run(
+        self,
+        limits: Limits,
+        guard: float,
+        alone: bool,
+        function: Callable[P, C],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> C | Check:
+        message = pickle.dumps((limits, function, args, kwargs))
+        async with self._places:
+            worker: _Worker | None = None
+            try:
+                async with asyncio.timeout(START_SECONDS):
+                    worker = self._free.pop() if self._free else await self._start()
+                async with asyncio.timeout(guard):
+                    found = await worker.ask(message)
+            except (
+                BaseException
+            ) as error:  # cancelled too: the worker is busy with what nobody waits for
+                if worker is not None:
+                    self._workers.discard(worker)
+                    worker.kill()
+                if isinstance(error, TimeoutError):
+                    return _trouble(function, "timeout", f"no reply within {guard:g} s")
+                if isinstance(error, _EndedError):
+                    return _ended(function, error.code, limits, alone)
+                raise
+            self._free.append(worker)
+        if isinstance(found, StillhouseError):
+            raise found
+        if isinstance(found, Failed):
+            return _failed(function, found, limits)
+        checked: C = found
+        return checked
+
+    async def _start(self) -> _Worker:
+        """Return a new worker, which has started."""
+        if self._folder is None:
+            self._folder = tempfile.mkdtemp(prefix="stillhouse-grading-")
+            # The other user that a sandbox becomes has its own folders in here.
+            Path(self._folder).chmod(0o711)
+        worker = await asyncio.to_thread(_Worker, self._context, self._folder)
+        self._workers.add(worker)
+        try:
+            await worker.connect()
+        except BaseException:
+            self._workers.discard(worker)
+            worker.kill()
+            raise
+        return worker
+
+
+def _failed(function: Callable[..., object], failed: Failed, limits: Limits) -> Check:
+    match failed.how:
+        case "memory" if limits.memory_bytes is not None:
+            most = limits.memory_bytes >> 20
+            return _trouble(function, "too_complex", f"needs more than {most} MB of memory")
+        case "memory" | "system":
+            return _trouble(function, "crash", failed.said)
+        case "error":
+            return _trouble(function, "checker_failed", failed.said)
+
+
+def _ended(function: Callable[..., object], code: int | None, limits: Limits, alone: bool) -> Check:
+    if code == -OVER_TIME:
+        return _trouble(
+            function, "too_complex", f"stopped after {limits.cpu_seconds:g} s of CPU time"
+        )
+    by = f"exit code {code}"
+    if code is not None and code < 0:
+        by = signal.Signals(-code).name if -code in signal.valid_signals() else f"signal {-code}"
+    # Killed from outside, or by a fault that may have come from the machine's lack of something: not so twice.
+    reason: Reason = "too_complex" if alone and code is not None and -code in FAULTS else "crash"
+    return _trouble(function, reason, f"its worker was ended by {by}")
+
+
+def _trouble(function: Callable[..., object], reason: Reason, evidence: str) -> Check:
+    return make_check(NAME, VERSION, None, reason, f"{function.__name__}: {evidence}")

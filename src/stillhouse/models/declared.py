@@ -1,0 +1,45 @@
+"""What a model's file says of it, without its weights: enough to say whether two verdicts come from the same judge.
+
+The revision is a hash of the weights, so that the tokenizer and its own chat template follow from it.
+"""
+
+import hashlib
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from stillhouse.errors import StillhouseError
+from stillhouse.models.vllm_engine import vllm_version
+from stillhouse.params import RewardModel, Teacher
+
+
+class DeclaredError(StillhouseError):
+    """A file that a model's file names cannot be read."""
+
+
+def declared(teacher: Teacher) -> dict[str, Any]:
+    """Return all that decides a model's words, for JSON; its name, licence and price are no part of it.
+
+    Raises:
+        DeclaredError: the file of its chat template cannot be read.
+    """
+    fields = {"engine", "model", "revision", "dtype", "max_model_len", "batch_invariant"}
+    found = teacher.model_dump(include=fields | {"sampling", "system_prompt", "reasoning"})
+    found["made_by"] = vllm_version() if teacher.engine == "vllm" else None
+    found["chat_template"] = _file_hash(teacher.chat_template)
+    return found
+
+
+def declared_reward(reward: RewardModel) -> dict[str, Any]:
+    """Return all that decides a reward model's marks, for JSON."""
+    made_by = f"transformers {version('transformers')}, torch {version('torch')}"
+    return {**reward.model_dump(), "made_by": made_by}
+
+
+def _file_hash(path: str | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError as error:
+        raise DeclaredError(f"chat_template {path}: {error}") from None

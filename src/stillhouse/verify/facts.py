@@ -1,0 +1,190 @@
+"""All that decides a verdict beside query and answer, by the kind of query: part of the key of a stored verdict.
+
+Only what matters to a kind is in its facts, so that a new compiler does not have mathematics graded again. They are
+found once, and without a model's weights: a judge is named by what its file says, and that names the weights by their
+hash. A verifier's version stands for its code; a test holds the two together.
+"""
+
+import hashlib
+import json
+import platform
+import shutil
+import subprocess
+from importlib.metadata import PackageNotFoundError, requires, version
+from typing import Any, NamedTuple
+
+import msgspec
+
+from stillhouse.models.declared import declared, declared_reward
+from stillhouse.params import Teacher, Verify
+from stillhouse.records import Query, Response
+from stillhouse.verify import code, demands, ifeval, judge, math, pool, reward, sandbox, science
+from stillhouse.verify.checks import GRADING_VERSION
+
+FORMAT = 1  # of what is stored
+# What reads formulas; science has numbers read by the same.
+MATH_PACKAGES = (
+    "math-verify",
+    "sympy",
+    "mpmath",
+    "latex2sympy2_extended",
+    "antlr4-python3-runtime",
+)
+# The last one carries the data of the tokenizer.
+IFEVAL_PACKAGES = ("if-verifiable", "langdetect", "nltk", "llama-index-core")
+QUERIES_KEPT = (
+    256  # whose parts of the key are at hand: attempts at one query come one after the other
+)
+
+
+class _Kind(NamedTuple):
+    """What the facts differ by."""
+
+    category: str
+    language: str | None
+    has_demands: bool
+
+
+class Facts:
+    """The facts of one run's grading."""
+
+    def __init__(self, verify: Verify, judge: Teacher | None) -> None:
+        """Take the parameters, and what the judge's file says; null for no judge."""
+        self._verify = verify
+        self._judge = None if judge is None else _digest(declared(judge))
+        marks = verify.reward
+        self._reward = None if marks is None else _digest(declared_reward(marks))
+        self._hashes: dict[_Kind, Any] = {}
+        self._queries: dict[int, tuple[Query, Any]] = {}
+
+    def key(self, query: Query, response: Response) -> bytes:
+        """Return the key of the verdict on a response: sha256 over the facts, the query and the answer."""
+        key = self._of_query(query).copy()
+        # The reason for the end is one of two words, so that no two answers give the same bytes.
+        key.update(response.finish_reason.encode() + b"\0")
+        key.update(response.answer.encode("utf-8", "surrogatepass"))
+        digest: bytes = key.digest()
+        return digest
+
+    def of(self, query: Query) -> dict[str, Any]:
+        """Return the facts that matter to a query, for JSON."""
+        kind = _kind(query)
+        found: dict[str, Any] = {
+            "format": FORMAT,
+            "grading": GRADING_VERSION,
+            "pool": pool.VERSION,
+            "python": platform.python_version(),
+            "cpu_seconds": self._verify.item_cpu_seconds,
+        }
+        match query.category:
+            case "math":
+                found["rule"] = math.VERSION
+                found["packages"] = versions(MATH_PACKAGES)
+                found["judge"] = self._judge_facts(judge.VERSION, self._verify.judge.math)
+            case "science":
+                found["rule"] = science.VERSION
+                found["packages"] = versions(MATH_PACKAGES)
+                found["judge"] = self._judge_facts(judge.VERSION, self._verify.judge.science)
+            case "code":
+                found["tests"] = code.VERSION
+                # The share that passes is compared when a stored verdict is read.
+                found["limits"] = self._verify.code.model_dump(exclude={"pass_share"})
+                found["packages"] = _with_dependencies(getattr(self._verify.code, "packages", ()))
+                found["interpreter"] = sandbox.interpreter_version()
+                found["compiler"] = _compiler() if kind.language == "cpp" else None
+            case "if":
+                found["rule"] = ifeval.VERSION
+                found["packages"] = versions(IFEVAL_PACKAGES)
+                if kind.has_demands:
+                    found["judge"] = self._judge_facts(f"{judge.VERSION} {demands.VERSION}")
+            case "multiturn" | "other" if self._reward is not None:
+                found["reward"] = [reward.VERSION, self._reward]
+            case "multiturn" | "other":
+                found["judge"] = self._judge_facts(judge.VERSION)
+        return found
+
+    def _judge_facts(self, prompts: str, asked: str = "always") -> list[str] | None:
+        return None if self._judge is None or asked == "never" else [prompts, asked, self._judge]
+
+    def _of_query(self, query: Query) -> Any:
+        """Return the hash of facts and query, to be gone on with."""
+        known = self._queries.get(id(query))
+        if known is not None and known[0] is query:
+            return known[1]
+        kind = _kind(query)
+        if kind not in self._hashes:
+            self._hashes[kind] = hashlib.sha256(_canonical(self.of(query)) + b"\0")
+        found = self._hashes[kind].copy()
+        found.update(
+            msgspec.json.encode(
+                (
+                    query.category,
+                    query.messages,
+                    query.ground_truth,
+                    query.language,
+                    query.setup,
+                    query.entry_point,
+                    query.tests,
+                    query.constraints,
+                )
+            )
+            + b"\0"
+        )
+        if len(self._queries) >= QUERIES_KEPT:
+            del self._queries[next(iter(self._queries))]
+        self._queries[id(query)] = query, found
+        return found
+
+
+def _kind(query: Query) -> _Kind:
+    return _Kind(
+        query.category,
+        (query.language or "python") if query.category == "code" else None,
+        any(constraint.id == demands.DEMAND for constraint in query.constraints),
+    )
+
+
+def versions(distributions: tuple[str, ...]) -> dict[str, str | None]:
+    """Return the installed versions of Python packages, null where one is not installed."""
+    found: dict[str, str | None] = {}
+    for name in distributions:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def _with_dependencies(packages: Any) -> dict[str, str | None]:
+    """Return the versions of packages that answers may import, and of all that these depend on."""
+    found: dict[str, str | None] = {}
+    waiting = list(packages)
+    while waiting:
+        name = waiting.pop()
+        if name in found:
+            continue
+        found.update(versions((name,)))
+        if found[name] is not None:
+            waiting += [_name(line) for line in requires(name) or () if "extra ==" not in line]
+    return dict(sorted(found.items()))
+
+
+def _name(requirement: str) -> str:
+    return next(iter(requirement.split(";")[0].replace("[", " ").split()), "").rstrip("<>=!~(,")
+
+
+def _compiler() -> str | None:
+    """Return the first line of what g++ says of itself."""
+    path = shutil.which("g++", path=sandbox.ENVIRONMENT["PATH"])
+    if path is None:
+        return None
+    said = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
+    return said.partition("\n")[0]
+
+
+def _digest(facts: dict[str, Any]) -> str:
+    return hashlib.sha256(_canonical(facts)).hexdigest()
+
+
+def _canonical(facts: dict[str, Any]) -> bytes:
+    return json.dumps(facts, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
