@@ -44,8 +44,8 @@ def main(teacher: str, student: str) -> None:
         benchmark.sampling,
         load_student(student).runtime,  # untracked by design: where and how fast, never what
     )
-    # Of `verify` only the limit of one grading decides a score here: no judge and no program is asked.
-    grader = StudentGrader(params.value("verify")["item_seconds"])
+    # Of `verify` only the limit of one grading decides a score here: no judge is asked and no program is run.
+    grader = StudentGrader(params.value("verify")["item_cpu_seconds"])
     started = time.monotonic()
     with Journal.open() as journal, work_folder() as work:
         model = Model(engine, journal, "student", f"{teacher}/{student}")

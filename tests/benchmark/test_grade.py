@@ -17,7 +17,7 @@ from stillhouse.benchmark.grade import GradingError, Marks, StudentGrader, answe
 from stillhouse.benchmark.items import Item
 from stillhouse.distill.reasoning import split
 from stillhouse.models.engine import Completion
-from stillhouse.params import Verify
+from stillhouse.params import load_run
 from stillhouse.records import (
     Check,
     FinishReason,
@@ -34,23 +34,8 @@ from stillhouse.verify.grade import Grader
 GOLDEN = Path(__file__).parents[1] / "verify/golden/math.json"
 DATA = Path(os.environ.get("STILLHOUSE_SHARED_DATA", "../shared/data"))
 TRACES = ("Qwen2.5-14B-Instruct", "Qwen2.5-Math-7B", "gemma-2-27b-it")
-SECONDS = 60.0  # as generous for both paths: a limit on time is not what is compared
 WORKERS = 2
-VERIFY = Verify.model_validate(
-    {
-        "threshold": 0.9,
-        "judge": "none",
-        "judge_advisory": False,
-        "item_seconds": SECONDS,
-        "code": {
-            "isolation": "rlimits",
-            "max_tests": 1,
-            "test_seconds": 1,
-            "total_seconds": 1,
-            "memory_mb": 256,
-        },
-    }
-)
+VERIFY = load_run(Path(__file__).parents[2]).verify
 T = TypeVar("T")
 
 
@@ -64,7 +49,7 @@ def completion(text: str, finish_reason: FinishReason = "stop") -> Completion:
 
 def with_grader(asked: Callable[[StudentGrader], Awaitable[T]]) -> T:
     async def run() -> T:
-        grader = StudentGrader(SECONDS, WORKERS)
+        grader = StudentGrader(VERIFY.item_cpu_seconds, WORKERS)
         try:
             return await asked(grader)
         finally:

@@ -156,7 +156,7 @@ def test_lighteval_scores_what_the_engine_answers(tmp_path: Path) -> None:
     engine = DoubleEngine()
 
     async def answered() -> Path:
-        grader = StudentGrader(seconds=30, workers=1)
+        grader = StudentGrader(cpu_seconds=30, workers=1)
         try:
             return await run_lighteval(tasks, items_of(tasks), engine, grader, 4, 1, tmp_path)
         finally:

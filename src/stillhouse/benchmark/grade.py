@@ -47,18 +47,18 @@ class StudentGrader:
     """Grades answers to items of ours, many at a time.
 
     Args:
-        seconds: limit of one grading, `verify.item_seconds`.
+        cpu_seconds: limit of one grading, `verify.item_cpu_seconds`.
         workers: processes; null: one per core.
     """
 
-    def __init__(self, seconds: float, workers: int | None = None) -> None:
-        self._pool = Pool(workers or len(os.sched_getaffinity(0)), seconds)
+    def __init__(self, cpu_seconds: float, workers: int | None = None) -> None:
+        self._pool = Pool(workers or len(os.sched_getaffinity(0)), cpu_seconds)
 
     async def grade(self, item: Item, completion: Completion) -> Marks:
         """Return what a completion scores.
 
         Raises:
-            GradingError: trouble of this machine, even when it was graded again.
+            GradingError: trouble of this machine, when it was graded again alone too.
         """
         answer = answer_part(completion)
         if not answer:
