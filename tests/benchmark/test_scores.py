@@ -5,6 +5,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pydantic import ValidationError
 
 from stillhouse.benchmark.run import BenchmarkError
 from stillhouse.benchmark.scores import metrics, read_samples
@@ -117,6 +118,11 @@ def test_a_parameter_names_the_score_that_decides(
     assert [s.score for s in samples] == scores
     summary = metrics(samples, benchmark(decides))["sums"]
     assert (summary["score"], summary["items"], summary["finished_items"]) == (mean, 2, 1)
+
+
+def test_an_unknown_score_is_refused() -> None:
+    with pytest.raises(ValidationError, match="'strict', 'lenient' or 'finished'"):
+        benchmark("best")
 
 
 def test_finished_is_the_mean_over_items_and_not_over_answers(tmp_path: Path) -> None:
