@@ -1,20 +1,26 @@
 import asyncio
 import hashlib
+import importlib.util
 import json
 import os
 import subprocess
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
+from ruamel.yaml import YAML
 
-from stillhouse.benchmark import run, scores
-from stillhouse.benchmark.grade import GradingError, Marks, StudentGrader
+from stillhouse.benchmark import run
+from stillhouse.benchmark.grade import GradingError, Marks
 from stillhouse.benchmark.items import Item
 from stillhouse.benchmark.run import BenchmarkError, run_lighteval, sample_seed
 from stillhouse.benchmark.spec import SPEC_VARIABLE
 from stillhouse.models.engine import Completion, EngineError, Request
-from stillhouse.params import Benchmark, BenchmarkSampling, BenchmarkTask
+from stillhouse.params import BenchmarkTask, StageParams, Verify, load_run, load_student
+from stillhouse.records import Sample
+from stillhouse.tables import read_table
 
+ROOT = Path(__file__).parents[2]
 EVAL_PYTHON = Path(os.environ.get(run.ENVIRONMENT_VARIABLE, ".venv-eval/bin/python"))
 needs_lighteval = pytest.mark.skipif(not EVAL_PYTHON.is_file(), reason="no lighteval environment")
 
@@ -22,8 +28,18 @@ needs_lighteval = pytest.mark.skipif(not EVAL_PYTHON.is_file(), reason="no light
 class DoubleEngine:
     """Answers with a box around the item's own number; sample 1 is off by one; item 3's sample 0 is cut after it."""
 
+    concurrency = 4
+    fingerprint: ClassVar[dict[str, Any]] = {"engine": "double"}
+    journaled = False
+
     def __init__(self) -> None:
         self.requests: list[Request] = []
+
+    def render(self, request: Request) -> str:
+        return request.messages[-1].content
+
+    async def close(self) -> None:
+        pass
 
     async def complete(self, request: Request) -> Completion:
         self.requests.append(request)
@@ -142,27 +158,54 @@ def test_an_answer_that_cannot_be_graded_ends_the_run(
         )
 
 
+def test_the_stage_tracks_what_decides_a_score() -> None:
+    pipeline = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
+    tracked = [key for key in pipeline["stages"]["benchmark"]["params"] if isinstance(key, str)]
+    assert tracked == ["run", "benchmark", "verify.item_cpu_seconds"]
+    assert "item_cpu_seconds" in Verify.model_fields
+
+
 @pytest.mark.slow
 @needs_lighteval
-def test_lighteval_scores_what_the_engine_answers(tmp_path: Path) -> None:
+def test_the_stage_scores_what_the_student_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stage script with lighteval and the grader; only the engine is a double."""
     tasks = [task("sums", 5, 2, "Box it."), task("gsm8k", 3, 1)]
-    benchmark = Benchmark(
-        tasks=tasks,
-        score="lenient",
-        sampling=BenchmarkSampling(
-            temperature=0.6, top_p=0.95, max_new_tokens=64, system_prompt=None
-        ),
-    )
+    (tmp_path / "inputs").mkdir()
+    for own in tasks:
+        rows = [
+            {"id": i.id, "prompt": i.prompt, "answer": i.answer} for i in items_of([own])[own.id]
+        ]
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        (tmp_path / f"inputs/{own.id}.jsonl").write_text(lines)
+    params = load_run(ROOT)
+    tracked = {
+        "run": params.run.model_dump(),
+        "benchmark": params.benchmark.model_dump()
+        | {
+            "tasks": [t.model_dump() | {"path": f"inputs/{t.id}.jsonl"} for t in tasks],
+            "score": "lenient",
+        },
+        "verify": {"item_cpu_seconds": params.verify.item_cpu_seconds},
+        "conf/students/smollm2_135m.yaml:student": load_student(
+            "smollm2_135m", ROOT
+        ).student.model_dump(),
+    }
     engine = DoubleEngine()
+    spec = importlib.util.spec_from_file_location("benchmark_stage", ROOT / "stages/benchmark.py")
+    assert spec is not None
+    assert spec.loader is not None
+    stage = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(stage)
+    monkeypatch.setenv(run.ENVIRONMENT_VARIABLE, str(EVAL_PYTHON.absolute()))
+    monkeypatch.setattr(stage, "load_stage", lambda: StageParams("benchmark", tracked))
+    monkeypatch.setattr(stage, "load_student", lambda name: load_student(name, ROOT))
+    monkeypatch.setattr(stage, "student_engine", lambda *_: engine)
+    monkeypatch.chdir(tmp_path)
+    stage.main.callback("worked", "smollm2_135m")
 
-    async def answered() -> Path:
-        grader = StudentGrader(cpu_seconds=30, workers=1)
-        try:
-            return await run_lighteval(tasks, items_of(tasks), engine, grader, 4, 1, tmp_path)
-        finally:
-            await grader.close()
-
-    samples = scores.read_samples(asyncio.run(answered()), benchmark, "teacher", "student")
+    samples = list(read_table(tmp_path / "data/samples/worked/smollm2_135m", Sample))
     assert len(engine.requests) == len(samples) == 13, "each sample is asked for once"
     assert {r.messages[-1].content for r in engine.requests} >= {
         "0 is what?\n\nBox it.",
@@ -173,8 +216,9 @@ def test_lighteval_scores_what_the_engine_answers(tmp_path: Path) -> None:
         ("gsm8k", f"gsm8k{i}", 0) for i in range(3)
     }
     assert {s.item_id for s in samples if s.score_strict < s.score_lenient} == {"sums3"}
-    summary = scores.metrics(samples, benchmark)
-    assert summary["sums"] == {
+    assert {s.reason for s in samples} == {None, "wrong_answer"}
+    metrics = json.loads((tmp_path / "metrics/benchmark/worked/smollm2_135m.json").read_text())
+    assert metrics["sums"] == {
         "score": 0.5,
         "strict": 0.4,
         "lenient": 0.5,
@@ -186,7 +230,7 @@ def test_lighteval_scores_what_the_engine_answers(tmp_path: Path) -> None:
         "truncated": pytest.approx(0.1),
         "unread": 0.0,
     }
-    assert summary["gsm8k"]["score"] == 1.0
+    assert metrics["gsm8k"]["score"] == 1.0
 
 
 @pytest.mark.slow
