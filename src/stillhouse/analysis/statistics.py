@@ -201,8 +201,8 @@ def score_rows(
     by_kind = {kind: _conditions(samples, tasks, kind) for kind in SCORES}
     for (teacher, student), strata in by_kind[decides].items():
         beside = {
-            kind: dict(_with_mean(tasks, found[teacher, student]))
-            for kind, found in by_kind.items()
+            kind: dict(_with_mean(tasks, conditions[teacher, student]))
+            for kind, conditions in by_kind.items()
         }
         for task, chosen in _with_mean(tasks, strata):
             found = estimate(
@@ -211,6 +211,9 @@ def score_rows(
                 confidence=confidence,
                 seed=_row_seed(seed, task, teacher, student),
             )
+            scores: dict[str, float | None] = {
+                kind: _mean_of_means(strata_of[task]) for kind, strata_of in beside.items()
+            }
             rows.append(
                 {
                     "task": task,
@@ -221,7 +224,7 @@ def score_rows(
                     "high": found.high,
                     "standard_error": found.standard_error,
                     "items": found.items,
-                    **{kind: _mean_of_means(means[task]) for kind, means in beside.items()},
+                    **scores,
                     "finished_items": sum(map(len, beside["finished"][task])),
                     **_how_it_ran(samples, task, tasks, teacher, student),
                 }
