@@ -164,6 +164,8 @@ ENDINGS: list[tuple[str, str, FinishReason, float, float, str | None]] = [
     ("4", "<think>a</think>So \\boxed{5}. We can chec", "length", 0, 0, "wrong_answer"),
     ("4", "<think>a</think>The answer is 4.\nWe can chec", "length", 0, 1, None),
     ("4", "So \\boxed{4}. We can chec", "length", 0, 1, None),  # it reasons in its answer
+    ("4", "<think>a</think><answer>4</answer> We can chec", "length", 0, 1, None),
+    ("4", "<think>a</think><answer>4", "length", 0, 0, "truncated"),
     ("4", "<think>so \\boxed{4}, we can chec", "length", 0, 0, "truncated"),
     ("4", "<think>a</think>The answer is 4", "length", 0, 0, "truncated"),  # of 42?
     ("4", "<think>a</think>The answer is\n\\[\n4\n", "length", 0, 0, "truncated"),  # of 4 + x?
@@ -197,7 +199,13 @@ FORMS = [
     ("\\boxed{1{,}200}", "1200", True),
     ("\\boxed{\\$1,200.00}", "1200", True),
     ("\\boxed{18 \\text{ apples}}", "18", True),
+    ("\\boxed{8 apples}", "8", True),
+    ("\\boxed{18\\%}", "18", True),
+    ("\\boxed{18^\\circ}", "18", True),
     ("\\boxed{x = 5}", "5", True),
+    ("\\boxed{3\\frac{1}{2}}", "3.5", True),
+    ("\\boxed{2 \\sqrt 3}", "2\\sqrt{3}", True),
+    ("It is \u22122.", "-2", True),
     ("\\boxed{\\dfrac{3}{4}}", "0.75", True),
     ("\\boxed{\u22123}", "-3", True),
     ("The answer is (B).", "B", True),

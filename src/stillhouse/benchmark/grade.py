@@ -91,12 +91,13 @@ def answer_part(completion: Completion) -> str:
 def marked_part(answer: str) -> str | None:
     r"""Return what of a cut answer gives its result; null where no result is marked.
 
-    A complete `\boxed{}` is whole wherever the cut is. Any other mark ("The answer is 12") counts in a line that
-    another one follows and outside a formula that is still open: what is cut may lack digits.
+    A complete `\boxed{}` or `<answer>..</answer>` is whole wherever the cut is. Any other mark ("The answer is 12")
+    counts in a line that another one follows and outside a formula that is still open: what is cut may lack digits.
     """
     if last_boxed(answer) is not None:
         return answer
-    whole = answer.rpartition("\n")[0]
+    before, end, _ = answer.rpartition("</answer>")
+    whole = before + end if end else answer.rpartition("\n")[0]
     open_formula = whole.count("$$") % 2 or whole.count("\\[") > whole.count("\\]")
     return whole if final_answer(whole)[1] and not open_formula else None
 
