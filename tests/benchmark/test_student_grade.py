@@ -234,7 +234,7 @@ def test_the_options_of_an_item_are_known_to_the_rule() -> None:
 
 
 def test_what_the_rule_cannot_read_scores_0_and_is_counted() -> None:
-    (marks,) = as_student([("7", f"\\boxed{{{'1 + ' * 900}1}}")])
+    (marks,) = as_student([("7", f"\\boxed{{{'1+' * 900}1}}")])
     assert marks == Marks(0.0, 0.0, "too_complex", unread=True)
 
 
