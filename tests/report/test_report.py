@@ -7,17 +7,18 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
+import msgspec
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 import fake_run
 
 from stillhouse import params
-from stillhouse.records import Example
+from stillhouse.records import Example, Sample
 from stillhouse.report import charts, inputs, page
 from stillhouse.report.material import REPLAY_NOTE, teacher_names
 from stillhouse.stage import write_json
-from stillhouse.tables import TableError, write_table
+from stillhouse.tables import TableError, read_table, write_table
 
 STAGE = Path(__file__).parents[2] / "stages" / "report.py"
 README_TOOL = Path(__file__).parents[2] / "tools" / "readme.py"
@@ -234,6 +235,22 @@ def test_the_parameter_names_the_score_that_the_headline_uses(copied, monkeypatc
     best = f"{100 * summary['score_worked']:.1f} % pass@1 ({kind} score)"
     assert best in markdown.partition("## Scores")[0]
     assert f"Table 1. pass@1 in % ({kind} score)" in markdown
+
+
+def test_items_that_differ_between_teachers_are_counted_for_each(copied, monkeypatch):
+    folder = copied / "data/samples/worked" / fake_run.STUDENT
+    cut_all_of_item = [
+        msgspec.structs.replace(s, finish_reason="length") if s.item_id == "sums-003" else s
+        for s in read_table(folder, Sample)
+    ]
+    write_table(folder, Sample, cut_all_of_item)
+    settings = fake_run.settings()
+    benchmark = settings.benchmark.model_copy(update={"score": "finished"})
+    settings = dataclasses.replace(settings, benchmark=benchmark)
+    _, markdown = render(copied, monkeypatch, settings=settings)
+    table = markdown.partition("Table 1.")[2].partition("Table 2.")[0]
+    assert "| 24 / 24 / 23 | 96 |" in table
+    assert "| 12 | 24 |" in table
 
 
 def test_the_readme_takes_its_tables_from_the_report(markdown):

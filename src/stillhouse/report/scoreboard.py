@@ -207,9 +207,15 @@ def _by_task(
     body = []
     for task in tasks:
         cells = [cell(found[task, t]) if (task, t) in found else DASH for t in names]
-        first = next(row for row in rows if row["task"] == task)
-        body.append([_task(task, figures), *cells, f"{first['items']:,}", f"{first['samples']:,}"])
+        own = [found[task, t] for t in names if (task, t) in found]
+        body.append([_task(task, figures), *cells, _counts(own, "items"), _counts(own, "samples")])
     return Table(caption, ["Benchmark", *names.values(), "Items", "Answers"], body)
+
+
+def _counts(rows: Rows, key: str) -> str:
+    """Return the count that all teachers share, or else that of each; finished items may differ."""
+    counts = [f"{row[key]:,}" for row in rows]
+    return counts[0] if len(set(counts)) == 1 else " / ".join(counts)
 
 
 def _side_by_side(caption: str, rows: Rows, names: Mapping[str, str], figures: Figures) -> Table:
