@@ -6,8 +6,7 @@ share of right answers to that item.
 
 An answer has three scores, and one decides (`benchmark.score`). `strict` and `lenient` count every answer. `finished`
 leaves out those cut at the token limit: an item's mean is over its finished answers, an item without one is left out,
-and `items` counts the items that are left. Different answers of two students are then compared on the items that both
-have finished.
+and `items` counts the items that are left. A paired difference is then over the items that both students finished.
 
 What cannot be estimated is `None`: no interval from one item, none from scores that hold a NaN, none where all items
 agree (a bootstrap would claim certainty), except that a run of only zeros or only ones has an exact bound.
@@ -35,13 +34,8 @@ ItemMeans = dict[str, float]
 MEAN_TASK = "mean_of_benchmarks"
 ALL_STUDENTS = "all"
 SAMPLE_COLUMNS = [
-    "task",
-    "item_id",
-    "score_strict",
-    "score_lenient",
-    "unread",
-    "completion_tokens",
-    "finish_reason",
+    *("task", "item_id", "score_strict", "score_lenient", "unread"),
+    *("completion_tokens", "finish_reason"),
 ]
 SCORES: tuple[ScoreKind, ...] = ("strict", "lenient", "finished")
 DIGITS = 6  # sums may differ in the last bits between processors; reported figures must not
@@ -93,7 +87,7 @@ def clustered_standard_error(strata: Sequence[ItemMeans]) -> float | None:
     Returns:
         None where a stratum has fewer than two items or holds a NaN, or where no item differs from another.
     """
-    groups = [np.array(list(stratum.values()), dtype=float) for stratum in strata]
+    groups = _groups(strata)
     if not groups or any(len(group) < 2 or np.isnan(group).any() for group in groups):
         return None
     variance = math.fsum(float(np.var(group, ddof=1)) / len(group) for group in groups)
@@ -116,23 +110,15 @@ def estimate(
         confidence: mass of the interval, such as 0.95.
         seed: seed of the resampling.
     """
-    groups = [np.array(list(stratum.values()), dtype=float) for stratum in strata]
+    groups = _groups(strata)
     items = sum(len(group) for group in groups)
-    if not groups or any(len(group) == 0 or np.isnan(group).any() for group in groups):
+    value = _mean_of_means(groups)
+    if value is None:
         return Estimate(None, None, None, None, items)
     low, high = _interval(groups, resamples=resamples, confidence=confidence, seed=seed)
     if low is None and len(groups) == 1:
         low, high = _exact_bound(groups[0], confidence)
-    return Estimate(_mean_of_means(strata), low, high, clustered_standard_error(strata), items)
-
-
-def _mean_of_means(strata: Sequence[ItemMeans]) -> float | None:
-    """Return the mean over strata of the mean over items; null where a stratum has none, or a NaN."""
-    groups = [list(stratum.values()) for stratum in strata]
-    if not groups or any(not group or any(map(math.isnan, group)) for group in groups):
-        return None
-    value = math.fsum(math.fsum(group) / len(group) for group in groups) / len(groups)
-    return round(value, DIGITS)
+    return Estimate(value, low, high, clustered_standard_error(strata), items)
 
 
 def difference(
@@ -155,15 +141,15 @@ def difference(
         common = [item for item in one if item in other]
         groups.append(np.array([one[item] - other[item] for item in common], dtype=float))
     items = sum(len(group) for group in groups)
-    if not groups or any(len(group) == 0 or np.isnan(group).any() for group in groups):
+    value = _mean_of_means(groups)
+    if value is None:
         return Difference(None, None, None, None, None, items)
-    value = math.fsum(math.fsum(group) / len(group) for group in groups) / len(groups)
     low, high = _interval(groups, resamples=resamples, confidence=confidence, seed=seed)
     if low is None:
-        return Difference(round(value, DIGITS), None, None, None, None, items)
+        return Difference(value, None, None, None, None, items)
     drawn = _resampled(groups, resamples, seed)
     return Difference(
-        round(value, DIGITS),
+        value,
         low,
         high,
         round(float((drawn > _TIE).mean()), DIGITS),
@@ -212,7 +198,7 @@ def score_rows(
                 seed=_row_seed(seed, task, teacher, student),
             )
             scores: dict[str, float | None] = {
-                kind: _mean_of_means(strata_of[task]) for kind, strata_of in beside.items()
+                kind: _mean_of_means(_groups(strata_of[task])) for kind, strata_of in beside.items()
             }
             rows.append(
                 {
@@ -299,6 +285,18 @@ def box(values: NDArray[Any]) -> dict[str, Any]:
         **{name: round(float(q), DIGITS) for name, q in zip(names, quantiles, strict=True)},
         "max": round(float(finite[-1]), DIGITS),
     }
+
+
+def _groups(strata: Sequence[ItemMeans]) -> list[Floats]:
+    return [np.array(list(stratum.values()), dtype=float) for stratum in strata]
+
+
+def _mean_of_means(groups: Sequence[Floats]) -> float | None:
+    """Return the mean over groups of the mean over items; null where a group has none, or a NaN."""
+    if not groups or any(len(group) == 0 or np.isnan(group).any() for group in groups):
+        return None
+    value = math.fsum(math.fsum(group) / len(group) for group in groups) / len(groups)
+    return round(value, DIGITS)
 
 
 def _interval(
