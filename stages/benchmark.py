@@ -1,4 +1,4 @@
-"""Let one trained student answer the benchmark tasks, and score its answers with lighteval."""
+"""Let one trained student answer the benchmark tasks under lighteval, and score its answers."""
 
 import asyncio
 import hashlib
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from stillhouse.benchmark.grade import StudentGrader
 from stillhouse.benchmark.items import Item, load_items
 from stillhouse.benchmark.run import run_lighteval, work_folder
 from stillhouse.benchmark.scores import metrics, read_samples
@@ -43,17 +44,22 @@ def main(teacher: str, student: str) -> None:
         benchmark.sampling,
         load_student(student).runtime,  # untracked by design: where and how fast, never what
     )
+    # Of `verify` only the limit of one grading decides a score here: no judge is asked and no program is run.
+    grader = StudentGrader(params.value("verify")["item_cpu_seconds"])
     started = time.monotonic()
     with Journal.open() as journal, work_folder() as work:
         model = Model(engine, journal, "student", f"{teacher}/{student}")
-        output = asyncio.run(answer(benchmark, items, model, engine, run.seed, Path(work)))
-        samples = read_samples(output, benchmark.tasks, teacher, student)
+        output = asyncio.run(answer(benchmark, items, model, engine, grader, run.seed, Path(work)))
+        samples = read_samples(output, benchmark, teacher, student)
     write_table(Path("data/samples", teacher, student), Sample, samples)
-    summary = metrics(samples, benchmark.tasks)
+    summary = metrics(samples, benchmark)
     write_metrics(Path("metrics/benchmark", teacher, student).with_suffix(".json"), summary)
-    scores = ", ".join(f"{task} {facts['score']:.3f}" for task, facts in summary.items())
+    scores = ", ".join(
+        f"{task} {facts['score']:.3f}" if "score" in facts else f"{task} no finished answer"
+        for task, facts in summary.items()
+    )
     click.echo(
-        f"{scores}; {model.hits} of {len(samples)} answers from the journal, "
+        f"{benchmark.score} scores: {scores}; {model.hits} of {len(samples)} answers from the journal, "
         f"{time.monotonic() - started:.0f} s"
     )
 
@@ -84,13 +90,17 @@ async def answer(
     items: dict[str, list[Item]],
     model: Model,
     engine: VllmEngine,
+    grader: StudentGrader,
     seed: int,
     work: Path,
 ) -> Path:
-    """Run lighteval and free the engine."""
+    """Run lighteval, and free the engine and the grader."""
     try:
-        return await run_lighteval(benchmark.tasks, items, model, engine.concurrency, seed, work)
+        return await run_lighteval(
+            benchmark.tasks, items, model, grader, engine.concurrency, seed, work
+        )
     finally:
+        await grader.close()
         await engine.close()
 
 

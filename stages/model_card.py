@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from pydantic import TypeAdapter
 
-from stillhouse.analysis.statistics import score_rows
+from stillhouse.analysis.statistics import SAMPLE_COLUMNS, score_rows
 from stillhouse.params import (
     Benchmark,
     Id,
@@ -22,8 +22,6 @@ from stillhouse.release.model_card import StudentFacts, write_model_card
 from stillhouse.stage import read_json, stage_command
 from stillhouse.tables import shard_paths
 
-COLUMNS = ["task", "item_id", "score", "completion_tokens", "finish_reason"]
-
 
 @stage_command
 @click.argument("teacher")
@@ -34,8 +32,8 @@ def main(teacher: str, student: str) -> None:
     run, benchmark = params.section(Run, "run"), params.section(Benchmark, "benchmark")
     report = params.section(Report, "report")
     shards = [str(path) for path in shard_paths(Path("data/samples", teacher, student))]
-    table = pq.ParquetDataset(shards).read(columns=COLUMNS)
-    samples = {name: np.asarray(table.column(name).to_pylist()) for name in COLUMNS}
+    table = pq.ParquetDataset(shards).read(columns=SAMPLE_COLUMNS)
+    samples = {name: np.asarray(table.column(name).to_pylist()) for name in SAMPLE_COLUMNS}
     facts = StudentFacts(
         run=run,
         package=params.section(Package, "package"),
@@ -45,11 +43,13 @@ def main(teacher: str, student: str) -> None:
         student_id=student,
         student=params.student(student),
         sampling=benchmark.sampling,
+        decides=benchmark.score,
         sft=read_json(Path("metrics/sft", teacher, f"{student}.json")),
         align=read_json(Path("metrics/align.json")),
         scores=score_rows(
             {(teacher, student): samples},
             [task.id for task in benchmark.tasks],
+            benchmark.score,
             resamples=report.resamples,
             confidence=report.confidence,
             seed=run.seed,

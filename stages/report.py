@@ -28,15 +28,15 @@ def main() -> None:
     )
     files = inputs.read_run(Path(), teacher_ids, student_ids)
 
-    tasks = [task.id for task in settings.benchmark.tasks]
+    benchmarks = [task.id for task in settings.benchmark.tasks], settings.benchmark.score
     bootstrap: dict[str, Any] = {
         "resamples": settings.report.resamples,
         "confidence": settings.report.confidence,
         "seed": settings.run.seed,
     }
     figures = material.Figures(
-        scores=statistics.score_rows(files.samples, tasks, **bootstrap),
-        paired=statistics.paired_rows(files.samples, tasks, **bootstrap),
+        scores=statistics.score_rows(files.samples, *benchmarks, **bootstrap),
+        paired=statistics.paired_rows(files.samples, *benchmarks, **bootstrap),
         lengths=lengths.length_rows(files.lengths),
         histogram=lengths.histogram_rows(files.lengths),
         mixture=mixture.mixture_rows(files.lengths),

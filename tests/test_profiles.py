@@ -56,6 +56,7 @@ def test_the_paper_profile_is_the_paper() -> None:
         "math_500": 4,
         "lcb:codegeneration_v5": 16,
     }
+    assert run.benchmark.score == "lenient"
     sampling = run.benchmark.sampling
     assert (sampling.temperature, sampling.top_p, sampling.max_new_tokens) == (0.6, 0.95, 49152)
     assert {load_teacher(t, root).teacher.model for t in run.teacher_ids} == {

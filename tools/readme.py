@@ -1,4 +1,4 @@
-"""Put what the last run really gave into README.md: the headline, both tables and the funnel, between the run marks."""
+"""Put what the last run really gave into README.md: the headline, the tables and the funnel, between the run marks."""
 
 import re
 import sys
@@ -9,7 +9,7 @@ REPORT = ROOT / "report/report.md"
 README = ROOT / "README.md"
 START, END = "<!-- run:start -->", "<!-- run:end -->"
 CHART = Path("docs/images/scores.svg")
-TABLES = ("Table 1.", "Table 2.", "Queries left")
+TABLES = ("Table 1.", "Table 2.", "Table 3.", "Queries left")
 
 
 def table(report: str, caption: str) -> str:

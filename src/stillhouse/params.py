@@ -407,11 +407,20 @@ class BenchmarkSampling(Section):
     system_prompt: str | None
 
 
+# Which of the three scores of an answer decides; docs/scoring.md says what each is.
+ScoreKind = Literal["strict", "lenient", "finished"]
+
+
 class Benchmark(Section):
-    """Parameters of the benchmark stage."""
+    """Parameters of the benchmark stage.
+
+    `score` names the score that decides; all three are reported. `strict`: an answer cut at the token limit scores 0.
+    `lenient`: a cut answer counts if it marks its result already. `finished`: cut answers are left out.
+    """
 
     tasks: list[BenchmarkTask]
     sampling: BenchmarkSampling
+    score: ScoreKind = "strict"
 
     @model_validator(mode="after")
     def _unique_ids(self) -> "Benchmark":

@@ -247,7 +247,14 @@ def assistant_text(think: str, answer: str) -> str:
 
 
 class Sample(Row, frozen=True, kw_only=True):
-    """One sampled answer of a student to one benchmark item. `score` is in 0..1; a truncated answer scores 0."""
+    """One sampled answer of a student to one benchmark item.
+
+    The scores are in 0..1. `score_strict` is 0 where the answer was cut at the token limit; `score_lenient` counts a
+    cut answer whose result is marked already. `score` is the one that `benchmark.score` names; for `finished` it is the
+    strict score of an answer that ended by itself, and null for a cut one. `reason` says why the verifier did not
+    accept it, null where it did or where a scorer of lighteval's gives no reason. `unread`: the verifier could not read
+    the answer or the reference, so that it scores 0 without a verdict.
+    """
 
     id: str
     task: str
@@ -256,7 +263,11 @@ class Sample(Row, frozen=True, kw_only=True):
     teacher: str
     student: str
     text: str
-    score: float
+    score: float | None
+    score_strict: float
+    score_lenient: float
+    reason: str | None
+    unread: bool
     completion_tokens: int
     finish_reason: FinishReason
 
@@ -389,6 +400,10 @@ SCHEMAS: dict[type[Row], pa.Schema] = {
             "student": pa.string(),
             "text": pa.string(),
             "score": pa.float64(),
+            "score_strict": pa.float64(),
+            "score_lenient": pa.float64(),
+            "reason": pa.string(),
+            "unread": pa.bool_(),
             "completion_tokens": pa.int64(),
             "finish_reason": pa.string(),
         }

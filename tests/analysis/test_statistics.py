@@ -24,13 +24,17 @@ def items(*means):
     return {f"i{n}": value for n, value in enumerate(means)}
 
 
-def columns(task, scores, tokens=10, truncated=0):
-    """One task; `scores` is a list of items, each a list of answers."""
+def columns(task, scores, tokens=10, truncated=0, lenient=None):
+    """One task; `scores` is a list of items, each a list of strict scores; the first answers are truncated."""
     flat = [(f"i{n}", score) for n, answers in enumerate(scores) for score in answers]
+    strict = np.array([score for _, score in flat], dtype=float)
+    counted = [score for answers in lenient or scores for score in answers]
     return {
         "task": np.array([task] * len(flat), dtype=object),
         "item_id": np.array([item for item, _ in flat], dtype=object),
-        "score": np.array([score for _, score in flat]),
+        "score_strict": strict,
+        "score_lenient": np.array(counted, dtype=float),
+        "unread": np.array([n == 0 for n in range(len(flat))]),
         "completion_tokens": np.full(len(flat), tokens),
         "finish_reason": np.array(
             ["length"] * truncated + ["stop"] * (len(flat) - truncated), dtype=object
@@ -63,7 +67,7 @@ def test_more_answers_per_item_do_not_narrow_an_interval_that_items_decide():
     few = [[1] * 2, [0] * 2] * 10
     many = [[1] * 64, [0] * 64] * 10
     rows = [
-        score_rows({("t", "s"): columns("m", scores)}, ["m"], **BOOTSTRAP)[0]
+        score_rows({("t", "s"): columns("m", scores)}, ["m"], "strict", **BOOTSTRAP)[0]
         for scores in (few, many)
     ]
     assert (rows[0]["low"], rows[0]["high"]) == (rows[1]["low"], rows[1]["high"])
@@ -153,7 +157,7 @@ def test_rows_hold_the_mean_over_tasks_and_over_students():
         samples["t", student] = {key: np.concatenate([p[key] for p in parts]) for key in parts[0]}
     rows = {
         (row["task"], row["student"]): row
-        for row in score_rows(samples, ["easy", "hard"], **BOOTSTRAP)
+        for row in score_rows(samples, ["easy", "hard"], "strict", **BOOTSTRAP)
     }
     assert len(rows) == 9
     assert rows[MEAN_TASK, "s1"]["score"] == pytest.approx(0.375)
@@ -165,13 +169,13 @@ def test_rows_hold_the_mean_over_tasks_and_over_students():
 
 def test_a_row_does_not_depend_on_which_other_tasks_and_teachers_exist():
     one = columns("m", [[1, 0], [0, 0], [1, 1], [0, 1]])
-    alone = score_rows({("t", "s"): one}, ["m"], **BOOTSTRAP)[0]
-    among = score_rows({("u", "s"): one, ("t", "s"): one}, ["m", "n"], **BOOTSTRAP)
+    alone = score_rows({("t", "s"): one}, ["m"], "strict", **BOOTSTRAP)[0]
+    among = score_rows({("u", "s"): one, ("t", "s"): one}, ["m", "n"], "strict", **BOOTSTRAP)
     assert alone in among
 
 
 def test_a_task_without_answers_is_none_and_not_zero():
-    row = score_rows({("t", "s"): columns("m", [[1]])}, ["n"], **BOOTSTRAP)[0]
+    row = score_rows({("t", "s"): columns("m", [[1]])}, ["n"], "strict", **BOOTSTRAP)[0]
     assert (row["score"], row["items"], row["mean_tokens"]) == (None, 0, None)
 
 
@@ -180,9 +184,58 @@ def test_paired_rows_tell_apart_only_what_the_interval_tells_apart():
     samples = {(t, "s"): columns("m", s) for t, s in (("a", good), ("b", bad), ("c", good))}
     told = {
         (row["first"], row["second"]): row["told"]
-        for row in paired_rows(samples, ["m"], **BOOTSTRAP)
+        for row in paired_rows(samples, ["m"], "strict", **BOOTSTRAP)
     }
     assert told == {("a", "b"): True, ("a", "c"): False, ("b", "c"): True}
+
+
+def test_the_three_scores_stand_side_by_side_and_one_decides():
+    """Item i0: both answers cut, one of them marked already; i1: one cut, the other right; i2 and i3: finished."""
+    found = columns(
+        "m",
+        [[0, 0], [0, 1], [1, 1], [0, 1]],
+        truncated=3,
+        lenient=[[1, 0], [0, 1], [1, 1], [0, 1]],
+    )
+    beside = {"strict": 0.5, "lenient": 0.625, "finished": pytest.approx(2.5 / 3, abs=1e-6)}
+    for decides, items_of in (("strict", 4), ("lenient", 4), ("finished", 3)):
+        (row,) = score_rows({("t", "s"): found}, ["m"], decides, **BOOTSTRAP)
+        assert row["score"] == beside[decides]
+        assert row["low"] < row["score"]
+        assert (row["items"], row["finished_items"]) == (items_of, 3)
+        assert {kind: row[kind] for kind in beside} == beside
+        assert (row["truncated"], row["unread"]) == (0.375, 0.125)
+
+
+def test_finished_answers_are_paired_on_the_items_that_both_finished():
+    """Teacher a has cut item i0, teacher b nothing."""
+    a = columns("m", [[0], [1], [1], [0]], truncated=1)
+    b = columns("m", [[1], [1], [0], [0]])
+    samples = {("a", "s"): a, ("b", "s"): b}
+    (strict,) = paired_rows(samples, ["m"], "strict", **BOOTSTRAP)
+    (finished,) = paired_rows(samples, ["m"], "finished", **BOOTSTRAP)
+    assert (strict["items"], strict["difference"]) == (4, 0.0)
+    assert (finished["items"], finished["difference"]) == (3, pytest.approx(1 / 3, abs=1e-6))
+
+
+def test_a_benchmark_without_a_finished_answer_has_no_finished_score():
+    cut = columns("m", [[0, 0], [0, 0]], truncated=4)
+    other = columns("n", [[1, 0], [1, 1]])
+    samples = {
+        (t, s): {key: np.concatenate([cut[key], other[key]]) for key in cut}
+        for t in ("a", "b")
+        for s in ("s1", "s2")
+    }
+    rows = score_rows(samples, ["m", "n"], "finished", **BOOTSTRAP)
+    found = {(row["task"], row["student"]): row for row in rows if row["teacher"] == "a"}
+    for student in ("s1", "s2", ALL_STUDENTS):
+        row = found["m", student]
+        assert (row["score"], row["low"], row["items"], row["strict"]) == (None, None, 0, 0.0)
+        assert found["n", student]["score"] == 0.75
+        assert found[MEAN_TASK, student]["score"] is None
+        assert found[MEAN_TASK, student]["strict"] == 0.375
+    pairs = paired_rows(samples, ["m", "n"], "finished", **BOOTSTRAP)
+    assert {p["task"]: p["difference"] for p in pairs} == {"m": None, "n": 0.0, MEAN_TASK: None}
 
 
 def test_box_leaves_out_what_is_not_finite_and_is_none_when_nothing_is_left():

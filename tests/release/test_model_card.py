@@ -21,7 +21,9 @@ SFT = {
 
 def student_facts(**changes: Any) -> StudentFacts:
     run = facts()
-    row = {"score": 0.25, "low": 0.125, "high": 0.5, "items": 127, "samples": 131, "truncated": 0.1}
+    row = {"score": 0.25, "low": 0.125, "high": 0.5, "items": 127, "samples": 131}
+    beside = {"strict": 0.2, "lenient": 0.25, "finished": 0.3, "finished_items": 113}
+    row |= beside | {"truncated": 0.1, "unread": 0.05}
     base: dict[str, Any] = {
         "run": Run(name="test_run", seed=7),
         "package": run.package,
@@ -33,11 +35,12 @@ def student_facts(**changes: Any) -> StudentFacts:
         "sampling": BenchmarkSampling(
             temperature=0.6, top_p=0.95, max_new_tokens=64, system_prompt=None
         ),
+        "decides": "lenient",
         "sft": SFT,
         "align": run.align_metrics,
         "scores": [
             {"task": "sums", **row},
-            {"task": "broken", **row, "score": None, "low": None, "high": None},
+            {"task": "broken", **row, "score": None, "low": None, "high": None, "finished": None},
         ],
         "confidence": 0.95,
     }
@@ -75,9 +78,22 @@ def test_a_base_model_from_a_package_is_no_link(tmp_path: Path) -> None:
 
 def test_scores_have_intervals_or_say_that_there_are_none(tmp_path: Path) -> None:
     text = card_of(tmp_path)
-    assert "| sums | 25.0 % | 12.5 % to 50.0 % | 127 | 131 | 10.0 % |" in text
-    assert "| broken | - | not estimable |" in text
+    assert "by the lenient score" in text
+    assert "| sums | 25.0 % | 12.5 % to 50.0 % | 127 | 131 |\n" in text
+    assert "| broken | - | not estimable | 127 | 131 |\n" in text
     assert (tmp_path / "images/scores.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_three_scores_are_side_by_side(tmp_path: Path) -> None:
+    lines = card_of(tmp_path).splitlines()
+    (start,) = [i for i, line in enumerate(lines) if line.startswith("| benchmark | strict |")]
+    assert lines[start : start + 5] == [
+        "| benchmark | strict | lenient | finished | items finished | cut | unread |",
+        "|---|---|---|---|---|---|---|",
+        "| sums | 20.0 % | 25.0 % | 30.0 % | 113 | 10.0 % | 5.0 % |",
+        "| broken | 20.0 % | 25.0 % | - | 113 | 10.0 % | 5.0 % |",
+        "",
+    ]
 
 
 def test_less_than_an_epoch_is_said(tmp_path: Path) -> None:

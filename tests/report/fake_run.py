@@ -217,6 +217,8 @@ def _student_tables(root: Path, teacher: str, rng: np.random.Generator) -> None:
         for item in range(items):
             for sample in range(count):
                 right = rng.random() < STUDENT_SKILL[teacher]
+                tokens = 40 + int(rng.integers(0, 60))
+                finished = rng.random() < 0.9
                 samples.append(
                     Sample(
                         id=content_hash("sample", task, str(item), str(sample), teacher),
@@ -226,9 +228,13 @@ def _student_tables(root: Path, teacher: str, rng: np.random.Generator) -> None:
                         teacher=teacher,
                         student=STUDENT,
                         text=HOSTILE,
-                        score=float(right),
-                        completion_tokens=40 + int(rng.integers(0, 60)),
-                        finish_reason="stop" if rng.random() < 0.9 else "length",
+                        score=float(right and finished),
+                        score_strict=float(right and finished),
+                        score_lenient=float(right and (finished or item % 2 == 0)),
+                        reason=None if right and finished else "wrong_answer",
+                        unread=not right and item == 0,
+                        completion_tokens=tokens,
+                        finish_reason="stop" if finished else "length",
                     )
                 )
     write_table(root / "data/samples" / teacher / STUDENT, Sample, samples)

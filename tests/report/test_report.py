@@ -1,3 +1,4 @@
+import dataclasses
 import importlib.util
 import json
 import re
@@ -6,19 +7,21 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
+import msgspec
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 import fake_run
 
 from stillhouse import params
-from stillhouse.records import Example
+from stillhouse.records import Example, Sample
 from stillhouse.report import charts, inputs, page
 from stillhouse.report.material import REPLAY_NOTE, teacher_names
 from stillhouse.stage import write_json
-from stillhouse.tables import TableError, write_table
+from stillhouse.tables import TableError, read_table, write_table
 
 STAGE = Path(__file__).parents[2] / "stages" / "report.py"
+README_TOOL = Path(__file__).parents[2] / "tools" / "readme.py"
 FILES = ("report/report.html", "report/report.md", "metrics/summary.json", "plots/funnel.csv")
 
 
@@ -194,6 +197,71 @@ def test_summary_is_flat_numbers_from_the_inputs(rendered):
     assert summary["mean_attempts"] == pytest.approx(270 / 120)
     assert summary["ungradable"] == 6
     assert summary["score_worked"] > summary["score_smollm2_cool"]
+
+
+def test_the_three_scores_are_side_by_side_for_each_benchmark_and_teacher(rendered, markdown):
+    table = markdown.partition("Table 3.")[2].partition("\n\n")[2].partition("\n\n")[0].splitlines()
+    header = [cell.strip() for cell in table[0].strip("|").split("|")]
+    assert header[2:] == [
+        *("Strict", "Lenient", "Finished", "Items finished", "Cut, %", "Unread, %")
+    ]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table[2:]]
+    assert len(rows) == 3 * len(fake_run.TEACHERS)  # two benchmarks and their mean
+    for row in rows:
+        strict, lenient, finished, _, cut, unread = map(float, row[2:])
+        assert strict <= lenient
+        assert strict <= finished
+        assert 0 < cut < 30
+        assert 0 <= unread < 10
+    assert any(row[2] != row[3] for row in rows)
+    assert any(row[2] != row[4] for row in rows)
+    assert any(float(row[7]) for row in rows)
+    summary = json.loads((rendered / "metrics/summary.json").read_text())
+    mean = next(row for row in rows if row[0] == "Mean of benchmarks" and "Worked" in row[1])
+    names = ("strict", "lenient", "finished", "cut", "unread")
+    shown = [mean[2], mean[3], mean[4], mean[6], mean[7]]
+    assert [f"{100 * summary[f'{name}_worked']:.1f}" for name in names] == shown
+    assert summary["score_worked"] == summary["strict_worked"]
+
+
+@pytest.mark.parametrize("kind", ["lenient", "finished"])
+def test_the_parameter_names_the_score_that_the_headline_uses(copied, monkeypatch, kind):
+    settings = fake_run.settings()
+    benchmark = settings.benchmark.model_copy(update={"score": kind})
+    settings = dataclasses.replace(settings, benchmark=benchmark)
+    _, markdown = render(copied, monkeypatch, settings=settings)
+    summary = json.loads((copied / "metrics/summary.json").read_text())
+    assert summary["score_worked"] == summary[f"{kind}_worked"] != summary["strict_worked"]
+    best = f"{100 * summary['score_worked']:.1f} % pass@1 ({kind} score)"
+    assert best in markdown.partition("## Scores")[0]
+    assert f"Table 1. pass@1 in % ({kind} score)" in markdown
+
+
+def test_items_that_differ_between_teachers_are_counted_for_each(copied, monkeypatch):
+    folder = copied / "data/samples/worked" / fake_run.STUDENT
+    cut_all_of_item = [
+        msgspec.structs.replace(s, finish_reason="length") if s.item_id == "sums-003" else s
+        for s in read_table(folder, Sample)
+    ]
+    write_table(folder, Sample, cut_all_of_item)
+    settings = fake_run.settings()
+    benchmark = settings.benchmark.model_copy(update={"score": "finished"})
+    settings = dataclasses.replace(settings, benchmark=benchmark)
+    _, markdown = render(copied, monkeypatch, settings=settings)
+    table = markdown.partition("Table 1.")[2].partition("Table 2.")[0]
+    assert "| 24 / 24 / 23 | 96 |" in table
+    assert "| 12 | 24 |" in table
+
+
+def test_the_readme_takes_its_tables_from_the_report(markdown):
+    spec = importlib.util.spec_from_file_location("readme_tool", README_TOOL)
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    for caption in tool.TABLES:
+        lines = tool.table(markdown, caption).splitlines()
+        assert lines[0].startswith(caption)
+        assert len(lines) > 4
+        assert all(line.startswith("|") for line in lines[2:])
 
 
 def test_plot_files_hold_the_rows_that_dvc_draws(rendered):

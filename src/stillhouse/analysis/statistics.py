@@ -4,6 +4,10 @@ The k answers to one item are one cluster: they share the item's difficulty, so 
 Everything here therefore works on item means, and resamples items, never answers. pass@1 is the mean over items of the
 share of right answers to that item.
 
+An answer has three scores, and one decides (`benchmark.score`). `strict` and `lenient` count every answer. `finished`
+leaves out those cut at the token limit: an item's mean is over its finished answers, an item without one is left out,
+and `items` counts the items that are left. A paired difference is then over the items that both students finished.
+
 What cannot be estimated is `None`: no interval from one item, none from scores that hold a NaN, none where all items
 agree (a bootstrap would claim certainty), except that a run of only zeros or only ones has an exact bound.
 
@@ -20,6 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stillhouse.params import ScoreKind
 from stillhouse.records import content_hash
 
 Floats = NDArray[np.float64]
@@ -28,6 +33,11 @@ ItemMeans = dict[str, float]
 
 MEAN_TASK = "mean_of_benchmarks"
 ALL_STUDENTS = "all"
+SAMPLE_COLUMNS = [
+    *("task", "item_id", "score_strict", "score_lenient", "unread"),
+    *("completion_tokens", "finish_reason"),
+]
+SCORES: tuple[ScoreKind, ...] = ("strict", "lenient", "finished")
 DIGITS = 6  # sums may differ in the last bits between processors; reported figures must not
 _TIE = 1e-9
 _DRAWS_AT_ONCE = 4_000_000  # 32 MB of indices
@@ -77,7 +87,7 @@ def clustered_standard_error(strata: Sequence[ItemMeans]) -> float | None:
     Returns:
         None where a stratum has fewer than two items or holds a NaN, or where no item differs from another.
     """
-    groups = [np.array(list(stratum.values()), dtype=float) for stratum in strata]
+    groups = _groups(strata)
     if not groups or any(len(group) < 2 or np.isnan(group).any() for group in groups):
         return None
     variance = math.fsum(float(np.var(group, ddof=1)) / len(group) for group in groups)
@@ -100,15 +110,15 @@ def estimate(
         confidence: mass of the interval, such as 0.95.
         seed: seed of the resampling.
     """
-    groups = [np.array(list(stratum.values()), dtype=float) for stratum in strata]
+    groups = _groups(strata)
     items = sum(len(group) for group in groups)
-    if not groups or any(len(group) == 0 or np.isnan(group).any() for group in groups):
+    value = _mean_of_means(groups)
+    if value is None:
         return Estimate(None, None, None, None, items)
-    value = math.fsum(math.fsum(group) / len(group) for group in groups) / len(groups)
     low, high = _interval(groups, resamples=resamples, confidence=confidence, seed=seed)
     if low is None and len(groups) == 1:
         low, high = _exact_bound(groups[0], confidence)
-    return Estimate(round(value, DIGITS), low, high, clustered_standard_error(strata), items)
+    return Estimate(value, low, high, clustered_standard_error(strata), items)
 
 
 def difference(
@@ -131,15 +141,15 @@ def difference(
         common = [item for item in one if item in other]
         groups.append(np.array([one[item] - other[item] for item in common], dtype=float))
     items = sum(len(group) for group in groups)
-    if not groups or any(len(group) == 0 or np.isnan(group).any() for group in groups):
+    value = _mean_of_means(groups)
+    if value is None:
         return Difference(None, None, None, None, None, items)
-    value = math.fsum(math.fsum(group) / len(group) for group in groups) / len(groups)
     low, high = _interval(groups, resamples=resamples, confidence=confidence, seed=seed)
     if low is None:
-        return Difference(round(value, DIGITS), None, None, None, None, items)
+        return Difference(value, None, None, None, None, items)
     drawn = _resampled(groups, resamples, seed)
     return Difference(
-        round(value, DIGITS),
+        value,
         low,
         high,
         round(float((drawn > _TIE).mean()), DIGITS),
@@ -151,6 +161,7 @@ def difference(
 def score_rows(
     samples: Mapping[tuple[str, str], Columns],
     tasks: Sequence[str],
+    decides: ScoreKind,
     *,
     resamples: int,
     confidence: float,
@@ -159,18 +170,26 @@ def score_rows(
     """Return one row per task, teacher and student: pass@1 with interval, and how the answers ran.
 
     Args:
-        samples: columns task, item_id, score, completion_tokens, finish_reason by (teacher, student).
+        samples: the columns `SAMPLE_COLUMNS` by (teacher, student).
         tasks: the benchmarks of the run, in the order to print.
+        decides: which score has the interval.
         resamples: as in `estimate`.
         confidence: as in `estimate`.
         seed: seed of the run; each row resamples with a seed of its own, so that no row depends on which others exist.
 
     Returns:
-        Rows of task, teacher, student, score, low, high, standard_error, items, samples, mean_tokens, truncated (a
-        share). Two or more tasks add a row `mean_of_benchmarks`; two or more students rows with student `all`.
+        Rows of task, teacher, student; score (the deciding one), low, high, standard_error, items; side by side the
+        scores strict, lenient and finished, and finished_items; samples, mean_tokens, and the shares of answers
+        truncated and unread. Two or more tasks add a row `mean_of_benchmarks`; two or more students rows with student
+        `all`.
     """
     rows = []
-    for (teacher, student), strata in _conditions(samples, tasks).items():
+    by_kind = {kind: _conditions(samples, tasks, kind) for kind in SCORES}
+    for (teacher, student), strata in by_kind[decides].items():
+        beside = {
+            kind: dict(_with_mean(tasks, conditions[teacher, student]))
+            for kind, conditions in by_kind.items()
+        }
         for task, chosen in _with_mean(tasks, strata):
             found = estimate(
                 chosen,
@@ -178,6 +197,9 @@ def score_rows(
                 confidence=confidence,
                 seed=_row_seed(seed, task, teacher, student),
             )
+            scores: dict[str, float | None] = {
+                kind: _mean_of_means(_groups(strata_of[task])) for kind, strata_of in beside.items()
+            }
             rows.append(
                 {
                     "task": task,
@@ -188,6 +210,8 @@ def score_rows(
                     "high": found.high,
                     "standard_error": found.standard_error,
                     "items": found.items,
+                    **scores,
+                    "finished_items": sum(map(len, beside["finished"][task])),
                     **_how_it_ran(samples, task, tasks, teacher, student),
                 }
             )
@@ -197,6 +221,7 @@ def score_rows(
 def paired_rows(
     samples: Mapping[tuple[str, str], Columns],
     tasks: Sequence[str],
+    decides: ScoreKind,
     *,
     resamples: int,
     confidence: float,
@@ -209,7 +234,7 @@ def paired_rows(
         `told`: whether the interval leaves out 0.
     """
     rows = []
-    conditions = _conditions(samples, tasks)
+    conditions = _conditions(samples, tasks, decides)
     students = list(dict.fromkeys(student for _, student in conditions))
     teachers = list(dict.fromkeys(teacher for teacher, _ in conditions))
     for student in students:
@@ -262,6 +287,18 @@ def box(values: NDArray[Any]) -> dict[str, Any]:
     }
 
 
+def _groups(strata: Sequence[ItemMeans]) -> list[Floats]:
+    return [np.array(list(stratum.values()), dtype=float) for stratum in strata]
+
+
+def _mean_of_means(groups: Sequence[Floats]) -> float | None:
+    """Return the mean over groups of the mean over items; null where a group has none, or a NaN."""
+    if not groups or any(len(group) == 0 or np.isnan(group).any() for group in groups):
+        return None
+    value = math.fsum(math.fsum(group) / len(group) for group in groups) / len(groups)
+    return round(value, DIGITS)
+
+
 def _interval(
     groups: Sequence[Floats], *, resamples: int, confidence: float, seed: int
 ) -> tuple[float | None, float | None]:
@@ -303,14 +340,18 @@ def _exact_bound(group: Floats, confidence: float) -> tuple[float | None, float 
 
 
 def _conditions(
-    samples: Mapping[tuple[str, str], Columns], tasks: Sequence[str]
+    samples: Mapping[tuple[str, str], Columns], tasks: Sequence[str], kind: ScoreKind
 ) -> dict[tuple[str, str], list[ItemMeans]]:
     """Return the item means of each task by (teacher, student), with student `all` where there are several."""
     found: dict[tuple[str, str], list[ItemMeans]] = {}
     for key, columns in samples.items():
+        scores = columns["score_lenient" if kind == "lenient" else "score_strict"]
+        counted = (
+            columns["finish_reason"] == "stop" if kind == "finished" else np.full(len(scores), True)
+        )
         found[key] = [
-            item_means(columns["item_id"][at].tolist(), columns["score"][at].tolist())
-            for at in (columns["task"] == task for task in tasks)
+            item_means(columns["item_id"][at].tolist(), scores[at].tolist())
+            for at in ((columns["task"] == task) & counted for task in tasks)
         ]
     students = list(dict.fromkeys(student for _, student in samples))
     if len(students) > 1:
@@ -343,26 +384,25 @@ def _how_it_ran(
     teacher: str,
     student: str,
 ) -> dict[str, Any]:
-    """Return samples, mean_tokens and truncated; for the mean row the mean over tasks, as for its score."""
+    """Return samples, mean_tokens, truncated and unread; for the mean row the mean over tasks, as for its score."""
     keys = [key for key in samples if key[0] == teacher and student in (key[1], ALL_STUDENTS)]
-    count, tokens, truncated = 0, [], []
+    count = 0
+    means: dict[str, list[float]] = {"mean_tokens": [], "truncated": [], "unread": []}
     for one_task in tasks if task == MEAN_TASK else [task]:
         at = [samples[key]["task"] == one_task for key in keys]
-        lengths = np.concatenate(
-            [samples[key]["completion_tokens"][m] for key, m in zip(keys, at, strict=True)]
-        )
-        finish = np.concatenate(
-            [samples[key]["finish_reason"][m] for key, m in zip(keys, at, strict=True)]
+        lengths, finish, unread = (
+            np.concatenate([samples[key][name][m] for key, m in zip(keys, at, strict=True)])
+            for name in ("completion_tokens", "finish_reason", "unread")
         )
         if len(lengths) == 0:
-            return {"samples": 0, "mean_tokens": None, "truncated": None}
+            return {"samples": 0, **dict.fromkeys(means)}
         count += len(lengths)
-        tokens.append(int(lengths.sum()) / len(lengths))
-        truncated.append(int((finish == "length").sum()) / len(finish))
+        means["mean_tokens"].append(int(lengths.sum()) / len(lengths))
+        means["truncated"].append(int((finish == "length").sum()) / len(finish))
+        means["unread"].append(int(unread.sum()) / len(unread))
     return {
         "samples": count,
-        "mean_tokens": round(math.fsum(tokens) / len(tokens), DIGITS),
-        "truncated": round(math.fsum(truncated) / len(truncated), DIGITS),
+        **{name: round(math.fsum(own) / len(own), DIGITS) for name, own in means.items()},
     }
 
 

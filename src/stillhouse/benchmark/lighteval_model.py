@@ -33,7 +33,7 @@ class Student(LightevalModel):  # type: ignore[misc]
         self._cache = SampleCache(self.config)
 
     def greedy_until(self, docs: list[Doc]) -> list[ModelResponse]:
-        """Return each document's sampled answers; finish reasons and token counts go into its record."""
+        """Return each document's sampled answers; all else that came with them goes into its record."""
         wanted = [
             {
                 "task": doc.task_name.rpartition("|")[0].removeprefix(PREFIX),
@@ -45,9 +45,8 @@ class Student(LightevalModel):  # type: ignore[misc]
         ]
         responses = []
         for doc, answers in zip(docs, self._ask(wanted), strict=True):
-            doc.specific[RECORD]["finish_reasons"] = [a["finish_reason"] for a in answers]
-            doc.specific[RECORD]["completion_tokens"] = [a["completion_tokens"] for a in answers]
-            responses.append(ModelResponse(text=[a["text"] for a in answers]))
+            responses.append(ModelResponse(text=[a.pop("text") for a in answers]))
+            doc.specific[RECORD]["answers"] = answers
         return responses
 
     def _ask(self, wanted: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:

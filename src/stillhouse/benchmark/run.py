@@ -2,7 +2,9 @@
 
 lighteval cannot share an environment with our verifiers, and its own vLLM backend refuses current versions of vLLM.
 So this process serves answers on 127.0.0.1 and starts lighteval once for all tasks (a start costs seconds). What will
-be asked about our own tasks is known beforehand, so the engine begins while lighteval is still importing.
+be asked about our own tasks is known beforehand, so the engine begins while lighteval is still importing. Answers to
+our own tasks are graded here, and lighteval gets the marks with them; answers to its own tasks are split here, and its
+scorer gets the answer part.
 """
 
 import asyncio
@@ -19,6 +21,7 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
+from stillhouse.benchmark.grade import Marks, answer_part
 from stillhouse.benchmark.items import Item
 from stillhouse.benchmark.spec import PREFIX, SPEC_VARIABLE
 from stillhouse.errors import StillhouseError
@@ -41,6 +44,21 @@ class Completes(Protocol):
     async def complete(self, request: Request) -> Completion:
         """Return the completion of a request."""
         ...
+
+
+class Grades(Protocol):
+    """What grades answers to items of ours."""
+
+    async def grade(self, item: Item, completion: Completion) -> Marks:
+        """Return what a completion scores."""
+        ...
+
+
+class _Answer(NamedTuple):
+    """One answer; `marks` is null where lighteval's own scorer is to score it."""
+
+    completion: Completion
+    marks: Marks | None
 
 
 class _Key(NamedTuple):
@@ -78,6 +96,7 @@ async def run_lighteval(
     tasks: list[BenchmarkTask],
     items: Mapping[str, list[Item]],
     model: Completes,
+    grader: Grades,
     concurrency: int,
     run_seed: int,
     work: Path,
@@ -88,16 +107,19 @@ async def run_lighteval(
         tasks: what to run.
         items: the items of each task by its id; lighteval has those of its own tasks.
         model: answers the requests.
-        concurrency: how many requests it gets at once.
+        grader: grades the answers to `items`.
+        concurrency: how many requests the model gets at once.
         run_seed: of the run; each sample's seed is derived from it.
         work: an empty folder for the files that go to and come from lighteval.
 
     Raises:
         BenchmarkError: the environment is missing, or lighteval failed.
         EngineError: the engine failed.
+        GradingError: an answer could not be graded.
     """
     python = eval_python()
-    answers = _Answers(model, concurrency, run_seed)
+    known = {(task, item.id): item for task, own in items.items() for item in own}
+    answers = _Answers(model, grader, known, concurrency, run_seed)
     for task in tasks:
         for item in items.get(task.id, ()):
             message = Message(role="user", content=prompt_text(item, task))
@@ -193,21 +215,30 @@ def _write_spec(
 class _Answers:
     """The answers of one run: each asked for once, as many at a time as keep the engine busy."""
 
-    def __init__(self, model: Completes, concurrency: int, run_seed: int) -> None:
+    def __init__(
+        self,
+        model: Completes,
+        grader: Grades,
+        items: Mapping[tuple[str, str], Item],
+        concurrency: int,
+        run_seed: int,
+    ) -> None:
         self._model = model
+        self._grader = grader
+        self._items = items
         self._run_seed = run_seed
         self._free = asyncio.Semaphore(concurrency)
-        self._asked: dict[_Key, tuple[list[Message], asyncio.Task[Completion]]] = {}
+        self._asked: dict[_Key, tuple[list[Message], asyncio.Task[_Answer]]] = {}
         self._failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
 
-    def start(self, key: _Key, messages: list[Message]) -> "asyncio.Task[Completion]":
+    def start(self, key: _Key, messages: list[Message]) -> "asyncio.Task[_Answer]":
         """Begin an answer, or return the one begun before.
 
         Raises:
             BenchmarkError: it was begun with another prompt.
         """
         if key not in self._asked:
-            self._asked[key] = (messages, asyncio.create_task(self._complete(key, messages)))
+            self._asked[key] = (messages, asyncio.create_task(self._answer(key, messages)))
         known, answer = self._asked[key]
         if known != messages:
             raise BenchmarkError(
@@ -227,7 +258,7 @@ class _Answers:
             ]
             for one in wanted
         ]
-        return [[msgspec.to_builtins(await answer) for answer in row] for row in started]
+        return [[_reply(await answer) for answer in row] for row in started]
 
     async def failure(self) -> BaseException:
         """Wait until an answer fails, and return why."""
@@ -245,15 +276,30 @@ class _Answers:
             answer.cancel()
         await asyncio.gather(*open_tasks, return_exceptions=True)
 
-    async def _complete(self, key: _Key, messages: list[Message]) -> Completion:
+    async def _answer(self, key: _Key, messages: list[Message]) -> _Answer:
         seed = sample_seed(*key, self._run_seed)
         request = Request(messages=messages, seed=seed, query_id=key.item_id, attempt=key.sample)
-        async with self._free:
-            try:
-                return await self._model.complete(request)
-            except Exception as error:
-                self.fail(error)
-                raise
+        item = self._items.get((key.task, key.item_id))
+        try:
+            async with self._free:
+                completion = await self._model.complete(request)
+            marks = None if item is None else await self._grader.grade(item, completion)
+        except Exception as error:
+            self.fail(error)
+            raise
+        return _Answer(completion, marks)
+
+
+def _reply(answer: _Answer) -> dict[str, Any]:
+    """Return an answer as lighteval_model.py takes it."""
+    completion, marks = answer
+    return {
+        "text": completion.text,
+        "answer": answer_part(completion),
+        "finish_reason": completion.finish_reason,
+        "completion_tokens": completion.completion_tokens,
+        "marks": None if marks is None else marks._asdict(),
+    }
 
 
 class _Server(NamedTuple):

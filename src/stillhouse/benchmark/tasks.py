@@ -1,9 +1,9 @@
 """The benchmark tasks as lighteval sees them; runs inside lighteval's environment.
 
 lighteval loads this file and takes `TASKS_TABLE`. The tasks come from the JSON file that run.py wrote: tasks of our
-own read local JSONL files and are scored by grading.py; a task of lighteval's keeps its items, prompt and scorer, but
-is sampled n times, cut to `count` items, and sees the answer part alone. Either way the metric is the mean over the
-samples of an item, and each sample's score is kept in the details.
+own read local JSONL files, and their answers come with their marks; a task of lighteval's keeps its items, prompt and
+scorer, but is sampled n times, cut to `count` items, and its scorer gets the answer part alone. Either way the metrics
+are the means over the samples of an item, and each sample's marks are kept in the details.
 """
 
 import copy
@@ -15,22 +15,13 @@ from typing import Any
 
 import numpy as np
 from lighteval.metrics.metrics_sample import SampleLevelComputation, SamplingMetric
-from lighteval.metrics.utils.metric_utils import SampleLevelMetric
+from lighteval.metrics.utils.metric_utils import SampleLevelMetricGrouping
 from lighteval.models.model_output import ModelResponse
 from lighteval.tasks.lighteval_task import LightevalTaskConfig
 from lighteval.tasks.registry import Registry
 from lighteval.tasks.requests import Doc, SamplingMethod
 
-from stillhouse.benchmark.grading import answer_part, score
-from stillhouse.benchmark.spec import METRIC, PREFIX, RECORD, SPEC_VARIABLE
-
-
-class OwnScorer:
-    """Scores one answer part against the item's reference answer."""
-
-    def score(self, doc: Doc, answer: str) -> float:
-        """Return 0.0 or 1.0."""
-        return score(answer, doc.get_golds()[0])
+from stillhouse.benchmark.spec import LENIENT, PREFIX, RECORD, SPEC_VARIABLE, STRICT
 
 
 class LightevalScorer:
@@ -52,10 +43,13 @@ class LightevalScorer:
         return float(self._computation.compute(doc=doc, model_response=response))
 
 
-class MeanOverSamples(SamplingMetric, SampleLevelComputation):  # type: ignore[misc]
-    """The mean score of an item's samples; also writes each sample's score into the document's record."""
+class MeansOverSamples(SamplingMetric, SampleLevelComputation):  # type: ignore[misc]
+    """The mean strict and lenient score of an item's samples.
 
-    def __init__(self, scorer: OwnScorer | LightevalScorer, samples: int) -> None:
+    Answers that come without marks get those of the scorer, in the document's record.
+    """
+
+    def __init__(self, scorer: LightevalScorer | None, samples: int) -> None:
         super().__init__()
         self._scorer = scorer
         self._samples = samples
@@ -64,24 +58,33 @@ class MeanOverSamples(SamplingMetric, SampleLevelComputation):  # type: ignore[m
         """Return how many answers lighteval asks for per item."""
         return self._samples
 
-    def compute(self, doc: Doc, model_response: ModelResponse, **_: Any) -> float:
-        """Return the mean score; an answer without an answer part scores 0."""
-        record = doc.specific[RECORD]
-        answers = [
-            answer_part(text, finish)
-            for text, finish in zip(model_response.text, record["finish_reasons"], strict=True)
-        ]
-        record["scores"] = [self._scorer.score(doc, a) if a else 0.0 for a in answers]
-        return float(np.mean(record["scores"]))
+    def compute(self, doc: Doc, model_response: ModelResponse, **_: Any) -> dict[str, float]:
+        """Return both means; an answer without an answer part scores 0."""
+        answers = doc.specific[RECORD]["answers"]
+        if self._scorer is not None:
+            for answer in answers:
+                score = self._scorer.score(doc, answer["answer"]) if answer["answer"] else 0.0
+                cut = answer["finish_reason"] == "length"
+                answer["marks"] = {
+                    "strict": 0.0 if cut else score,
+                    "lenient": score,
+                    "reason": None,
+                    "unread": False,
+                }
+        return {
+            STRICT: float(np.mean([answer["marks"]["strict"] for answer in answers])),
+            LENIENT: float(np.mean([answer["marks"]["lenient"] for answer in answers])),
+        }
 
 
-def _metric(scorer: OwnScorer | LightevalScorer, samples: int) -> SampleLevelMetric:
-    return SampleLevelMetric(
-        metric_name=METRIC,
-        higher_is_better=True,
+def _metrics(scorer: LightevalScorer | None, samples: int) -> SampleLevelMetricGrouping:
+    names = [STRICT, LENIENT]
+    return SampleLevelMetricGrouping(
+        metric_name=names,
+        higher_is_better=dict.fromkeys(names, True),
         category=SamplingMethod.GENERATIVE,
-        sample_level_fn=MeanOverSamples(scorer, samples),
-        corpus_level_fn=np.mean,
+        sample_level_fn=MeansOverSamples(scorer, samples),
+        corpus_level_fn=dict.fromkeys(names, np.mean),
     )
 
 
@@ -104,7 +107,7 @@ def _own_task(task: dict[str, Any]) -> LightevalTaskConfig:
         hf_subset="default",
         hf_avail_splits=["test"],
         evaluation_splits=["test"],
-        metrics=[_metric(OwnScorer(), task["samples"])],
+        metrics=[_metrics(None, task["samples"])],
     )
 
 
@@ -127,7 +130,7 @@ def _lighteval_task(task: dict[str, Any], known: dict[str, Any]) -> LightevalTas
     config.name = PREFIX + task["id"]
     config.full_name = f"{config.name}|0"
     config.prompt_function = prompt
-    config.metrics = (_metric(LightevalScorer(config), task["samples"]),)
+    config.metrics = (_metrics(LightevalScorer(config), task["samples"]),)
     return config
 
 

@@ -1,7 +1,10 @@
 """The many ways in which models mark their reasoning, normalised to think and answer.
 
-An unclosed reasoning block has no answer: what follows a think tag that was never closed is no result. The text as the
-model wrote it is kept beside the parts, so that nothing is lost where a model kept to no format.
+The first end mark ends the reasoning, and what follows is the answer. An unclosed block has no answer: what follows a
+think tag that was never closed is no result. Neither has a completion that opens a second block after the first, since
+it does not say which text outside the blocks is the answer. A second end mark alone is text of the answer. The text as
+the model wrote it is kept beside the parts, so that nothing is lost where a model kept to no format. A student's
+completion is split as `think_tags`, the format of the turns that it was trained on.
 
 | format | the completion |
 |---|---|
@@ -64,14 +67,17 @@ def split(completion: Completion, reasoning: Reasoning) -> Parts:
 def _between(
     text: str, begin: str, end: str, answer_of: Callable[[str], str], opened: bool
 ) -> Parts:
-    """Split at the first end mark. `opened` says that the prompt has opened the block."""
+    """Split at the first end mark; no answer where a block opens after it.
+
+    `opened` says that the prompt has opened the block.
+    """
     body = text.lstrip()
     if body.startswith(begin):
         body = body.removeprefix(begin)
     elif not opened and begin not in body and end not in body:
         return Parts("", answer_of(text))
     think, closed, rest = body.partition(end)
-    return Parts(think.strip(), answer_of(rest) if closed else "")
+    return Parts(think.strip(), answer_of(rest) if closed and begin not in rest else "")
 
 
 def _tagged(text: str) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stillhouse.params import BenchmarkSampling, Package, Run, Student, Teacher
+from stillhouse.params import BenchmarkSampling, Package, Run, ScoreKind, Student, Teacher
 from stillhouse.release import figures
 from stillhouse.release.card import CARDS, render, yaml_text
 from stillhouse.release.facts import repositories
@@ -20,8 +20,9 @@ _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")  # against `package:...` and `path:...`
 class StudentFacts:
     """All that the card of a student says.
 
-    `sft` and `align` are metrics; `scores` rows of task, score, low, high (0..1, None where not estimable), items,
-    samples, truncated, in the order to print; `confidence` the mass of the intervals.
+    `sft` and `align` are metrics; `decides` names the score that has the interval; `scores` rows of task, score, low,
+    high (0..1, None where not estimable), items, strict, lenient, finished, finished_items, samples, truncated, unread,
+    in the order to print; `confidence` the mass of the intervals.
     """
 
     run: Run
@@ -32,6 +33,7 @@ class StudentFacts:
     student_id: str
     student: Student
     sampling: BenchmarkSampling
+    decides: ScoreKind
     sft: Mapping[str, Any]
     align: Mapping[str, Any]
     scores: Sequence[Mapping[str, Any]]
@@ -67,7 +69,7 @@ def write_model_card(out: Path, facts: StudentFacts, cards: Path = CARDS) -> Non
     measured = [
         dict(row, teacher=facts.teacher_id) for row in facts.scores if row["score"] is not None
     ]
-    title = f"pass@1 with {100 * facts.confidence:g} % intervals"
+    title = f"pass@1 ({facts.decides} score) with {100 * facts.confidence:g} % intervals"
     figures.scores(measured, name, out / "images" / "scores.png", title)
     shown = {
         "title": facts.title,
@@ -81,6 +83,7 @@ def write_model_card(out: Path, facts: StudentFacts, cards: Path = CARDS) -> Non
         "base_on_hub": bool(_HUB_ID.fullmatch(facts.student.model)),
         "dataset": facts.dataset,
         "sampling": facts.sampling,
+        "decides": facts.decides,
         "sft": facts.sft,
         "align": facts.align,
         "scores": facts.scores,
@@ -102,6 +105,7 @@ def front_matter(facts: StudentFacts) -> dict[str, Any]:
             dataset_type=row["task"],
             dataset_name=row["task"],
             metric_type="pass@1",
+            metric_name=f"pass@1 ({facts.decides} score)",
             metric_value=row["score"],
             metric_config=f"{row['samples']} answers to {row['items']} items",
         )

@@ -17,6 +17,7 @@ import pyarrow.compute
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from stillhouse.analysis.statistics import SAMPLE_COLUMNS
 from stillhouse.errors import StillhouseError
 from stillhouse.records import CATEGORIES, Example, from_dict
 from stillhouse.tables import shard_paths
@@ -24,7 +25,6 @@ from stillhouse.tables import shard_paths
 Columns = dict[str, NDArray[Any]]
 Metrics = dict[str, Any]
 PARALLEL_COLUMNS = ["category", "completion_tokens", "verifier"]
-SAMPLE_COLUMNS = ["task", "item_id", "score", "completion_tokens", "finish_reason"]
 PERPLEXITY_STEPS = ("verified", "kept")
 
 

@@ -11,6 +11,11 @@ from stillhouse.report.material import Figures, Rows, Settings, teacher_names
 from stillhouse.report.page import DASH, Block, Figure, Table, Text
 from stillhouse.report.summary import rows_of_mean
 
+_SCORES = (
+    "Strict: an answer cut at the token limit scores 0. Lenient: a cut answer counts if its reasoning is closed and "
+    "its result marked already; the closest to published pass@1. Finished: cut answers are left out, and with them "
+    "every item of which no answer ended by itself. Unread: answers that the verifier could not read; they score 0."
+)
 FEW_ITEMS = 30  # below this a percentile bootstrap gives intervals that are visibly too narrow
 
 
@@ -59,7 +64,7 @@ def _verdict_on(
     gave = "gave the best score" if len(first) == 1 else "share the best score"
     sentences = [
         f"{who[0].upper()}{who[1:]}, the traces of {' and '.join(first)} {gave}: "
-        f"{percent(best['score'])} % pass@1 on average over "
+        f"{percent(best['score'])} % pass@1 ({settings.benchmark.score} score) on average over "
         f"{count(len(settings.benchmark.tasks), 'benchmark')}"
         f"{_in_words(best['low'], best['high'], settings)}."
     ]
@@ -128,7 +133,7 @@ def _same_model(teachers: Mapping[str, Teacher], names: Mapping[str, str]) -> li
 def score_blocks(
     files: RunFiles, figures: Figures, settings: Settings, names: Mapping[str, str]
 ) -> list[Block]:
-    """Return table 1 (scores), table 2 (tokens), the paired differences, and how they were computed."""
+    """Return tables 1 (scores), 2 (tokens) and 3 (all three scores), the paired differences, and the method."""
     if not files.student_ids:
         return [
             Text("This run has no students (student_ids is empty), so nothing was benchmarked.")
@@ -145,12 +150,13 @@ def score_blocks(
     students = list(dict.fromkeys(row["student"] for row in figures.scores))
     shown = [s for s in students if s == figures.all_students] or students
     level = f"{100 * settings.report.confidence:g} %"
+    decides = settings.benchmark.score
     for student in shown:
         rows = [row for row in figures.scores if row["student"] == student]
         labelled = [dict(row, task=_task(row["task"], figures)) for row in rows]
         if any(row["score"] is not None for row in rows):
             caption = (
-                f"pass@1 with {level} intervals, {_student(student, figures)}. "
+                f"pass@1 ({decides} score) with {level} intervals, {_student(student, figures)}. "
                 "The point is the score, the line the interval."
             )
             blocks.append(Figure(caption, charts.scores(labelled, names)))
@@ -158,7 +164,7 @@ def score_blocks(
         rows = [row for row in figures.scores if row["student"] == student]
         blocks += [
             _by_task(
-                f"Table 1. pass@1 in % with {level} intervals, {_student(student, figures)}",
+                f"Table 1. pass@1 in % ({decides} score) with {level} intervals, {_student(student, figures)}",
                 rows,
                 names,
                 figures,
@@ -174,6 +180,12 @@ def score_blocks(
                     if r["samples"]
                     else DASH
                 ),
+            ),
+            _side_by_side(
+                f"Table 3. The three scores side by side, pass@1 in %, {_student(student, figures)}",
+                rows,
+                names,
+                figures,
             ),
         ]
     if figures.paired:
@@ -195,9 +207,34 @@ def _by_task(
     body = []
     for task in tasks:
         cells = [cell(found[task, t]) if (task, t) in found else DASH for t in names]
-        first = next(row for row in rows if row["task"] == task)
-        body.append([_task(task, figures), *cells, f"{first['items']:,}", f"{first['samples']:,}"])
+        own = [found[task, t] for t in names if (task, t) in found]
+        body.append([_task(task, figures), *cells, _counts(own, "items"), _counts(own, "samples")])
     return Table(caption, ["Benchmark", *names.values(), "Items", "Answers"], body)
+
+
+def _counts(rows: Rows, key: str) -> str:
+    """Return the count that all teachers share, or else that of each; finished items may differ."""
+    counts = [f"{row[key]:,}" for row in rows]
+    return counts[0] if len(set(counts)) == 1 else " / ".join(counts)
+
+
+def _side_by_side(caption: str, rows: Rows, names: Mapping[str, str], figures: Figures) -> Table:
+    tasks = list(dict.fromkeys(row["task"] for row in rows))
+    order = [(task, teacher) for task in tasks for teacher in names]
+    found = {(row["task"], row["teacher"]): row for row in rows}
+    header = ["Benchmark", "Teacher", "Strict", "Lenient", "Finished", "Items finished", "Cut, %"]
+    body = [
+        [
+            _task(task, figures),
+            names[teacher],
+            *(percent(row[key]) for key in ("strict", "lenient", "finished")),
+            f"{row['finished_items']:,}",
+            *(percent(row[key]) for key in ("truncated", "unread")),
+        ]
+        for task, teacher in order
+        if (row := found.get((task, teacher))) is not None
+    ]
+    return Table(caption, [*header, "Unread, %"], body, labels=2)
 
 
 def _paired_table(figures: Figures, names: Mapping[str, str], level: str) -> Table:
@@ -239,7 +276,8 @@ def _method(settings: Settings, figures: Figures) -> Text:
         f"Intervals are percentile bootstraps over items ({settings.report.resamples:,} resamples): the answers to one "
         "item are one cluster. Paired differences resample the items that both teachers' students answered. "
         "Where all items score 0, or all score 1, the interval is the exact binomial bound; where one cannot be "
-        f"estimated a cell shows none. The pairs are not corrected for their number.{few}",
+        f"estimated a cell shows none. The pairs are not corrected for their number.{few} "
+        f"{_SCORES} Headline, table 1 and paired differences use the {settings.benchmark.score} score.",
         note=True,
     )
 

@@ -11,6 +11,15 @@ Rows = Sequence[Mapping[str, Any]]
 
 STAGES = ("queries", "answered", "passed", "kept", "parallel")
 DIGITS = 6
+# The figures of a teacher's students, and the columns that they are the means of.
+OF_STUDENTS = {
+    "score": "score",
+    "strict": "strict",
+    "lenient": "lenient",
+    "finished": "finished",
+    "cut": "truncated",
+    "unread": "unread",
+}
 
 
 def funnel_rows(files: RunFiles) -> list[dict[str, Any]]:
@@ -25,17 +34,19 @@ def funnel_rows(files: RunFiles) -> list[dict[str, Any]]:
 
 
 def summary(files: RunFiles, scores: Rows, mean_task: str) -> dict[str, float]:
-    """Return about ten numbers; a figure that this run cannot give is left out.
+    """Return ten numbers of the run and six of each teacher; a figure that this run cannot give is left out.
 
     Args:
         files: what was read of the run.
-        scores: rows of task, teacher, student, score.
+        scores: rows of task, teacher, student, and the columns that `OF_STUDENTS` names.
         mean_task: name of the rows that hold the mean over benchmarks.
 
     Returns:
         queries, parallel, parallel_share; accepted_share (queries with an accepted answer, over teachers),
         mean_attempts per query and teacher, truncated_share of the attempts, ungradable attempts;
-        tokens_mean per parallel row; and per teacher `score_<id>`, the mean of its students' scores in 0..1.
+        tokens_mean per parallel row; and per teacher the means over its students, in 0..1: `score_<id>` (the score that
+        decides), beside it `strict_<id>`, `lenient_<id>` and `finished_<id>`, and the shares of the answers `cut_<id>`
+        and `unread_<id>`.
     """
     found: dict[str, float] = {}
     if files.align is not None:
@@ -52,13 +63,15 @@ def summary(files: RunFiles, scores: Rows, mean_task: str) -> dict[str, float]:
     tokens = [columns["completion_tokens"] for columns in files.lengths.values()]
     _share(found, "tokens_mean", sum(int(t.sum()) for t in tokens), sum(len(t) for t in tokens))
     for teacher in files.teacher_ids:
-        means = [
-            row["score"]
+        own = [
+            row
             for row in rows_of_mean(scores, mean_task)
             if row["teacher"] == teacher and row["student"] in files.student_ids
         ]
-        if means and None not in means:
-            found[f"score_{teacher}"] = round(sum(means) / len(means), DIGITS)
+        for name, column in OF_STUDENTS.items():
+            values = [row[column] for row in own]
+            if values and None not in values:
+                found[f"{name}_{teacher}"] = round(sum(values) / len(values), DIGITS)
     return found
 
 
