@@ -11,6 +11,7 @@ import functools
 import importlib
 import importlib.util
 import inspect
+import logging
 import os
 import re
 import shutil
@@ -241,9 +242,17 @@ def _package() -> Any:
         registry = importlib.import_module("if_verifiable.ifeval.instructions_registry")
     nltk.data.path.insert(0, str(_tokenizer_data().resolve()))
     registry.instructions.random = _NoChance()
+    registry.instructions.logging = _silent()
     registry.instructions.instructions_util.random = _NoChance()
     _load_languages()
     return registry
+
+
+def _silent() -> logging.Logger:
+    """Return what stands for `logging` in the package, which would print answers in full."""
+    logger = logging.getLogger("stillhouse.verify.ifeval.package")
+    logger.disabled = True
+    return logger
 
 
 def _load_languages() -> None:
