@@ -55,6 +55,10 @@ _NOUN = r"(?:(?:option|choice|letter|answer)\s+)?"
 
 ANSWERED, CONCLUDED, CALLED_RIGHT = 3, 2, 1
 _KEYED = re.compile(rf"{_KEY}s?{_LINK}{{0,8}}\s*", re.IGNORECASE)
+_IS = re.compile(
+    r"[:=]|\b(?:is|be|ist|lautet|est|es|é|è|jest)\b|['’]s\b|是|为|為|は", re.IGNORECASE
+)
+_BARE_KEY = re.compile(r"answer|[^\x00-\x7f]", re.IGNORECASE)
 _CONCLUSION = re.compile(
     r"(?:\b(?:therefore|thus|hence|so|consequently|accordingly|finally|overall|in\s+conclusion|conclusion|"
     r"it\s+follows\s+that|leaving|leaves|ergo|daher|deshalb|also|donc|luego|por\s+tanto)\b|因此|所以|故选|故選|选|選)"
@@ -99,7 +103,8 @@ _TAKEN_BACK = re.compile(
     re.IGNORECASE,
 )
 _NEGATIVE_QUESTION = re.compile(
-    r"\b(?:not|except|incorrect|false|wrong|least|untrue)\b", re.IGNORECASE
+    r"\bwhich\b[^?\n]{0,80}\b(?:not|incorrect|false|wrong|least|untrue)\b|\bexcept\b|(?-i:\bNOT\b)",
+    re.IGNORECASE,
 )
 _LINE = re.compile(r"\s*[(\[]?([A-J])[)\].:]?\s*[.!]?\s*")
 _SMALL_LINE = re.compile(r"\s*[(\[]?([a-j])[)\].]?\s*")
@@ -141,15 +146,21 @@ class _Options:
     def offers(self, letter: str) -> bool:
         return not self.texts or letter in self.texts
 
+    def offers_small(self, letter: str) -> bool:
+        """Whether a small letter stands for an option, and is not the text of one."""
+        return self.offers(letter.upper()) and (letter,) not in self._exact
+
     def named(self, text: str) -> str | None:
-        """Return the letter of the option with this text."""
+        """Return the letter of the option with this text; a letter that stands for an option is no text."""
         key = tokens(text)
+        if len(key) == 1 and key[0].upper() in self.texts:
+            return None
         return self._exact.get(key) or self._folded.get(_plain_key(key))
 
     def named_first(self, rest: str) -> str | None:
         """Return the letter of the option that a line begins with, up to a place where its text may end."""
         ends = [len(rest), *[end.start() for end in _TEXT_END.finditer(rest)][:MOST_ENDS]]
-        for end in ends:
+        for end in sorted(ends, reverse=True):
             if letter := self.named(rest[:end]):
                 return letter
         return None
@@ -220,7 +231,8 @@ def _claims(text: str, options: _Options, negative: bool, prompt: str) -> list[_
         joined = _JOINED_BEFORE.search(text[max(0, found.start() - 30) : found.start()])
         sure = found["what"] != "true" and not (negative and plain) and not joined
         offered = options.offers(found["letter"])
-        if sure and offered and not _denied(text, found.start(), found.end()):
+        denied = _denied(text, found.start()) or _asked(text, found.end())
+        if sure and offered and not denied:
             claims.append(_Claim(found.start(), found.end(), CALLED_RIGHT, found["letter"]))
     return claims + _line_claims(text, options)
 
@@ -229,51 +241,42 @@ def _claim_at(
     text: str, found: re.Match[str], strength: int, options: _Options, prompt: str
 ) -> _Claim | None:
     """Return what is named behind "the answer is", "so it is", "I choose"."""
-    start, at = found.start(), found.end()
+    start = found.start()
     other = _OTHER_ANSWER.search(text[max(0, start - 40) : start])
-    if other and other[1].casefold() not in prompt.casefold():
+    if (other and other[1].casefold() not in prompt.casefold()) or _denied(text, start):
         return None
-    if _denied(text, start, at):
-        return None
-    line = text[at : at + MAX_BOX_CHARS].split("\n", 1)[0].strip("⟦ ")
-    linked = re.search(
-        r"[:=]|\b(?:is|be|ist|lautet|est|es|é|è|jest)\b|['’]s\b|是|为|為|は",
-        found[0],
-        re.IGNORECASE,
-    )
-    if (strength == CONCLUDED or linked) and line and (letter := options.named_first(line)):
-        return _Claim(start, at + len(line), strength, letter)
-    if (
-        strength == ANSWERED
-        and not linked
-        and not found[0].strip().casefold().startswith(("answer", "答", "正", "回", "정"))
-    ):
+    links = list(_IS.finditer(found[0]))
+    if strength == ANSWERED and not links and not _BARE_KEY.match(found[0]):
         return None  # "option C" alone
-    at += len(text[at:]) - len(text[at:].lstrip("⟦ "))
+    if strength == CONCLUDED or links:
+        at = start + (links[-1].end() if links else len(found[0]))
+        line = _line_from(text, at)
+        if letter := options.named_first(line):
+            return _Claim(start, at + len(line), strength, letter)
+    at = found.end() + len(text[found.end() :]) - len(text[found.end() :].lstrip("⟦ "))
     letter_at = _LETTER_AT.match(text, at)
     if letter_at is None:
-        small = _SMALL_AT.match(text, at) if linked and strength == ANSWERED else None
+        small = _SMALL_AT.match(text, at) if links and strength == ANSWERED else None
         # "The answer is a" may be the beginning of a sentence.
-        if (
-            small
-            and (small[1] != "a" or small[0].strip() != "a")
-            and options.offers(small[1].upper())
-        ):
+        cut = small and small[0].strip() == "a" and found[0].rstrip()[-1] not in ":="
+        if small and not cut and options.offers_small(small[1]):
             return _Claim(start, small.end(), strength, small[1].upper())
         return None
-    letter = letter_at["letter"]
+    letter, end = letter_at["letter"], letter_at.end()
     if not options.offers(letter):
         return None
-    joined = _JOINED.match(text, letter_at.end())
-    if joined and joined[1] != letter:
+    joined = _JOINED.match(text, end)
+    if joined and joined[1] != letter and options.offers(joined[1]):
         return _Claim(start, joined.end(), strength, None) if strength == ANSWERED else None
-    rest = (
-        text[letter_at.end() : letter_at.end() + MAX_BOX_CHARS]
-        .split("\n", 1)[0]
-        .lstrip(").:,-–—( ")
-    )
-    beside = options.named_first(rest.rstrip(") "))
-    return _Claim(start, letter_at.end(), strength, letter if beside in (None, letter) else None)
+    beside = options.named_first(re.sub(r"^[).:,(\s]*(?:[-–—]\s+)?", "", _line_from(text, end)))
+    if beside is None and _asked(text, end):
+        return None
+    return _Claim(start, end, strength, letter if beside in (None, letter) else None)
+
+
+def _line_from(text: str, at: int) -> str:
+    """Return the rest of the line at a place of a text, or the next line where nothing is left of it."""
+    return text[at : at + MAX_BOX_CHARS].lstrip("⟦ \n").split("\n", 1)[0].rstrip("⟧ ")
 
 
 def _boxed_option(content: str, options: _Options) -> str | None:
@@ -290,6 +293,8 @@ def _boxed_option(content: str, options: _Options) -> str | None:
         content,
     )
     if found is None or not options.offers(found[1].upper()):
+        return None
+    if found[1].islower() and not options.offers_small(found[1]):
         return None
     letter = found[1].upper()
     if not found[2]:
@@ -311,6 +316,8 @@ def _line_claims(text: str, options: _Options) -> list[_Claim]:
     for line in {lines[0].start(): lines[0], lines[-1].start(): lines[-1]}.values():
         content, last = line[0].strip("⟦⟧ "), line.start() == lines[-1].start()
         small = _SMALL_LINE.fullmatch(content) if len(lines) == 1 else None
+        if small and not options.offers_small(small[1]):
+            small = None
         alone = _LINE.fullmatch(content) or small
         if alone and options.offers(alone[1].upper()) and not (listed and len(lines) > 2):
             claims.append(_Claim(line.start(), line.end(), ANSWERED, alone[1].upper()))
@@ -330,9 +337,8 @@ def _leading(line: str, options: _Options) -> str | None:
     """Return the letter that a line begins with, as "C) carbon dioxide" and "C. The others ..." do."""
     if found := _LEADING.fullmatch(line):
         letter, rest = found[1] or found[2], found[3]
-        if again := _LINE.fullmatch(rest):
-            letter = again[1]  # "A: C" is short for "Answer: C"
-            return letter if options.offers(letter) else None
+        if (again := _LINE.fullmatch(rest)) and options.offers(again[1]):
+            return again[1]  # "A: C" is short for "Answer: C"
         beside = options.named_first(rest)
         if not options.offers(letter) or (beside or letter) != letter or _CALLED_WRONG.match(rest):
             return None
@@ -343,13 +349,15 @@ def _leading(line: str, options: _Options) -> str | None:
     return None
 
 
-def _denied(text: str, start: int, end: int) -> bool:
-    """Whether a claim is denied, supposed, said of others, or asked."""
-    before = text[max(0, start - 120) : start]
-    clause = _CLAUSE.split(before)[-1]
-    sentence = re.match(r"[^.?!\n]{0,200}([.?!\n]|$)", text[end:])
-    asked = bool(sentence and sentence[1] == "?")
-    return asked or bool(_DENIED.search(clause))
+def _denied(text: str, start: int) -> bool:
+    """Whether a claim is denied, supposed, or said of others, in its own clause."""
+    return bool(_DENIED.search(_CLAUSE.split(text[max(0, start - 120) : start])[-1]))
+
+
+def _asked(text: str, end: int) -> bool:
+    """Whether the sentence of a claim ends as a question."""
+    mark = re.search(r"[.?!\n]", text[end : end + 200])
+    return bool(mark and mark[0] == "?")
 
 
 def _plain(answer: str) -> str:

@@ -109,7 +109,7 @@ def compare(reference: Quantity, given: Quantity, percent: bool) -> bool | Liter
     An integer must be equal. A unit may be missing on either side; known units of one kind are converted. `percent`:
     the question asks for a percentage, so that 5% may stand for 5. "unknown" where units cannot be compared.
     """
-    factor: Fraction | None = Fraction(1)
+    factor = Fraction(1)
     asked, found = _kind(reference), _kind(given)
     if asked == ("%",) != found and not found and not given.noun:
         # 50 for 50%, and 0.5 as well.
@@ -123,11 +123,12 @@ def compare(reference: Quantity, given: Quantity, percent: bool) -> bool | Liter
             else (_same(reference, given, Fraction(1)))
         )
     if (reference.unit or reference.noun) and (given.unit or given.noun):
-        factor = _ratio(reference, given)
-        if factor is None:
+        ratio = _ratio(reference, given)
+        if ratio is None:
             special = SPECIAL & ({*asked} | {*found})
             other = reference.noun or given.noun or special
             return "unknown" if other else False
+        factor = ratio
     if reference.off is not None and given.off is not None and reference.off != given.off * factor:
         return "unknown"
     return _same(reference, given, factor)
