@@ -36,7 +36,7 @@ _TYPE = re.compile(
 
 _L = r"[(\[]?(?P<letter>[A-J])[)\]]?(?![\w'’*^_{\\])(?!\s*[=+*/^<>≈])(?!-\w)"
 _END = (
-    r"(?=\s*(?:$|[,;:!?)—–]|\.(?:\s|$)|-\s|\()"
+    r"(?=[^\S\n]*(?:\n|$|[,;:!?)⟧—–]|\.(?:[\s⟧]|$)|-\s|\()"
     r"|\s+(?:because|since|as|for|which|due|and\s+not|not|rather|instead|with|is\s+(?:the\s+)?(?:correct|right|best))\b)"
 )
 _WORD = (

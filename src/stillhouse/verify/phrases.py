@@ -10,6 +10,7 @@ MACRO = re.compile(
 DASHES = re.compile("[\u2010-\u2015\u2212\ufe58\ufe63\uff0d]")
 
 _LAYOUT = re.compile(r"\\(?:left|right|displaystyle|quad|[,;!: ()\[\]])|\*\*|__|[`$\"“”„«»{}]")
+_END = re.compile(r"(?:[\s.,;:?*_]|(?<=[^\W\d_])!)+$")
 _TOKEN = re.compile(r"\\[A-Za-z]+|\d+(?:\.\d+)?|[^\W\d_]+|[^\s\w]|_")
 _ARTICLES = frozenset({"a", "an", "the"})
 # Short words that may begin a sentence; any other of two letters may be a symbol: Co is not CO.
@@ -28,7 +29,7 @@ def tokens(text: str) -> tuple[str, ...]:
     for _ in range(2):
         text = MACRO.sub(r" \1 ", text)
     text = _LAYOUT.sub(" ", DASHES.sub("-", text).replace("’", "'"))
-    found = _TOKEN.findall(text.strip().rstrip(".,;:!?*_").strip("*_"))
+    found = _TOKEN.findall(_END.sub("", text).strip("*_ "))
     return tuple(
         _folded(token)
         for token, following in zip(found, [*found[1:], ""], strict=False)

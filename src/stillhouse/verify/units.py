@@ -75,7 +75,7 @@ _POWER_WORDS = {"square": 2, "squared": 2, "cubic": 3, "cubed": 3}
 SPECIAL = frozenset({"eV", "cal", "atm", "°C", "°F", "°", "rad", "%", "C", "F", "K", "mol"})
 
 _FACTOR = re.compile(
-    r"(?P<name>°\s?[CF]?(?![A-Za-z])|%|[A-Za-zµμΩÅ]+)\s*(?:\^\s*\(?\s*(?P<power>-?\d)\s*\)?|(?P<bare>-?[1-9])(?!\d))?"
+    r"(?P<name>°\s?[CF]?(?![A-Za-z])|%|[A-Za-zµμΩÅ]+)(?:\s*\^\s*\(?\s*(?P<power>-?\d)\s*\)?|(?P<bare>-?[1-9])(?!\d))?"
 )
 _OPERATOR = re.compile(r"\s*(?P<sign>/|\bper\b|\\cdot\b|[*·⋅]|\.(?=[A-Za-z])|-(?=[A-Z])|(?=\s))\s*")
 
