@@ -219,7 +219,7 @@ def _decisive(claims: list[_Claim], text: str) -> _Claim | None:
 def _claims(text: str, options: _Options, negative: bool, prompt: str) -> list[_Claim]:
     claims = []
     for box in _BOXED.finditer(text):
-        if named := _boxed_option(box[1], options):
+        if (named := _boxed_option(box[1], options)) and not _denied(text, box.start()):
             claims.append(_Claim(box.start(), box.end(), ANSWERED, named if named != "?" else None))
     for strength, pattern in ((ANSWERED, _KEYED), (CONCLUDED, _CONCLUSION)):
         for found in pattern.finditer(text):
@@ -328,7 +328,8 @@ def _line_claims(text: str, options: _Options) -> list[_Claim]:
         elif last and (trailing := _TRAILING.match(content)) and not listed:
             before = tokens(trailing[1])
             own = tokens(options.texts.get(trailing[2], ""))
-            if options.offers(trailing[2]) and own and before[-len(own) :] == own:
+            said = own and before[-len(own) :] == own and not _DENIED.search(trailing[1])
+            if options.offers(trailing[2]) and said:
                 claims.append(_Claim(line.start(), line.end(), CONCLUDED, trailing[2]))
     return claims
 

@@ -21,6 +21,9 @@ MAX_FINAL_CHARS = 2000
 
 _CLOSED = ({"yes", "no"}, {"true", "false"})
 _BOXES = re.compile(r"\\(?:boxed|fbox)\s*\{([^{}]*(?:\{[^{}]*\}[^{}]*)*)\}")
+_DENIED_BOX = re.compile(
+    r"(?:\b(?:not|never|neither|nor)\b|n['’]t\b)[^.;:!?,\n]{0,60}\\(?:boxed|fbox)\b", re.IGNORECASE
+)
 _NEGATION = re.compile(
     r"\bnot\b|n['’]t\b|\bnever\b|\bneither\b|\bnor\b|\bhardly\b|\bfar\s+from\b|\bonly\s+if\b",
     re.IGNORECASE,
@@ -61,6 +64,8 @@ def check_science(ground_truth: str, answer: str, prompt: str = "") -> Check | N
     last = re.split(r"\n\s*\n", answer.strip()[-MAX_FINAL_CHARS:])[-1]
     if len({box.strip() for box in _BOXES.findall(last)}) > 1:
         return None  # several results
+    if _DENIED_BOX.search(last):
+        return None  # "It is not \\boxed{5}"
     final, marked = final_answer(answer)
     final = final[:MAX_FINAL_CHARS].strip()
     if same_text(final, reference):
