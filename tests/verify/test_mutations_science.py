@@ -27,6 +27,7 @@ MINUS = "-−–—－"
 SLACK = "the reference has one decimal or two, and the answer may differ by half a unit of the last"
 WORKING = "the number is one of the working, and the result is the same"
 REASON = "the change is in the reason that is given, and the choice is the same"
+CHOICE = "the letter is the choice, and the text beside it is that of no other option"
 KILO = "a capital K can only be meant as kilo"
 SPELLING = "a unit in words means the same with a capital letter"
 KEPT: dict[str, tuple[str, str]] = {
@@ -41,6 +42,8 @@ KEPT: dict[str, tuple[str, str]] = {
     "bold letter, then why the others fail": (REASON, r"\*\*C\*\*\n\nA is not given off.*"),
     "bracket at the start": (REASON, r"C\) because .*"),
     "neither of two, then a conclusion": (REASON, r".*D is not inert\. Hence C\."),
+    "letter in brackets with the text of its option": (CHOICE, r"\(C\) 56 N"),
+    "letter and text in one box": (CHOICE, r".*\(C\) 56 N.*"),
     "after a mark": ("a word before the mark lost a letter", r"Th answer is Isaac Newton\."),
     "unit in a text macro": (KILO, r".*Kg\}\}"),
     "kilowatts for megawatts, converted": (KILO, r"5000 KW"),
@@ -68,13 +71,13 @@ def letter_mutants(case: dict[str, Any]) -> Iterator[str]:
     """Yield the output with another letter, another option's text, both, and denied."""
     output, right = case["output"], option_letter(case["reference"])
     assert right is not None
-    listed = re.findall(r"(?:^|\s)\(?([A-Ja-j])[.):] *([^(\n]+)", case["prompt"])
+    listed = re.findall(r"(?<!\S)\(?([A-Ja-j])[.):] *([^(\n]+)", case["prompt"])
     options = {letter.upper(): text.strip() for letter, text in listed}
     others = [letter for letter in sorted(options) or "ABCD" if letter != right]
-    here = rf"(?<![A-Za-z0-9'’]){right}(?![A-Za-z0-9'’])"
+    here, small = (rf"(?<![A-Za-z0-9'’]){x}(?![A-Za-z0-9'’])" for x in (right, right.lower()))
     for other in others:
         yield re.sub(here, other, output)
-        yield re.sub(here.replace(right, right.lower()), other.lower(), output)
+        yield re.sub(small, other.lower(), output)
         if right in options:
             text = re.compile(re.escape(options[right]), re.IGNORECASE)
             yield text.sub(lambda _, other=other: options[other], output)
