@@ -13,6 +13,7 @@ from stillhouse.verify.phrases import MACRO, tokens
 HEAD_CHARS = 1000
 TAIL_CHARS = 6000  # of a longer answer the head and this much of its end are read
 MAX_BOX_CHARS = 400  # a longer box holds no option
+MOST_CLAIMS = 50  # of one form, from the end
 MOST_ENDS = 6  # places where the text of an option may end in a line
 MAX_PROMPT_CHARS = 20_000  # the options are at the end of a prompt
 
@@ -31,12 +32,13 @@ _BOXED = re.compile(r"⟦([^⟦⟧]*)⟧")
 _BOX_START = re.compile(r"\\(?:boxed|fbox)\s*\{")
 _TAG = re.compile(r"<answer>(.{0,400}?)</answer>", re.IGNORECASE | re.DOTALL)
 _TYPE = re.compile(
-    r"\*\*|__|[`$\"“”„«»]|\\[()\[\]]|^[ \t]*#+(?=[ \t]|$)|^[ \t]*>[ \t]", re.MULTILINE
+    r"</?(?:b|strong|i|em|u|p|br)\s*/?>|\*\*|__|[`$\"“”„«»]|\\[()\[\]]|^[ \t]*#+(?=[ \t]|$)|^[ \t]*>[ \t]",
+    re.MULTILINE,
 )
 
 _L = r"[(\[]?(?P<letter>[A-J])[)\]]?(?![\w'’*^_{\\])(?!\s*[=+*/^<>≈])(?!-\w)"
 _END = (
-    r"(?=[^\S\n]*(?:\n|$|[,;:!?)⟧—–]|\.(?:[\s⟧]|$)|-\s|\()"
+    r"(?=[^\S\n]*(?:\n|$|[,;:!?)}⟧—–]|\.(?:[\s⟧]|$)|-\s|\()"
     r"|\s+(?:because|since|as|for|which|due|and\s+not|not|rather|instead|with|is\s+(?:the\s+)?(?:correct|right|best))\b)"
 )
 _WORD = (
@@ -45,9 +47,9 @@ _WORD = (
     r"right|only|one|here|for\s+this\s+question|to\s+this\s+question|to\s+the\s+question|ist|lautet|est|es|é|è|la|"
     r"jest|является)"
 )
-_LINK = rf"(?:\s*(?:[:=]|是|为|為|は|选|選|\b{_WORD}\b))"
+_LINK = rf"(?:\s*(?:[:=→]|[-–—](?=\s)|['’]s\b|是|为|為|は|选|選|\b{_WORD}\b))"
 _KEY = (
-    r"(?:\banswer|\b(?:option|choice|letter|statement|antwort|lösung|réponse|reponse|respuesta|resposta|risposta|"
+    r"(?:\b(?:answer|ans\b\.?)|\b(?:sol|solution)\b|\b(?:option|choice|letter|statement|antwort|lösung|réponse|reponse|respuesta|resposta|risposta|"
     r"antwoord|svar|odpowiedź|odpowiedz|cevap|ответ)|答案|正解|回答|答え|正确选项|정답)"
 )
 _IT = r"(?:it|this|that)(?:['’]s|\s+(?:is|must\s+be|has\s+to\s+be|should\s+be|would\s+be|can\s+only\s+be))"
@@ -58,10 +60,10 @@ _KEYED = re.compile(rf"{_KEY}s?{_LINK}{{0,8}}\s*", re.IGNORECASE)
 _IS = re.compile(
     r"[:=]|\b(?:is|be|ist|lautet|est|es|é|è|jest)\b|['’]s\b|是|为|為|は", re.IGNORECASE
 )
-_BARE_KEY = re.compile(r"answer|[^\x00-\x7f]", re.IGNORECASE)
+_BARE_KEY = re.compile(r"ans|[^\x00-\x7f]", re.IGNORECASE)
 _CONCLUSION = re.compile(
     r"(?:\b(?:therefore|thus|hence|so|consequently|accordingly|finally|overall|in\s+conclusion|conclusion|"
-    r"it\s+follows\s+that|leaving|leaves|ergo|daher|deshalb|also|donc|luego|por\s+tanto)\b|因此|所以|故选|故選|选|選)"
+    r"it\s+follows\s+that|leaving|leaves|ergo|daher|deshalb|also|donc|luego|por\s+tanto)\b|∴|因此|所以|故选|故選|选|選)"
     rf"[,:]?\s*(?:(?:we\s+(?:have|get|choose|pick|select)|only|just|us\s+with|{_IT})\s+)?{_NOUN}"
     rf"|\b{_IT}\s+(?:(?:therefore|thus|clearly)\s+)?{_NOUN}"
     r"|\b(?:pick|choose|select|go\s+with|going\s+with|say|opt\s+for|vote\s+for)\b:?\s*(?:that\s+)?"
@@ -84,8 +86,8 @@ _JOINED_BEFORE = re.compile(
 )
 _CLAUSE = re.compile(r"[.;:!?,\n—]|\b(?:but|so|hence|therefore|thus)\b", re.IGNORECASE)
 _DENIED = re.compile(
-    r"\b(?:not|never|cannot|doubt|unlikely|neither|nor|if|whether|suppose|assume|assuming|unless|why|mistaken\w*|"
-    r"wrongly|incorrectly|might|may|could|tempt\w*|people|students|many|some|rule\s+out|exclude)\b|n['’]t\b",
+    r"\b(?:not|never|cannot|doubt|unlikely|neither|nor|if|whether|suppose|assume|assuming|unless|why|mistake\w*|"
+    r"wrongly|incorrectly|might|may|could|tempt\w*|people|students|many|some|rule\s+out|exclude|let|nobody|no\s+one|(?:false|wrong|untrue|incorrect)\s+that)\b|n['’]t\b",
     re.IGNORECASE,
 )
 _OTHER_ANSWER = re.compile(
@@ -102,12 +104,17 @@ _TAKEN_BACK = re.compile(
     r"no,\s+(?:that|this|it)\b)",
     re.IGNORECASE,
 )
+_CALLED_FALSE = re.compile(
+    r"[\s.,;—-]*(?:(?:but|and)\s+)?(?:this|that|it|which)(?:\s+is|['’]s)\s+"
+    r"(?:wrong|incorrect|false|not\s+(?:right|correct|true))\b|\s+is\s+(?:wrong|incorrect|false)\b",
+    re.IGNORECASE,
+)
 _NEGATIVE_QUESTION = re.compile(
     r"\bwhich\b[^?\n]{0,80}\b(?:not|incorrect|false|wrong|least|untrue)\b|\bexcept\b|(?-i:\bNOT\b)",
     re.IGNORECASE,
 )
-_LINE = re.compile(r"\s*[(\[]?([A-J])[)\].:]?\s*[.!]?\s*")
-_SMALL_LINE = re.compile(r"\s*[(\[]?([a-j])[)\].]?\s*")
+_LINE = re.compile(r"\s*(?:(?:[Oo]ption|[Cc]hoice)\s+)?[(\[]?([A-J])[)\].:]?\s*[.!]?\s*")
+_SMALL_LINE = re.compile(r"\s*(?:(?:[Oo]ption|[Cc]hoice)\s+)?[(\[]?([a-j])[)\].]?\s*")
 _LEADING = re.compile(r"\s*(?:\(([A-J])\)|([A-J])(?:[).:]|\s+[-–—](?=\s)))\s*(\S.*)")
 _SMALL_LEADING = re.compile(r"\s*\(?([a-j])[).:]\s*(\S.*)")
 _TRAILING = re.compile(r"^(.*?)[(\[]([A-J])[)\]]\s*[.!]?\s*$")
@@ -195,6 +202,8 @@ def chosen_option(answer: str, prompt: str) -> str | None:
     decisive = _decisive(claims, text)
     if decisive is None or _TAKEN_BACK.search(text, decisive.end):
         return None
+    if _CALLED_FALSE.match(text, decisive.end):
+        return None
     return decisive.letter
 
 
@@ -205,7 +214,8 @@ def _decisive(claims: list[_Claim], text: str) -> _Claim | None:
     last = strongest[-1]
     for claim in strongest[:-1]:
         between = text[claim.end : last.start]
-        moved = "\n\n" in between or _CORRECTED.search(between)
+        bare = len(text[claim.start : claim.end].strip(" ()[].⟦⟧")) == 1
+        moved = ("\n\n" in between and not bare) or _CORRECTED.search(between)
         if claim.letter != last.letter and (best == CALLED_RIGHT or not moved):
             return None
     for claim in claims:
@@ -222,7 +232,7 @@ def _claims(text: str, options: _Options, negative: bool, prompt: str) -> list[_
         if (named := _boxed_option(box[1], options)) and not _denied(text, box.start()):
             claims.append(_Claim(box.start(), box.end(), ANSWERED, named if named != "?" else None))
     for strength, pattern in ((ANSWERED, _KEYED), (CONCLUDED, _CONCLUSION)):
-        for found in pattern.finditer(text):
+        for found in list(pattern.finditer(text))[-MOST_CLAIMS:]:
             claim = _claim_at(text, found, strength, options, prompt)
             if claim:
                 claims.append(claim)
@@ -268,7 +278,8 @@ def _claim_at(
     joined = _JOINED.match(text, end)
     if joined and joined[1] != letter and options.offers(joined[1]):
         return _Claim(start, joined.end(), strength, None) if strength == ANSWERED else None
-    beside = options.named_first(re.sub(r"^[).:,(\s]*(?:[-–—]\s+)?", "", _line_from(text, end)))
+    rest = re.sub(r"^[).:,(\s]*(?:[-–—]\s+)?", "", _line_from(text, end))
+    beside = options.named_first(rest) or options.named_first(rest.rstrip(".) "))
     if beside is None and _asked(text, end):
         return None
     return _Claim(start, end, strength, letter if beside in (None, letter) else None)
@@ -338,8 +349,9 @@ def _leading(line: str, options: _Options) -> str | None:
     """Return the letter that a line begins with, as "C) carbon dioxide" and "C. The others ..." do."""
     if found := _LEADING.fullmatch(line):
         letter, rest = found[1] or found[2], found[3]
-        if (again := _LINE.fullmatch(rest)) and options.offers(again[1]):
-            return again[1]  # "A: C" is short for "Answer: C"
+        again = _LINE.fullmatch(rest)
+        if again and options.offers(again[1]):
+            return again[1] if line.strip().startswith("A:") else None  # short for "Answer:"
         beside = options.named_first(rest)
         if not options.offers(letter) or (beside or letter) != letter or _CALLED_WRONG.match(rest):
             return None
@@ -376,6 +388,7 @@ def _plain(answer: str) -> str:
     text = "".join(parts) + answer[at:]
     for _ in range(2):
         text = MACRO.sub(r"\1", text)
+    text = re.sub(r"\s*\n\s*\n\s*", "\n\n", re.sub(r"[^\S\n]+", " ", text))
     text = re.sub(r"^####\s*", "Answer: ", text, flags=re.MULTILINE).replace("。", ". ")
     return _TYPE.sub("", text)
 

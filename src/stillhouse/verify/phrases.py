@@ -10,7 +10,7 @@ MACRO = re.compile(
 DASHES = re.compile("[\u2010-\u2015\u2212\ufe58\ufe63\uff0d]")
 
 _LAYOUT = re.compile(r"\\(?:left|right|displaystyle|quad|[,;!: ()\[\]])|\*\*|__|[`$\"“”„«»{}]")
-_END = re.compile(r"(?:[\s.,;:?*_]|(?<=[^\W\d_])!)+$")
+_CHARGE = re.compile(r"\^\s*\{?\s*(\d?[+-])\s*\}?(?!\w)")  # Fe^{3+} is Fe3+
 _TOKEN = re.compile(r"\\[A-Za-z]+|\d+(?:\.\d+)?|[^\W\d_]+|[^\s\w]|_")
 _ARTICLES = frozenset({"a", "an", "the"})
 # Short words that may begin a sentence; any other of two letters may be a symbol: Co is not CO.
@@ -28,12 +28,16 @@ def tokens(text: str) -> tuple[str, ...]:
     text = plain_symbols(text)
     for _ in range(2):
         text = MACRO.sub(r" \1 ", text)
+    text = _CHARGE.sub(r"\1", text)
     text = _LAYOUT.sub(" ", DASHES.sub("-", text).replace("’", "'"))
-    found = _TOKEN.findall(_END.sub("", text).strip("*_ "))
+    text = text.strip("*_ \n\t").rstrip(" .,;:*_\n")
+    if text[-2:-1].isalpha():  # "Osmosis!", but not 5!
+        text = text.rstrip("!")
+    found = _TOKEN.findall(text)
     return tuple(
         _folded(token)
         for token, following in zip(found, [*found[1:], ""], strict=False)
-        if token != "."
+        if token not in "._"
         and not (token.casefold() in _ARTICLES and len(following) > 1 and following.isalpha())
     )
 

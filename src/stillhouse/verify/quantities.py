@@ -33,8 +33,10 @@ _START = re.compile(
 )
 # Words behind a number that make it another number, or none.
 _NO_NOUN_WORDS = (
-    "above and at below between but by dozen either fold for from greater half hundred in into least less lower "
-    "minus more most nor not of or out over per plus smaller than th times to trillion under until up x"
+    "above and at below between but by centi cubed dozen either fold for from giga greater half halves "
+    "hundred hundredths in into kilo least less lower mega micro milli minus more most nano nor not of or "
+    "out over per pico plus quarters score smaller squared tenths th than thirds thousandths times to "
+    "trillion under until up x"
 )
 _NO_NOUN = frozenset(_NO_NOUN_WORDS.split())
 _NOUN = re.compile(r"\s*-?\s*([A-Za-z][A-Za-z.'-]*(?:\s[A-Za-z][A-Za-z'-]*)?)")
@@ -85,7 +87,7 @@ def read_result(text: str, marked: bool) -> Quantity | None:
     text = plain(text)
     if marked and (read := _read_at(text, 0)) and _BOUNDARY.match(text, read[1]):
         rest = text[read[1] :]
-        again = re.search(r"\b(?:wait|actually|correction|instead|no,|or)\b", rest, re.IGNORECASE)
+        again = re.search(r"\b(?:wait|actually|correction|instead|no|or)\b", rest, re.IGNORECASE)
         return None if again and re.search(r"\d", rest) else read[0]
     sentences = [s for s in re.split(r"(?<=[.!?])\s+(?=[^\d\s])|\n", text) if s.strip()]
     last = sentences[-1] if sentences else ""
@@ -140,7 +142,7 @@ def plain(text: str) -> str:
     text = re.sub(r"\^\s*\{([^{}]*)\}", r"^(\1)", text)
     text = re.sub(r"\^\s*\(?\s*\\circ\s*\)?\s*", "°", text)
     text = re.sub(r"\\(?:degree|celsius)\b", lambda m: "°" if m[0] == "\\degree" else "°C", text)
-    text = re.sub(r"\\(?:mu|Omega)\b", lambda m: "µ" if m[0] == "\\mu" else "Ω", text).replace(
+    text = re.sub(r"\\(?:mu\b\s*|Omega\b)", lambda m: "µ" if "mu" in m[0] else "Ω", text).replace(
         "\\%", "%"
     )
     text = _TYPE.sub("", text)
@@ -194,7 +196,7 @@ def _read_at(text: str, at: int) -> tuple[Quantity, int] | None:
 
 
 def _is_noun(noun: str) -> bool:
-    return len(noun) <= MAX_NOUN_CHARS and not _NO_NOUN & {*noun.casefold().split()}
+    return 1 < len(noun) <= MAX_NOUN_CHARS and not _NO_NOUN & {*noun.casefold().split()}
 
 
 def _quantity(found: re.Match[str], unit: Unit | None, noun: str) -> Quantity:

@@ -25,7 +25,7 @@ _DENIED_BOX = re.compile(
     r"(?:\b(?:not|never|neither|nor)\b|n['’]t\b)[^.;:!?,\n]{0,60}\\(?:boxed|fbox)\b", re.IGNORECASE
 )
 _NEGATION = re.compile(
-    r"\bnot\b|n['’]t\b|\bnever\b|\bneither\b|\bnor\b|\bhardly\b|\bfar\s+from\b|\bonly\s+if\b",
+    r"\bnot\b|n['’]t\b|\bnever\b|\bneither\b|\bnor\b|\bcannot\b|\bhardly\b|\bfar\s+from\b|\bonly\s+if\b",
     re.IGNORECASE,
 )
 _PERCENT = re.compile(r"%|\bper\s?cent", re.IGNORECASE)
@@ -111,6 +111,8 @@ def _closed(reference: str, closed: set[str], final: str) -> Check | None:
             if open_to_judge
             else _check(False, f"neither of {sorted(closed)} in: {final[:100]}", "no_final_answer")
         )
+    if text.endswith("?"):
+        return None
     if len(set(read)) > 1 or (len(said) > 1 and not last):
         return _check(False, f"both of {sorted(closed)} in: {final[:100]}", "no_final_answer")
     if not first:

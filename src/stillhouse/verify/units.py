@@ -51,13 +51,16 @@ _BASES: dict[str, tuple[str, dict[str, int]]] = {
     "bar": ("100000", {"kg": 1, "m": -1, "s": -2}),
     "eV electronvolt": ("1", {"eV": 1}),
     "cal calorie": ("1", {"cal": 1}),
-    "coulomb": ("1", {"s": 1, "A": 1}),
-    "farad": ("1", {"kg": -1, "m": -2, "s": 4, "A": 2}),
+    "C coulomb": ("1", {"s": 1, "A": 1}),
+    "F farad": ("1", {"kg": -1, "m": -2, "s": 4, "A": 2}),
 }
 # Without prefixes.
 _WHOLE: dict[str, tuple[str, dict[str, int]]] = {
     "min minute": ("60", {"s": 1}),
     "h hr hour": ("3600", {"s": 1}),
+    "Nm": ("1", {"kg": 1, "m": 2, "s": -2}),
+    "Wh": ("3600", {"kg": 1, "m": 2, "s": -2}),
+    "kWh": ("3600000", {"kg": 1, "m": 2, "s": -2}),
     "day": ("86400", {"s": 1}),
     "cc": ("1/1000000", {"m": 3}),
     "Å angstrom": ("1/10000000000", {"m": 1}),
@@ -101,6 +104,10 @@ def read_unit(text: str) -> tuple[Unit, int] | None:
         known = _known(word)
         if known is None:
             break
+        if word == "ms" and (found["power"] or found["bare"] or "").startswith("-"):
+            word = "s"  # metres per second are often written so, milliseconds never
+            powers["m"] = powers.get("m", 0) + pending * sign
+            known = _UNITS[word]
         power = int(found["power"] or found["bare"] or 1) * pending * sign
         pending = 1
         if after := re.match(r"\s+(squared|cubed)\b", text[found_end:]):
