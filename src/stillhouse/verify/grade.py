@@ -20,8 +20,8 @@ from stillhouse.params import Price, Verify
 from stillhouse.records import Check, Query, Response, State, Verdict
 from stillhouse.verify import code, demands, ifeval, judge, math, sandbox, science
 from stillhouse.verify.checks import Reason, make_check
-from stillhouse.verify.final_answer import option_letter
 from stillhouse.verify.judge import Judge, Metered
+from stillhouse.verify.options import option_letter
 from stillhouse.verify.pool import Pool
 from stillhouse.verify.reward import Marks, check_reward
 

@@ -11,8 +11,9 @@ from typing import Any
 
 from stillhouse.records import Check
 from stillhouse.verify.checks import Reason, make_check
-from stillhouse.verify.final_answer import chosen_option, final_answer, last_boxed, option_letter
+from stillhouse.verify.final_answer import final_answer, last_boxed
 from stillhouse.verify.notation import difference, keep_variable, plain_symbols, rewrite, unit_ratio
+from stillhouse.verify.options import chosen_option, option_letter
 
 NAME = "math_rule"
 VERSION = "2"

@@ -8,7 +8,8 @@ from decimal import Decimal
 
 from stillhouse.records import Check
 from stillhouse.verify.checks import Reason, make_check
-from stillhouse.verify.final_answer import chosen_option, final_answer, option_letter, words
+from stillhouse.verify.final_answer import final_answer
+from stillhouse.verify.options import chosen_option, option_letter, words
 
 NAME = "science_rule"
 VERSION = "2"
