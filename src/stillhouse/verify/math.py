@@ -90,7 +90,7 @@ def _candidates(final: str, marked: bool) -> list[str]:
         whole = [clean(final)] if "\n" in final.strip() and "$$" in final else []
         return whole + [cleaned(text) for text in stated_results(statement)]
     bare = without_reason(final) if "\\" not in final else final
-    candidates = [clean(final.strip("*")), clean(bare)]
+    candidates = [clean(bare.strip("*")), clean(final.strip("*"))]
     if re.search(r"[.!?]\s+\S", final) and _CORRECTED.search(final):
         return [cleaned(text) for text in stated_results(last_statement(final))]
     first = re.split(r"(?<=[^\d\s][.!?])\s+|(?<=\d[.!?])\s+(?=[A-Z])", final)[0]
@@ -209,8 +209,8 @@ def _is_echo(found: Node, text: str, prompt: str) -> bool:
         return False
     if not is_plain_number(core) and core.op not in ("fn", "pow", "fact"):
         return False
-    asked, given = (re.sub(r"\s+", "", essence(side)) for side in (prompt, text))
-    return re.search(rf"(?<![\w.]){re.escape(given)}(?![\w.])", asked) is not None
+    asked, given = essence(prompt), essence(text)
+    return re.search(rf"(?<![\w.^*/+-]){re.escape(given)}(?![\w^*/+-]|\.\d)", asked) is not None
 
 
 def _asked_order(prompt: str) -> tuple[str, ...]:

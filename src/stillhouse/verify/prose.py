@@ -8,7 +8,7 @@ MAX_SENTENCE_CHARS = 400
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"')*]*\s+(?=\S)|\n")
 _CLAUSE_END = re.compile(
-    r",\s+(?![^(\[{]{0,80}[)\]}])|\bso\s+(?:that\s+)?|\btherefore\b,?|\bthus\b,?|\bhence\b,?|;\s"
+    r",\s+(?![^(\[{]{0,80}[)\]}])|\bso\s+(?:that\s+)?|\b(?:therefore|thus|hence)\b,?|;\s", re.IGNORECASE
 )
 _REASON = re.compile(
     r",?\s+(?:because|since|as|which is why|given that)\s+(?=[A-Za-z\d$\\]).*$",
@@ -17,7 +17,7 @@ _REASON = re.compile(
 _REJECTED = re.compile(
     r",?\s*(?:and |but )?not\s+(?:[-$\\]*[\d.,/]+\$?|(?:option )?\(?[A-Z]\)?)\s*$"
 )
-_ASIDE = re.compile(r"\s*\((?=[^()]*[a-z]{2})(?![^()]*\\)[^()]*\)\s*$")
+_ASIDE = re.compile(r"(?<=\S)\s+\((?=[^()]*[a-z]{2}[^()]*\s)(?![^()]*\\)[^()]*\)\s*$")  # (see step 7)
 _LABEL = re.compile(r"^(?:[A-Z]|[A-Za-z][A-Za-z ]{2,30}):\s*(?=\S)")
 _RESULT = re.compile(
     r"\b(?:is|are|was|were|be|being|equals?|equal to|gives?|gave|gets?|got|getting|yields?|has|have|had|makes?|made|making|costs?|pays?|"
@@ -51,13 +51,12 @@ def last_statement(text: str) -> str:
     sentences = [
         part for part in _SENTENCE_END.split(last[-MAX_SENTENCE_CHARS:]) if part.strip(" *$.")
     ]
-    return without_reason(sentences[-1]) if sentences else ""
+    return _ASIDE.sub("", without_reason(sentences[-1].rstrip(" .!"))) if sentences else ""
 
 
 def without_reason(text: str) -> str:
     """Return a statement without the reason that follows it and the value that it rejects."""
-    text = plain_symbols(text).strip().replace("**", "").rstrip(" .!;:,")
-    text = _ASIDE.sub("", text)
+    text = plain_symbols(text).strip().replace("**", "").rstrip(" .;:,")
     return _REJECTED.sub("", _REASON.sub("", text)).strip()
 
 
@@ -115,4 +114,4 @@ def _with_left_side(clause: str, first: int, last: int) -> list[str]:
 
 def cleaned(text: str) -> str:
     """Return a candidate without what may follow a result in prose: a closing bracket, a mark of a formula."""
-    return clean(text.strip().strip("*").rstrip(".!;:,"))
+    return clean(text.strip().strip("*").rstrip(".;:,"))

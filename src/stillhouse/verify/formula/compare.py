@@ -296,6 +296,9 @@ def _listed(reference: Node, answer: Node, order: Sequence[str]) -> bool | None:
         return _in_order(left, right)
     if brackets & {"[)", "(]", "( )"}:
         return False
+    separators = {node.name for node in (reference, answer) if node.op == "list"}
+    if separators == {","} and all(item.op == "word" for item in (*left, *right)):
+        return _in_order(left, right)
     return _in_any_order(left, right, repeats="{}" not in brackets)
 
 
@@ -591,6 +594,11 @@ def _same_quantity(reference: Node, answer: Node, top: bool) -> bool:
         return _residues(expected.core, given.core)
     if expected.core.op == "based" or given.core.op == "based":
         return _digits(expected.core, given.core)
+    if expected.degree != given.degree and not (expected.unit or given.unit):
+        # A degree sign is no unit where the other side is an angle in radians.
+        degrees, other = (expected, given) if expected.degree else (given, expected)
+        if not is_plain_number(other.core) and same_value(Node("degree", (degrees.core,)), other.core):
+            return True
     if top and not expected.core.symbols() and not _worked_out(expected.core, given.core):
         return False
     scale = _unit_scale(expected, given)
@@ -602,14 +610,6 @@ def _same_quantity(reference: Node, answer: Node, top: bool) -> bool:
             if expected.unit and given.unit or not given.unit or counted(given.unit):
                 return True
             return False
-    if (
-        expected.degree != given.degree
-        and not (expected.unit or given.unit)
-        and not (is_plain_number(expected.core) and is_plain_number(given.core))
-    ):
-        return same_value(
-            *(Node("degree", (q.core,)) if q.degree else q.core for q in (expected, given))
-        )
     return False
 
 

@@ -4,9 +4,10 @@ import re
 from fractions import Fraction
 
 from stillhouse.verify.formula.errors import TooComplexError, UnreadError
+from stillhouse.verify.formula.literal import from_words
 from stillhouse.verify.formula.node import Node, num
 from stillhouse.verify.formula.tokens import Token, is_accent_dropped, tokenise
-from stillhouse.verify.formula.units import QUALIFIERS
+from stillhouse.verify.formula.units import QUALIFIERS, dimension
 
 MAX_NESTING = 20  # brackets within brackets; the parser is recursive
 MAX_TOKENS = 600
@@ -18,6 +19,7 @@ _FILLERS = frozenset(
 )
 # Words with which a condition begins.
 _CONDITIONS = frozenset("for if when where with such while whenever provided unless as".split())
+_ONLY_WORDS = re.compile(r"\\(?:text|textbf|mathrm|mbox)\s?\{([A-Za-z .-]*)\}|([A-Za-z .-]*)")
 _CALLED = frozenset("fgFG")  # these letters before a bracket are functions, any other is a factor
 _STARTS = frozenset(("num", "sym", "fn", "cmd", "accent", "begin"))
 
@@ -34,6 +36,9 @@ def parse(text: str, variables: frozenset[str] = frozenset(), thousands: bool = 
         UnreadError: something in the text has no place in the grammar.
         TooComplexError: the text is outside the bounds.
     """
+    words = _ONLY_WORDS.fullmatch(text)
+    if words and (named := from_words(words[1] or words[2])):
+        return named
     tokens = tokenise(text, variables, thousands)
     if not tokens:
         raise UnreadError("nothing")
@@ -54,6 +59,7 @@ class _Parser:
         self.text = text
         self.i = 0
         self.bars = 0
+        self.in_set = False  # where a bar begins a condition
         self.depth = 0
 
     # What stands next.
@@ -180,7 +186,7 @@ class _Parser:
         """Read expressions apart by relations."""
         sides = [self.ratio() if first is None else first]
         relations = []
-        while self.at("rel") and not (self.at("rel", "|") and self.bars):
+        while self.at("rel") and not (self.at("rel", "|") and (self.bars or self.in_set)):
             relations.append(self.next().text)
             sides.append(self.ratio())
         return Node("rel", tuple(sides), " ".join(relations)) if relations else sides[0]
@@ -225,27 +231,26 @@ class _Parser:
         if words.lower() in ("percent", "per cent", "pct"):
             return Node("percent", (tree,))
         tree = Node("unit", (tree,), words)
-        if not self.at("num"):
-            return tree
         parts = [tree]
-        while self.at("num") or self.at("sep", "and"):
+        while self.at("num") or self.joins_quantity(words):
             self.take("sep", "and")
             number = self.sum()
             words = self.words()
             if not words:
                 raise self.unread()
             parts.append(Node("unit", (number,), words))
-        return Node("compound", tuple(parts))
+        return tree if len(parts) == 1 else Node("compound", tuple(parts))
+
+    def joins_quantity(self, words: str) -> bool:
+        """Whether `and` goes on with a smaller unit: 1 hour and 30 minutes."""
+        if not (self.at("sep", "and") and self.peek(1).kind == "num" and self.peek(2).kind == "word"):
+            return False
+        first, second = dimension(words), dimension(self.peek(2).text)
+        return bool(first and second and first[0] == second[0] and first[1] > second[1])
 
     def words(self) -> str:
         found: list[str] = []
-        while (
-            self.at("word")
-            and not (self.peek().text.lower() in _CONDITIONS and found)
-            and self.peek().text != "mod"
-        ):
-            if self.peek().text.lower() in ("if", "when", "where"):
-                break
+        while self.at("word") and self.peek().text.lower() not in _CONDITIONS and self.peek().text != "mod":
             found.append(self.next().text)
             if self.at("op", "^") and self.peek(1).kind == "num":
                 self.next()
@@ -544,9 +549,10 @@ class _Parser:
     def group(self) -> Node:
         opening = self.next().text
         bars, self.bars = self.bars, 0
+        in_set, self.in_set = self.in_set, opening == "\\{"
         if self.at("close") and not (self.at("close", "}") and opening != "{"):
             closing = self.next().text
-            self.bars = bars
+            self.bars, self.in_set = bars, in_set
             if opening == closing.replace("}", "{"):
                 return Node("empty") if opening == "\\{" else Node("group", (), "()")
             raise self.unread()
@@ -562,7 +568,7 @@ class _Parser:
         if not self.at("close"):
             raise self.unread()
         closing = self.next().text
-        self.bars = bars
+        self.bars, self.in_set = bars, in_set
         return _grouped(opening, closing, tree)
 
     def matrix(self) -> Node:

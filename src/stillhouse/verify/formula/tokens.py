@@ -298,6 +298,8 @@ def _is_word(run: str, text: str, end: int, previous: Token | None, spaced: bool
     """Whether a run of letters is prose: not a product of variables, nor a name in capitals."""
     if len(run) == 1:
         followed = re.match(r"\s+[A-Za-z]{2,}", text[end:])
+        if previous is not None and previous.kind == "num":
+            return run == "a" and spaced and followed is not None  # 15 a week
         return bool(previous and previous.kind == "word" and spaced and (followed or run in "aI"))
     after_number = previous is not None and previous.kind in ("num", "close", "deg")
     if run.isupper():
