@@ -13,8 +13,41 @@ from verify_builder import golden
 from stillhouse.verify.final_answer import last_boxed
 from stillhouse.verify.math import check_math
 
-# (the case's `why`, the mutated result): why it means the same.
-KEEPS_ITS_MEANING: dict[tuple[str, str], str] = {}
+NO_VARIABLE = "the reference names no variable, so any name may be given to its value"
+NO_UNIT = "the reference has no unit, so any unit may stand beside its number"
+OPTION = "the letter of an option decides, whatever stands beside it"
+SAME_SET = "the intervals overlap, and their union is the same"
+# (the case's `why`, the mutated result): why the mutation keeps the meaning, or leaves it open.
+KEEPS_ITS_MEANING: dict[tuple[str, str], str] = {
+    ("value named on the left", "z = 7"): NO_VARIABLE,
+    ("a named sum and its value", "z = 2+4 = 6"): NO_VARIABLE,
+    ("interval as an inequality", r"-1 \le z \le 3"): NO_VARIABLE,
+    ("membership of an interval", r"z \in (0, 5)"): NO_VARIABLE,
+    ("membership of a set", r"z \in \{1,2\}"): NO_VARIABLE,
+    ("chain of inequalities in Unicode", "-1 ≤ z ≤ 3"): NO_VARIABLE,
+    ("half-open ray as an inequality", r"z \geq 3"): NO_VARIABLE,
+    ("half-open ray, the variable on the right", r"3 \le z"): NO_VARIABLE,
+    ("roots each named", "z = 1, x = 2"): NO_VARIABLE,
+    ("roots each named", "x = 1, z = 2"): NO_VARIABLE,
+    ("numbered roots", "z_1 = 3, x_2 = 8"): NO_VARIABLE,
+    ("numbered roots", "x_1 = 3, z_2 = 8"): NO_VARIABLE,
+    ("numbered roots in another order", "z_1 = 8, x_2 = 3"): NO_VARIABLE,
+    ("numbered roots in another order", "x_1 = 8, z_2 = 3"): NO_VARIABLE,
+    ("unit in the answer", r"5 \text{ km}"): NO_UNIT,
+    ("unit spelled out", r"12\text{ square miles}"): NO_UNIT,
+    ("unit in roman type", r"12\,\mathrm{cm}"): NO_UNIT,
+    ("degrees as a word", r"45 \text{ radians}"): NO_UNIT,
+    ("unit of area in the answer only", r"12\text{ cm}^3"): NO_UNIT,
+    ("unit of area in the answer only", r"12\text{ km}^2"): NO_UNIT,
+    ("kilograms without a macro", "3 g"): NO_UNIT,
+    ("a currency behind the number", r"25\text{ euros}"): NO_UNIT,
+    ("acceleration with its unit", r"9.8\text{ m/s}^3"): NO_UNIT,
+    ("choice letter in brackets", r"-\text{(B)}"): OPTION,
+    ("letter with its value", r"-\textbf{(B) } 12"): OPTION,
+    ("letter with its value", r"\textbf{(B) } 22"): OPTION,
+    ("letter with its value", r"\textbf{(B) } 13"): OPTION,
+    ("touching intervals joined", r"(0,3]\cup(2,5)"): SAME_SET,
+}
 
 UNITS = {"cm": "km", "m": "km", "km": "cm", "hours": "days", "minutes": "hours", "feet": "miles", "inches": "feet",
          "dollars": "euros", "cents": "dollars", "kg": "g", "g": "kg", "degrees": "radians"}  # fmt: skip
@@ -61,12 +94,22 @@ def letter_changed(result: str) -> Iterator[str]:
 
 def order_changed(result: str) -> Iterator[str]:
     """Yield an ordered pair or triple with its first two members swapped."""
-    found = re.fullmatch(r"(?P<open>\\left\(|\(|\\langle )\s*(?P<a>[^,()]+),\s*(?P<b>[^,()]+?)(?P<rest>(,[^()]*)?(?:\\right\)|\)|\\rangle))", result)
+    found = re.fullmatch(
+        r"(?P<open>\\left\(|\(|\\langle )\s*(?P<a>[^,()]+),\s*(?P<b>[^,()]+?)(?P<rest>(,[^()]*)?(?:\\right\)|\)|\\rangle))",
+        result,
+    )
     if found and found["a"].strip() != found["b"].strip():
         yield f"{found['open']}{found['b']}, {found['a']}{found['rest']}"
 
 
-MUTATIONS = (sign_flipped, digit_changed, exponent_changed, unit_changed, letter_changed, order_changed)
+MUTATIONS = (
+    sign_flipped,
+    digit_changed,
+    exponent_changed,
+    unit_changed,
+    letter_changed,
+    order_changed,
+)
 
 
 def right_results() -> Iterator[tuple[dict[str, Any], str]]:
@@ -77,7 +120,9 @@ def right_results() -> Iterator[tuple[dict[str, Any], str]]:
             continue
         if result is not None and case["output"].count("\\boxed") == 1:
             yield case, result
-        elif re.fullmatch(r"[-+\d.,/()\[\]\\a-zπ√{} ^=]{1,40}", case["output"]):
+        elif "boxed" not in case["output"] and re.fullmatch(
+            r"(?!.*(?:answer|fbox))[-+\d.,/()\[\]\\a-zπ√{} ^=]{1,40}", case["output"]
+        ):
             yield case, case["output"]
 
 

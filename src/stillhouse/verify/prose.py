@@ -8,7 +8,8 @@ MAX_SENTENCE_CHARS = 400
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"')*]*\s+(?=\S)|\n")
 _CLAUSE_END = re.compile(
-    r",\s+(?![^(\[{]{0,80}[)\]}])|\bso\s+(?:that\s+)?|\b(?:therefore|thus|hence)\b,?|;\s", re.IGNORECASE
+    r",\s+(?![^(\[{]{0,80}[)\]}])|\bso\s+(?:that\s+)?|\b(?:therefore|thus|hence)\b,?|;\s",
+    re.IGNORECASE,
 )
 _REASON = re.compile(
     r",?\s+(?:because|since|as|which is why|given that)\s+(?=[A-Za-z\d$\\]).*$",
@@ -17,7 +18,9 @@ _REASON = re.compile(
 _REJECTED = re.compile(
     r",?\s*(?:and |but )?not\s+(?:[-$\\]*[\d.,/]+\$?|(?:option )?\(?[A-Z]\)?)\s*$"
 )
-_ASIDE = re.compile(r"(?<=\S)\s+\((?=[^()]*[a-z]{2}[^()]*\s)(?![^()]*\\)[^()]*\)\s*$")  # (see step 7)
+_ASIDE = re.compile(
+    r"(?<=\S)\s+\((?=[^()]*[a-z]{2}[^()]*\s)(?![^()]*\\)[^()]*\)\s*$"
+)  # (see step 7)
 _LABEL = re.compile(r"^(?:[A-Z]|[A-Za-z][A-Za-z ]{2,30}):\s*(?=\S)")
 _RESULT = re.compile(
     r"\b(?:is|are|was|were|be|being|equals?|equal to|gives?|gave|gets?|got|getting|yields?|has|have|had|makes?|made|making|costs?|pays?|"

@@ -1,9 +1,10 @@
 """Whether two trees mean the same result: numbers with units, equations, tuples, sets, lists, words."""
 
+import re
 from collections.abc import Sequence
 from fractions import Fraction
 
-from stillhouse.verify.formula.equal import same_curve, same_value
+from stillhouse.verify.formula.equal import rounds_to, same_curve, same_value
 from stillhouse.verify.formula.errors import TooComplexError, UndefinedError, UnreadError
 from stillhouse.verify.formula.evaluate import evaluate
 from stillhouse.verify.formula.literal import (
@@ -101,18 +102,31 @@ def _consistent(answer: Node) -> bool:
     if answer.op != "rel":
         return True
     relations = answer.name.split()
-    last: Node | None = None
+    exact: Node | None = None
     for place, side in enumerate(answer.args):
         number = _as_number(side)
         if number is None:
             continue
-        if last is not None and relations[place - 1] == "=" and not _same_amount(last, number):
+        about = place > 0 and relations[place - 1] == "~"
+        if exact is None:
+            exact = None if about else number
+        elif about and not _about(exact, number):
             return False
-        if place and relations[place - 1] == "~":
-            last = number
-        else:
-            last = last or number
+        elif place and relations[place - 1] == "=" and not _same_amount(exact, number):
+            return False
     return True
+
+
+def _about(exact: Node, rounded: Node) -> bool:
+    """Whether a number is another to its last place; a whole number may be rounded to tens, hundreds and so on."""
+    a, b = quantity(exact), quantity(rounded)
+    if b.core.op != "num" or b.core.value is None or a.unit != b.unit or a.percent != b.percent:
+        return True
+    places = b.core.places or (len(str(b.core.value).rstrip("0")) - len(str(b.core.value)))
+    try:
+        return rounds_to(evaluate(a.core), b.core.value, places)
+    except (UndefinedError, UnreadError):
+        return False
 
 
 def _as_number(node: Node) -> Node | None:
@@ -151,14 +165,9 @@ def _rounds_to(exact: Node, rounded: Node) -> bool:
     if rounded.op != "num" or rounded.places < 2:
         return False
     try:
-        apart = evaluate(Node("add", (exact, Node("neg", (rounded,)))))
+        return rounds_to(evaluate(exact), rounded.value, rounded.places)
     except (UndefinedError, UnreadError):
         return False
-    return (
-        not isinstance(apart, tuple)
-        and not hasattr(apart, "_mpc_")
-        and bool(abs(apart) <= Fraction(1, 10**rounded.places))
-    )
 
 
 def _times(node: Node, factor: Fraction | int) -> Node:
@@ -204,12 +213,20 @@ def _noted(reference: Node, answer: Node, order: Sequence[str]) -> bool:
     bare = [node.args[0] if node.op == "noted" else node for node in (reference, answer)]
     if notes[0] == notes[1]:
         return _same(bare[0], bare[1], order)
-    integer = [note and ("\\mathbb{Z}" in note or "integer" in note) for note in notes]
+    integer = [_declares_integer(note, tree) for note, tree in zip(notes, bare, strict=True)]
     if all(not note or declares for note, declares in zip(notes, integer, strict=True)):
         return _same(bare[0], bare[1], order) or bool(_renamed(bare[0], bare[1]))
     if not _same(bare[0], bare[1], order):
         return False
     raise UnreadError(f"{notes[1]!r} beside {notes[0]!r}")
+
+
+def _declares_integer(note: str, tree: Node) -> bool:
+    """Whether a condition says only that a variable of the statement is an integer."""
+    letters = set(re.findall(r"(?<![A-Za-z\\{])[a-z](?![A-Za-z])", note)) - {"a"}
+    return (
+        ("\\mathbb{Z}" in note or "integer" in note) and bool(letters) and letters <= tree.symbols()
+    )
 
 
 def _words(reference: Node, answer: Node) -> bool:
@@ -270,6 +287,8 @@ def _listed(reference: Node, answer: Node, order: Sequence[str]) -> bool | None:
     """Compare where at least one is a list of statements apart by commas, `and` or `or`."""
     left, right = _items(reference), _items(answer)
     named = [_named(items) for items in (left, right)]
+    if _mixed_names(right):
+        return False
     if named[0] is not None and named[1] is not None:
         if set(named[0]) != set(named[1]):
             return False
@@ -284,6 +303,8 @@ def _listed(reference: Node, answer: Node, order: Sequence[str]) -> bool | None:
                 if given
                 else _in_order(values, list(other.args))
             )
+    if named[1] is not None and ("{}" in (reference.name, answer.name) or answer.name == "or"):
+        return False  # x = 1 or y = 2: no set of roots
     left, right = ([_value_of(item) for item in items] for items in (left, right))
     if any(item.op == "dots" for item in (*left, *right)):
         if not all(any(item.op == "dots" for item in items) for items in (left, right)):
@@ -325,6 +346,12 @@ def _named(items: list[Node]) -> dict[str, Node] | None:
     bases = {name.partition("_")[0] for name in values}
     roots = len(bases) == 1 and any("_" in name for name in values)
     return values if len(values) == len(items) > 1 and not roots else None
+
+
+def _mixed_names(items: list[Node]) -> bool:
+    """Whether all items are named, one name twice and another beside it: no list of roots, and no point."""
+    names = [item.args[0].name for item in items if item.op == "rel" and item.args[0].op == "sym"]
+    return len(names) == len(items) and 1 < len(set(names)) < len(names)
 
 
 def _value_of(item: Node) -> Node:
@@ -371,7 +398,8 @@ def _integer_family(reference: Node, answer: Node) -> bool | None:
     for node in (reference, answer):
         if node.op == "list" and node.args[-1].op == "rel" and node.args[-1].name == "in":
             member, of = node.args[-1].args
-            if member.op == "sym" and of == Node("sym", name="ZZ"):
+            used = any(member.name in arg.symbols() for arg in node.args[:-1])
+            if member.op == "sym" and of == Node("sym", name="ZZ") and used:
                 declared = True
                 rest = node.args[:-1]
                 bare.append(rest[0] if len(rest) == 1 else Node("list", rest, node.name))
@@ -534,7 +562,7 @@ def _result(node: Node) -> list[Node] | None:
 def _any_side(expected: Node, answer: Node, order: Sequence[str], top: bool) -> bool:
     """Whether an equation that names or works out a value gives the expected one."""
     if answer.name == "in":
-        return _same(expected, answer.args[1], order, top)
+        return answer.args[0].op == "sym" and _same(expected, answer.args[1], order, top)
     number = _as_number(expected) is not None
     first, last = answer.args[0], answer.args[-1]
     if _is_name(last) and not _is_name(first) and not number:
@@ -551,7 +579,9 @@ def _any_side(expected: Node, answer: Node, order: Sequence[str], top: bool) -> 
         )
     ):
         return True
-    if number or _is_name(first):
+    if first.op == "fn" and last.symbols() and not first.symbols() <= last.symbols():
+        return False  # f(t) = x + 1
+    if _is_name(first) or (number and first.op != "neg" and len(first.symbols()) > 1):
         return _same(expected, last, order, top)
     # An identity may end in the result; an equation between two unlike sides is none.
     return (
@@ -597,7 +627,9 @@ def _same_quantity(reference: Node, answer: Node, top: bool) -> bool:
     if expected.degree != given.degree and not (expected.unit or given.unit):
         # A degree sign is no unit where the other side is an angle in radians.
         degrees, other = (expected, given) if expected.degree else (given, expected)
-        if not is_plain_number(other.core) and same_value(Node("degree", (degrees.core,)), other.core):
+        if not is_plain_number(other.core) and same_value(
+            Node("degree", (degrees.core,)), other.core
+        ):
             return True
     if top and not expected.core.symbols() and not _worked_out(expected.core, given.core):
         return False

@@ -16,7 +16,7 @@ MIN_DECIMAL_DIGITS = (
     5  # a decimal stands for a value that it does not equal only with so many digits
 )
 POINTS = 5  # of every variable; one of them where all are negative
-_SIZES = (Fraction(1, 3), Fraction(1), Fraction(2), Fraction(-1), Fraction(1, 2))
+_SIZES = (Fraction(1, 3), Fraction(7), Fraction(2), Fraction(-5), Fraction(1, 2))
 
 
 def point(names: set[str], number: int) -> dict[str, Fraction]:
@@ -159,20 +159,25 @@ def _stands_for(tree: Node, decimal: Value, exact: Value) -> bool:
     """Whether a formula is a decimal that stands for a value: to five digits or more, rounded or cut."""
     while tree.op in ("neg", "percent"):
         tree = tree.args[0]
-    if (
-        tree.op != "num"
-        or tree.digits is None
-        or tree.digits < MIN_DECIMAL_DIGITS
-        or not isinstance(decimal, Fraction)
-    ):
+    if tree.op != "num" or tree.digits is None or tree.digits < MIN_DECIMAL_DIGITS:
         return False
     if isinstance(exact, Fraction) and _terminates(exact):
         return False
-    if not _real(exact):
+    return rounds_to(exact, decimal, tree.places)
+
+
+def rounds_to(exact: Value, decimal: Value, places: int) -> bool:
+    """Whether a decimal of so many places is a real value, rounded or cut."""
+    if (
+        isinstance(exact, tuple)
+        or isinstance(decimal, tuple)
+        or not (_real(exact) and _real(decimal))
+    ):
         return False
     mp = context(DIGITS)
-    apart = abs(_float(decimal) - _float(exact))
-    return bool(apart < mp.mpf(10) ** -tree.places and apart <= abs(_float(exact)) * mp.mpf("1e-4"))
+    a, b = _float(exact), _float(decimal)
+    apart, step = abs(a - b), mp.mpf(10) ** -places
+    return bool(apart <= step / 2 * (1 + mp.mpf(AGREE)) or (apart < step and abs(b) < abs(a)))
 
 
 def _float(value: Value) -> Any:

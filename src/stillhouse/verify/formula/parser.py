@@ -243,14 +243,20 @@ class _Parser:
 
     def joins_quantity(self, words: str) -> bool:
         """Whether `and` goes on with a smaller unit: 1 hour and 30 minutes."""
-        if not (self.at("sep", "and") and self.peek(1).kind == "num" and self.peek(2).kind == "word"):
+        if not (
+            self.at("sep", "and") and self.peek(1).kind == "num" and self.peek(2).kind == "word"
+        ):
             return False
         first, second = dimension(words), dimension(self.peek(2).text)
         return bool(first and second and first[0] == second[0] and first[1] > second[1])
 
     def words(self) -> str:
         found: list[str] = []
-        while self.at("word") and self.peek().text.lower() not in _CONDITIONS and self.peek().text != "mod":
+        while (
+            self.at("word")
+            and self.peek().text.lower() not in _CONDITIONS
+            and self.peek().text != "mod"
+        ):
             found.append(self.next().text)
             if self.at("op", "^") and self.peek(1).kind == "num":
                 self.next()
