@@ -18,7 +18,7 @@ from stillhouse.models.engine import Completion
 from stillhouse.params import CodeLimits
 from stillhouse.records import Check, Constraint, Message, Query, Test
 from stillhouse.verify import code, demands, ifeval, judge, math, sandbox, science
-from stillhouse.verify.checks import TroubleReason, make_check
+from stillhouse.verify.checks import MachineReason, make_check
 from stillhouse.verify.pool import Pool
 
 GOLDEN = Path("tests/verify/golden")
@@ -71,7 +71,7 @@ async def run_cases(
         seconds = CODE_SECONDS if case.verifier == code.NAME else ITEM_SECONDS
         check = await pool.run_within(seconds, _checked, case.function, case.args)
         told()
-        if check.reason in get_args(TroubleReason) and case.right != "ungradable":
+        if check.reason in get_args(MachineReason) and case.right != "ungradable":
             raise AuditError(
                 f"{case.verifier}: {why}: {check.reason}: {check.evidence}; a figure with this in it would say more of "
                 "this machine than of the verifier: run it again when the machine is less busy"

@@ -1,6 +1,6 @@
 """The one way in which a verifier makes a `Check`, and all the reasons that it may give."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 from stillhouse.records import Check
 
@@ -25,30 +25,49 @@ AnswerReason = Literal[
     "memory_limit",
     "output_limit",
 ]
-# What we were given, or cannot do: ungradable.
-QueryReason = Literal[
+# What we were given, or cannot read: ungradable, and it stays so however often it is graded. The loop asks the next
+# attempt; a student's answer scores 0.
+ContentReason = Literal[
     "no_reference",
     "bad_reference",
     "no_tests",
     "unsupported_test",
+    "missing_package",  # the answer or its tests import a package that the sandbox does not have
     "no_constraints",
     "unknown_constraint",
     "bad_constraint",
     "no_judge",
-    "too_complex",
+    "unread",  # part of the answer was not read, and is not equal as text
+    "too_complex",  # past its CPU time or memory, or it crashes the checker each time
     "not_comparable",
     "too_long",
-]
-# Trouble of our own machinery: ungradable, and tried again before it is said.
-TroubleReason = Literal[
-    "timeout",
-    "crash",
-    "sandbox_failed",
-    "checker_failed",
-    "judge_unavailable",
+    "checker_failed",  # a library that reads the answer raised an error of its own
     "judge_noncompliant",
 ]
-Reason = AnswerReason | QueryReason | TroubleReason
+# Trouble of our own machine: graded again, alone. It is never stored, and never a reason to ask a teacher again.
+MachineReason = Literal[
+    "timeout",  # past the guard on wall time
+    "crash",  # the worker was killed from outside
+    "sandbox_failed",
+    "judge_unavailable",
+]
+Reason = AnswerReason | ContentReason | MachineReason
+Kind = Literal["answer", "content", "machine"]
+
+_KINDS: dict[str, Kind] = {
+    **dict.fromkeys(get_args(AnswerReason), "answer"),
+    **dict.fromkeys(get_args(ContentReason), "content"),
+    **dict.fromkeys(get_args(MachineReason), "machine"),
+}
+
+
+def kind_of(reason: str | None) -> Kind | None:
+    """Return what a reason is about; null for none, as in a check that passes.
+
+    Raises:
+        KeyError: the reason is in none of the lists above.
+    """
+    return None if reason is None else _KINDS[reason]
 
 
 def make_check(
