@@ -17,6 +17,7 @@ NAME = "science_rule"
 VERSION = "3"
 
 MAX_SAME_CHARS = 2000  # a longer answer is not compared as text: it says more than a reference
+MAX_READ_CHARS = 20_000  # of a longer answer only the end is read
 MAX_FINAL_CHARS = 2000
 
 _CLOSED = ({"yes", "no"}, {"true", "false"})
@@ -59,6 +60,7 @@ def check_science(ground_truth: str, answer: str, prompt: str = "") -> Check | N
     reference = reference if boxed is None else boxed
     if letter := option_letter(reference):
         return _letter(letter, answer, prompt)
+    answer = answer[-MAX_READ_CHARS:]
     if len(answer) <= MAX_SAME_CHARS and same_text(answer, reference):
         return _check(True, "the answer is the reference")
     last = re.split(r"\n\s*\n", answer.strip()[-MAX_FINAL_CHARS:])[-1]
