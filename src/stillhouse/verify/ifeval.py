@@ -165,13 +165,25 @@ def _letter_follows(answer: str, letter: str, let_frequency: int, let_relation: 
 def _literal(kwargs: dict[str, Any]) -> dict[str, Any]:
     """Return the arguments with words as words: the checkers take them for patterns, and "C++" is none."""
     escaped = dict(kwargs)
-    for name in _LIST_ARGUMENTS & kwargs.keys():
-        escaped[name] = [*map(re.escape, kwargs[name])]
+    if "keywords" in kwargs:
+        escaped["keywords"] = [*map(re.escape, kwargs["keywords"])]
+    if "forbidden_words" in kwargs:
+        escaped["forbidden_words"] = [*map(_whole_word, kwargs["forbidden_words"])]
     for name in {"keyword", "section_spliter"} & kwargs.keys():
         escaped[name] = re.escape(kwargs[name].strip())
     if "postscript_marker" in kwargs and kwargs["postscript_marker"].strip() not in POSTSCRIPTS:
         escaped["postscript_marker"] = re.escape(kwargs["postscript_marker"].strip())
     return escaped
+
+
+def _whole_word(word: str) -> str:
+    r"""Return a pattern for a forbidden word, which the package puts between \b and \b.
+
+    Those never match beside the signs of "C++"; there the pattern stands between two that match nothing.
+    """
+    if re.match(r"\w", word) and re.search(r"\w$", word):
+        return re.escape(word)
+    return rf"(?!)|(?<!\w){re.escape(word)}(?!\w)|(?!)"
 
 
 # Some patterns of the package read the rest of a line, or a run of white space, again from each of its characters. What
