@@ -8,24 +8,15 @@ import re
 from typing import NamedTuple
 
 from stillhouse.verify.notation import SYMBOLS
+from stillhouse.verify.offered import LISTED, Options
 from stillhouse.verify.phrases import MACRO, tokens
 
 HEAD_CHARS = 1000
 TAIL_CHARS = 6000  # of a longer answer the head and this much of its end are read
 MAX_BOX_CHARS = 400  # a longer box holds no option
 MOST_CLAIMS = 50  # of one form, from the end
-MOST_ENDS = 6  # places where the text of an option may end in a line
-MAX_PROMPT_CHARS = 20_000  # the options are at the end of a prompt
 
 _LETTER = re.compile(r"\(?([A-J])\)?\.?")
-# Options of a prompt: at the beginnings of lines, else in brackets, else with dots within a line.
-_MARKERS = (
-    (re.compile(r"^[^\S\n]*(?:[-*•>][^\S\n]+)?(?:\*\*)?\(?([A-J])[).:](?:\*\*)?", re.MULTILINE), 2),
-    (re.compile(r"(?<!\S)\(?([A-J])\)"), 2),
-    (re.compile(r"(?<!\S)([A-J])[.:](?=\s)"), 3),
-    (re.compile(r"^[^\S\n]*\(?([a-j])[).]", re.MULTILINE), 2),
-)
-_LISTED = _MARKERS[0][0]
 
 _BOX = "⟦", "⟧"
 _BOXED = re.compile(r"⟦([^⟦⟧]*)⟧")
@@ -133,52 +124,6 @@ class _Claim(NamedTuple):
     letter: str | None
 
 
-class _Options:
-    """The options that a prompt lists, by letter and by text."""
-
-    def __init__(self, prompt: str):
-        self.texts = _listed(prompt[-MAX_PROMPT_CHARS:])
-        keys = [(tokens(text), letter) for letter, text in self.texts.items()]
-        self._exact = {key: letter for key, letter in keys if key}
-        every = [_plain_key(key) for key in self._exact]
-        self._folded = {
-            _plain_key(key): letter
-            for key, letter in self._exact.items()
-            if every.count(_plain_key(key)) == 1
-        }
-        if len(self._exact) < len(self.texts):  # two options that look the same to us
-            seen = [key for key, _ in keys]
-            self._exact = {k: x for k, x in self._exact.items() if seen.count(k) == 1}
-
-    def offers(self, letter: str) -> bool:
-        return not self.texts or letter in self.texts
-
-    def offers_small(self, letter: str) -> bool:
-        """Whether a small letter stands for an option, and is not the text of one."""
-        return self.offers(letter.upper()) and (letter,) not in self._exact
-
-    def named(self, text: str) -> str | None:
-        """Return the letter of the option with this text; a letter that stands for an option is no text."""
-        key = tokens(text)
-        if len(key) == 1 and key[0].upper() in self.texts:
-            return None
-        return self._exact.get(key) or self._folded.get(_plain_key(key))
-
-    def named_first(self, rest: str) -> str | None:
-        """Return the letter of the option that a line begins with, up to a place where its text may end."""
-        ends = [len(rest), *[end.start() for end in _TEXT_END.finditer(rest)][:MOST_ENDS]]
-        for end in sorted(ends, reverse=True):
-            if letter := self.named(rest[:end]):
-                return letter
-        return None
-
-
-_TEXT_END = re.compile(
-    r"[.;]\s|\s\(|⟧|,?\s(?:because|since|as|which)\b|,\s+(?:not|which)\b|\s[-–—]\s|[.;]?\s*$",
-    re.IGNORECASE,
-)
-
-
 def option_letter(reference: str) -> str | None:
     """Return the letter A-J that a reference consists of, brackets and a text macro aside."""
     found = _LETTER.fullmatch(MACRO.sub(r"\1", reference).strip())
@@ -190,7 +135,7 @@ def chosen_option(answer: str, prompt: str) -> str | None:
 
     Null also where it names several, takes its choice back, or puts a letter beside the text of another option.
     """
-    options = _Options(prompt.translate(SYMBOLS))
+    options = Options(prompt.translate(SYMBOLS))
     if len(answer) > HEAD_CHARS + TAIL_CHARS:
         answer = f"{answer[:HEAD_CHARS]}\n\n{answer[-TAIL_CHARS:]}"
     if letter := options.named(answer.translate(SYMBOLS)):
@@ -226,7 +171,7 @@ def _decisive(claims: list[_Claim], text: str) -> _Claim | None:
     return last
 
 
-def _claims(text: str, options: _Options, negative: bool, prompt: str) -> list[_Claim]:
+def _claims(text: str, options: Options, negative: bool, prompt: str) -> list[_Claim]:
     claims = []
     for box in _BOXED.finditer(text):
         if (named := _boxed_option(box[1], options)) and not _denied(text, box.start()):
@@ -248,7 +193,7 @@ def _claims(text: str, options: _Options, negative: bool, prompt: str) -> list[_
 
 
 def _claim_at(
-    text: str, found: re.Match[str], strength: int, options: _Options, prompt: str
+    text: str, found: re.Match[str], strength: int, options: Options, prompt: str
 ) -> _Claim | None:
     """Return what is named behind "the answer is", "so it is", "I choose"."""
     start = found.start()
@@ -290,7 +235,7 @@ def _line_from(text: str, at: int) -> str:
     return text[at : at + MAX_BOX_CHARS].lstrip("⟦ \n").split("\n", 1)[0].rstrip("⟧ ")
 
 
-def _boxed_option(content: str, options: _Options) -> str | None:
+def _boxed_option(content: str, options: Options) -> str | None:
     """Return the letter that a box names; "?" where it names several, null where none."""
     content = content.strip().strip("*").strip()
     if named := options.named(content):
@@ -317,12 +262,12 @@ def _boxed_option(content: str, options: _Options) -> str | None:
     return "?" if beside else None
 
 
-def _line_claims(text: str, options: _Options) -> list[_Claim]:
+def _line_claims(text: str, options: Options) -> list[_Claim]:
     """Return what the first and the last line claim by beginning with a letter, or by being one."""
     lines = list(re.finditer(r"[^\n]*\S[^\n]*", text))
     if not lines:
         return []
-    listed = len(_LISTED.findall(text)) > 1  # a copy of the options chooses none of them
+    listed = len(LISTED.findall(text)) > 1  # a copy of the options chooses none of them
     claims = []
     for line in {lines[0].start(): lines[0], lines[-1].start(): lines[-1]}.values():
         content, last = line[0].strip("⟦⟧ "), line.start() == lines[-1].start()
@@ -345,7 +290,7 @@ def _line_claims(text: str, options: _Options) -> list[_Claim]:
     return claims
 
 
-def _leading(line: str, options: _Options) -> str | None:
+def _leading(line: str, options: Options) -> str | None:
     """Return the letter that a line begins with, as "C) carbon dioxide" and "C. The others ..." do."""
     if found := _LEADING.fullmatch(line):
         letter, rest = found[1] or found[2], found[3]
@@ -402,32 +347,3 @@ def _closing(text: str, start: int) -> int | None:
         if depth == 0:
             return at
     return None
-
-
-def _listed(prompt: str) -> dict[str, str]:
-    """Return the options of a prompt, by letter: the last run A, B, ... of marks at the beginning of a text each."""
-    for marker, least in _MARKERS:
-        run: list[re.Match[str]] = []
-        best: list[re.Match[str]] = []
-        for found in marker.finditer(prompt):
-            expected = chr(ord("A") + len(run))
-            run = (
-                [*run, found]
-                if found[1].upper() == expected
-                else [found]
-                if found[1] in "Aa"
-                else []
-            )
-            if len(run) >= least:
-                best = list(run)
-        if best:
-            ends = [following.start() for following in best[1:]] + [len(prompt)]
-            return {
-                found[1].upper(): prompt[found.end() : end].strip().split("\n", 1)[0].rstrip(" ,;")
-                for found, end in zip(best, ends, strict=True)
-            }
-    return {}
-
-
-def _plain_key(key: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(token.casefold() for token in key)
