@@ -17,6 +17,14 @@ SLOW_SECONDS = (
 )
 
 CHOOSE_C = [
+    "Plants take in carbon dioxide, which is option C.",
+    "Plants take in carbon dioxide (option C).",
+    "This corresponds to option C.",
+    "Correct: C",
+    "The correct one is C.",
+    "C, because plants build sugar from it.",
+    "Option C: Carbon dioxide",
+    "The answer is 'C'.",
     "C.",
     "**C.**",
     "(C)",
@@ -98,6 +106,18 @@ CHOOSE_C = [
     "Answer: C\n\nDoes this help?",
 ]
 DO_NOT_CHOOSE_C = [
+    "Nitrogen does not react, which is not option C.",
+    "Incorrect: C",
+    "The correct one is not C.",
+    "Not C, because plants do not build sugar from it.",
+    "Plants take in carbon dioxide, which is option C.",
+    "Plants take in carbon dioxide (option C).",
+    "This corresponds to option C.",
+    "Correct: C",
+    "The correct one is C.",
+    "C, because plants build sugar from it.",
+    "Option C: Carbon dioxide",
+    "The answer is 'C'.",
     "C? No.",
     "Not C but A",
     "C or D",

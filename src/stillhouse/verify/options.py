@@ -40,7 +40,7 @@ _WORD = (
 )
 _LINK = rf"(?:\s*(?:[:=→]|[-–—](?=\s)|['’]s\b|是|为|為|は|选|選|\b{_WORD}\b))"
 _KEY = (
-    r"(?:\b(?:answer|ans\b\.?)|\b(?:sol|solution)\b|\b(?:option|choice|letter|statement|antwort|lösung|réponse|reponse|respuesta|resposta|risposta|"
+    r"(?:\b(?:answer|ans\b\.?)|\b(?:correct|right|best)(?:\s+one)?(?=\s*(?:is\b|[:=]))|\b(?:sol|solution)\b|\b(?:option|choice|letter|statement|antwort|lösung|réponse|reponse|respuesta|resposta|risposta|"
     r"antwoord|svar|odpowiedź|odpowiedz|cevap|ответ)|答案|正解|回答|答え|正确选项|정답)"
 )
 _IT = r"(?:it|this|that)(?:['’]s|\s+(?:is|must\s+be|has\s+to\s+be|should\s+be|would\s+be|can\s+only\s+be))"
@@ -106,8 +106,13 @@ _NEGATIVE_QUESTION = re.compile(
 )
 _LINE = re.compile(r"\s*(?:(?:[Oo]ption|[Cc]hoice)\s+)?[(\[]?([A-J])[)\].:]?\s*[.!]?\s*")
 _SMALL_LINE = re.compile(r"\s*(?:(?:[Oo]ption|[Cc]hoice)\s+)?[(\[]?([a-j])[)\].]?\s*")
-_LEADING = re.compile(r"\s*(?:\(([A-J])\)|([A-J])(?:[).:]|\s+[-–—](?=\s)))\s*(\S.*)")
+_LEADING = re.compile(
+    r"\s*(?:[Oo]ption\s+)?(?:\(([A-J])\)|([A-J])(?:[).:]|\s+[-–—](?=\s)|,?(?=\s(?:because|since)\b)))\s*(\S.*)"
+)
 _SMALL_LEADING = re.compile(r"\s*\(?([a-j])[).:]\s*(\S.*)")
+_TRAILING_NOUN = re.compile(
+    r"(?:\bwhich\s+is|\bcorresponds\s+to|\bmatches|\()\s*(?:option|choice|answer)\s+[(\[]?([A-J])[)\]]?\W{0,4}$"
+)
 _TRAILING = re.compile(r"^(.*?)[(\[]([A-J])[)\]]\s*[.!]?\s*$")
 _CALLED_WRONG = re.compile(
     r"(?:is|was|are)?\s*(?:wrong|incorrect|false|not|n['’]t|cannot|can['’]t|fails)\b"
@@ -287,6 +292,9 @@ def _line_claims(text: str, options: Options) -> list[_Claim]:
             said = own and before[-len(own) :] == own and not _DENIED.search(trailing[1])
             if options.offers(trailing[2]) and said:
                 claims.append(_Claim(line.start(), line.end(), CONCLUDED, trailing[2]))
+        noun = _TRAILING_NOUN.search(content) if last and not _DENIED.search(content) else None
+        if noun and options.offers(noun[1]):
+            claims.append(_Claim(line.end() - 1, line.end(), CALLED_RIGHT, noun[1]))
     return claims
 
 
@@ -335,7 +343,7 @@ def _plain(answer: str) -> str:
         text = MACRO.sub(r"\1", text)
     text = re.sub(r"\s*\n\s*\n\s*", "\n\n", re.sub(r"[^\S\n]+", " ", text))
     text = re.sub(r"^####\s*", "Answer: ", text, flags=re.MULTILINE).replace("。", ". ")
-    return _TYPE.sub("", text)
+    return re.sub(r"(?<!\w)['‘]([A-J])['’](?!\w)", r"\1", _TYPE.sub("", text))
 
 
 def _closing(text: str, start: int) -> int | None:

@@ -34,8 +34,8 @@ _START = re.compile(
 # Words behind a number that make it another number, or none.
 _NO_NOUN_WORDS = (
     "above and at below between but by centi cubed dozen either fold for from giga greater half halves "
-    "hundred hundredths in into kilo least less lower mega micro milli minus more most nano nor not of or "
-    "out over per pico plus quarters score smaller squared tenths th than thirds thousandths times to "
+    "hundred hundredths in into kilo least less lower mega micro milli minus more most nano nd nor not of or "
+    "out over per pico plus quarters rd score smaller squared st tenths th than thirds thousandths times to "
     "trillion under until up x"
 )
 _NO_NOUN = frozenset(_NO_NOUN_WORDS.split())
@@ -52,6 +52,7 @@ _LINK = re.compile(
     r"(?:\b(?:is|are|was|were|be|equals?|gives?|get|obtain|yields?|becomes?|has|have|contains?|takes?)\b|=|\\approx|:|→)"
     r"(?:\s*(?:equal\s+to|therefore|thus|then|simply|exactly|only))?\s*"
 )
+_ANOTHER = re.compile(r"\d[^=]{0,40}[,;]\s*(?:and\s+)?\\?[A-Za-z]\w{0,10}\s*$")
 _SPACES = re.compile(r"\\[,;:!> ]|~|[\u00a0\u2009\u202f\u2002-\u200a]")
 _TYPE = re.compile(
     r"\\(?:text|math|operator)[a-z]*\b|\\(?:left|right|displaystyle|unit|si)\b|\*\*(?=\D|$)|(?<!\d)\*\*|\\[()\[\]]|(?<!\\)\$|[`]"
@@ -100,6 +101,8 @@ def read_result(text: str, marked: bool) -> Quantity | None:
         rest = last[read[1] :]
         if re.search(r"\d", rest) or not _BOUNDARY.match(rest):
             return None
+        if link[0].startswith("=") and _ANOTHER.search(last[: link.start()]):
+            return None  # x = 5, y = 6
         left = re.search(r"(?:^|=)\s*([-+]?[\d.,]+)\s*$", last[: link.start()])
         return None if link[0].startswith("=") and left else read[0]
     return None

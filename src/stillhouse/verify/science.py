@@ -29,6 +29,12 @@ _NEGATION = re.compile(
     r"\bnot\b|n['’]t\b|\bnever\b|\bneither\b|\bnor\b|\bcannot\b|\bhardly\b|\bfar\s+from\b|\bonly\s+if\b",
     re.IGNORECASE,
 )
+_NUMBER_SAID = re.compile(
+    r"\d|\b(?:zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|half|dozen|hundred|thousand|"
+    r"\w+teen|\w{3,5}ty|million|billion)\b",
+    re.IGNORECASE,
+)
+_SYNONYMS = frozenset({"yes", "no", "true", "false", "correct", "incorrect", "right", "wrong"})
 _PERCENT = re.compile(r"%|\bper\s?cent", re.IGNORECASE)
 # "Yes, it does." and "No." but not "No gas does that."
 _FIRST_WORD = re.compile(
@@ -93,7 +99,7 @@ def _quantity(
 ) -> Check | None:
     given = read_result(final, marked)
     if given is None:
-        if re.search(r"\d", final):
+        if _NUMBER_SAID.search(final):
             return None
         return _check(False, f"no number in: {final}", "no_final_answer")
     same = compare(expected, given, percent)
@@ -107,7 +113,11 @@ def _closed(reference: str, closed: set[str], final: str) -> Check | None:
     read = [m["said"].casefold() for m in (first, last) if m and m["said"].casefold() in closed]
     if not read:
         # "Not true" may be false; "not necessarily yes" is neither.
-        open_to_judge = said and "no" not in closed and _NEGATION.search(text)
+        # "Yes" may say that a statement is true.
+        spoken = {*re.findall(r"[a-z]+", text.casefold())}
+        open_to_judge = (said and "no" not in closed and _NEGATION.search(text)) or (
+            spoken & (_SYNONYMS - closed)
+        )
         return (
             None
             if open_to_judge
