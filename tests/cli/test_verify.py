@@ -33,6 +33,7 @@ ROWS = [
     row(6, "if", "No comma here.", constraints=[COMMA]),
     row(7, "other", "Well."),
     row(8, "math", "7"),
+    row(9, "if", "One, two.", instruction_id_list=[COMMA["id"]], kwargs=[None]),
 ]
 EXPECTED = [
     (1.0, "pass", None, "math_rule"),
@@ -44,6 +45,7 @@ EXPECTED = [
     (1.0, "pass", None, "ifeval"),
     (None, "ungradable", "no_judge", "judge_reward"),
     (None, "ungradable", "no_reference", "math_rule"),
+    (0.0, "fail", "constraints_broken", "ifeval"),
 ]
 
 

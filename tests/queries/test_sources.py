@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from stillhouse.params import EmbeddedSource, FileSource, GeneratorSource, HubSource, load_run
 from stillhouse.queries.rows import QueriesError
 from stillhouse.queries.sources import load_source
-from stillhouse.records import Message, Query
+from stillhouse.records import Constraint, Message, Query
 
 COMMIT = "1" * 40
 
@@ -130,6 +130,52 @@ def test_columns_can_be_renamed_and_rows_limited(inputs: Path) -> None:
     columns = {"prompt": "question", "ground_truth": "final"}
     queries = load_rows(inputs, rows, columns=columns, limit=3)
     assert [query.ground_truth for query in queries] == ["0", "1", "2"]
+
+
+IFEVAL = {
+    "key": 7,
+    "prompt": "Describe a mill.",
+    "instruction_id_list": ["punctuation:no_comma", "length_constraints:number_words"],
+    "kwargs": [None, {"relation": "at least", "num_words": 50.0, "keyword": None}],
+}
+
+
+def test_the_layout_of_ifeval_is_read(inputs: Path) -> None:
+    expected = [
+        Constraint(id="punctuation:no_comma"),
+        Constraint(
+            id="length_constraints:number_words",
+            kwargs={"relation": "at least", "num_words": 50},
+        ),
+    ]
+    (query,) = load_rows(inputs, [IFEVAL], category="if")
+    assert query.constraints == expected
+    renamed = {"prompt": "prompt", "instruction_id_list": "ids", "kwargs": "arguments"}
+    row = {
+        "prompt": IFEVAL["prompt"],
+        "ids": IFEVAL["instruction_id_list"],
+        "arguments": IFEVAL["kwargs"],
+    }
+    (query,) = load_rows(inputs, [row], category="if", columns=renamed)
+    assert query.constraints == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"kwargs": [{}]}, "needs `kwargs`, a list with the arguments of each"),
+        ({"kwargs": None}, "needs `kwargs`, a list with the arguments of each"),
+        ({"kwargs": [{}, {"words": 3}]}, "unknown argument words"),
+        ({"kwargs": [{}, "at least"]}, "a constraint is a mapping"),
+        ({"constraints": [{"id": "punctuation:no_comma"}]}, "keep one"),
+        ({"instruction_id_list": [], "constraints": ["no_comma"]}, "a constraint is a mapping"),
+    ],
+)
+def test_a_broken_layout_of_constraints_is_an_error(
+    inputs: Path, changes: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(QueriesError, match=said):
+        load_rows(inputs, [IFEVAL | changes], category="if")
 
 
 SORTED = [

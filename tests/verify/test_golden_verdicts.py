@@ -53,7 +53,7 @@ def test_the_cases_cover_all_forms_and_have_few_known_errors() -> None:
 @pytest.mark.parametrize("case", golden("math"), ids=ids)
 def test_math(case: dict[str, str]) -> None:
     started = time.process_time()
-    check = check_math(case["reference"], case["output"])
+    check = check_math(case["reference"], case["output"], case.get("prompt", ""))
     said = case.get("said", case["verdict"])
     assert (check.state, check.reason) == (said, case["reason"]), check.evidence
     assert time.process_time() - started < SLOW_SECONDS

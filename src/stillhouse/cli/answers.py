@@ -13,7 +13,7 @@ from stillhouse.distill.reasoning import split
 from stillhouse.errors import StillhouseError
 from stillhouse.models.engine import Completion
 from stillhouse.params import CodeLimits, JudgePolicy, Verify
-from stillhouse.queries.rows import constraint_of
+from stillhouse.queries.rows import constraints_of
 from stillhouse.records import (
     Category,
     Message,
@@ -61,6 +61,8 @@ class AnswerRow(msgspec.Struct, frozen=True, kw_only=True):
     setup: str | None = None
     entry_point: str | None = None
     constraints: list[dict[str, Any]] | None = None
+    instruction_id_list: list[str] | None = None
+    kwargs: list[dict[str, Any] | None] | None = None
 
 
 class GradedRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -168,7 +170,7 @@ def _query(row: AnswerRow) -> Query:
         setup=row.setup,
         entry_point=row.entry_point,
         tests=[_whole(test) for test in row.tests or []],
-        constraints=[constraint_of(constraint) for constraint in row.constraints or []],
+        constraints=constraints_of(msgspec.structs.asdict(row)),
     )
 
 

@@ -32,6 +32,8 @@ COLUMNS = frozenset(
         "entry_point",
         "tests",
         "constraints",
+        "instruction_id_list",
+        "kwargs",
         "solution",
         "license",
     }
@@ -74,7 +76,6 @@ def query_of_row(
         )
     try:
         tests = [msgspec.convert(_without_nulls(t), Test) for t in values["tests"] or []]
-        constraints = [constraint_of(c) for c in values["constraints"] or []]
         query = Query(
             id=query_id(messages),
             category=source.category,
@@ -86,7 +87,7 @@ def query_of_row(
             setup=_text(values["setup"]),
             entry_point=_text(values["entry_point"]),
             tests=tests,
-            constraints=constraints,
+            constraints=constraints_of(values),
             solution=msgspec.convert(values["solution"], Trace | None),
         )
     except (msgspec.ValidationError, TypeError, ValueError) as error:
@@ -147,18 +148,48 @@ def _without_nulls(value: Mapping[str, Any]) -> dict[str, Any]:
     return {key: entry for key, entry in value.items() if entry is not None}
 
 
-def constraint_of(value: Mapping[str, Any]) -> Constraint:
-    """Return a constraint; arguments without a value, of which IFEval's own files are full, are left out.
+def constraints_of(row: Mapping[str, Any]) -> list[Constraint]:
+    """Return the constraints of a row, which may have none.
+
+    They are a list of {id, kwargs} in `constraints`, or, as in IFEval's own files, the ids in `instruction_id_list` and
+    the arguments of each in `kwargs`. Arguments without a value, of which those files are full, are left out.
 
     Raises:
-        ValueError: an argument that no checker takes, or a value of the wrong type.
+        ValueError: another layout, both of them, an argument that no checker takes, or a value of the wrong type.
     """
+    pairs, ids, kwargs = (
+        row.get(name) for name in ("constraints", "instruction_id_list", "kwargs")
+    )
+    if ids is None or len(ids) == 0:
+        return [_constraint(pair) for pair in pairs or []]
+    if pairs:
+        raise ValueError(
+            "constraints stand in `constraints` and in `instruction_id_list`; keep one"
+        )
+    if not isinstance(ids, list) or not isinstance(kwargs, list) or len(ids) != len(kwargs):
+        raise ValueError(
+            "`instruction_id_list` needs `kwargs`, a list with the arguments of each of its ids: found "
+            f"{ids!r} and {kwargs!r}"
+        )
+    return [_constraint({"id": id, "kwargs": given}) for id, given in zip(ids, kwargs, strict=True)]
+
+
+def _constraint(value: Any) -> Constraint:
+    if not isinstance(value, Mapping) or not isinstance(value.get("kwargs") or {}, Mapping):
+        raise ValueError(
+            f"a constraint is a mapping with `id` and a mapping `kwargs`; found {value!r}"
+        )
     kwargs = _without_nulls(value.get("kwargs") or {})
     if unknown := kwargs.keys() - CONSTRAINT_KWARGS:
         raise ValueError(
             f"constraint {value.get('id')!r} has the unknown argument {', '.join(sorted(unknown))}; "
             f"known: {', '.join(sorted(CONSTRAINT_KWARGS))}"
         )
+    # Tables without a type for whole numbers that may be missing have 3.0 for 3.
+    kwargs = {
+        name: int(entry) if isinstance(entry, float) and entry.is_integer() else entry
+        for name, entry in kwargs.items()
+    }
     return msgspec.convert({"id": value.get("id"), "kwargs": kwargs}, Constraint)
 
 

@@ -22,8 +22,8 @@ from stillhouse.params import Price, Verify
 from stillhouse.records import Check, Query, Response, State, Verdict
 from stillhouse.verify import code, demands, ifeval, judge, math, sandbox, science
 from stillhouse.verify.checks import Reason, kind_of, make_check
-from stillhouse.verify.final_answer import option_letter
 from stillhouse.verify.judge import Judge, Metered
+from stillhouse.verify.options import option_letter
 from stillhouse.verify.pool import ALONE_FACTOR, GUARD_SECONDS, Pool
 from stillhouse.verify.reward import Marks, check_reward
 from stillhouse.verify.stored import Graded, Stored

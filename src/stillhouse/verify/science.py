@@ -1,107 +1,139 @@
 """Science answers by rule, where the reference is of a kind that a rule can compare: a letter, a number, a yes or no.
 
-A short phrase is compared too, but only to say yes: another wording may mean the same, and is left to a judge.
+Any other reference is compared as text, but only to say yes: another wording may mean the same, and is left to a judge.
+So is a number that is not read whole, with sign, power of ten and unit.
 """
 
 import re
-from decimal import Decimal
 
 from stillhouse.records import Check
 from stillhouse.verify.checks import Reason, make_check
-from stillhouse.verify.final_answer import chosen_option, final_answer, option_letter, words
+from stillhouse.verify.final_answer import final_answer, last_boxed
+from stillhouse.verify.options import chosen_option, option_letter
+from stillhouse.verify.phrases import MACRO, same_text
+from stillhouse.verify.quantities import Quantity, compare, read_quantity, read_result
 
 NAME = "science_rule"
-VERSION = "2"
+VERSION = "3"
 
-MAX_PHRASE_WORDS = 6
+MAX_SAME_CHARS = 2000  # a longer answer is not compared as text: it says more than a reference
+MAX_READ_CHARS = 20_000  # of a longer answer only the end is read
+MAX_FINAL_CHARS = 2000
 
-_NUMBER = (
-    r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d{1,30})(?:\.\d{1,30})?"
-    r"(?:\s*(?:[eE]|(?:×|\*|x|\\times)\s*10\s*\^?\s*)\{?[-+]?\d{1,3}\}?)?"
-)
-_UNIT = r"[^\d\s,;](?:[^\d,;]|(?<=[\^{a-z-])\d){0,19}"  # of digits only exponents
-_QUANTITY = re.compile(rf"(?:[^\W\d]\w*\s*=\s*)?({_NUMBER})\s*({_UNIT})?")
-_TWO_NUMBERS = re.compile(
-    rf"{_NUMBER}[^\d.]{{0,12}}?(?:,|\bor\b|\band\b|\bto\b|–|/)\s*{_NUMBER}(?!.*\d)"
-)
-_NEGATION = re.compile(r"\bnot\b|n't\b|\bnever\b", re.IGNORECASE)
 _CLOSED = ({"yes", "no"}, {"true", "false"})
+_BOXES = re.compile(r"\\(?:boxed|fbox)\s*\{([^{}]*(?:\{[^{}]*\}[^{}]*)*)\}")
+_DENIED_BOX = re.compile(
+    r"(?:\b(?:not|never|neither|nor)\b|n['’]t\b)[^.;:!?,\n]{0,60}\\(?:boxed|fbox)\b", re.IGNORECASE
+)
+_NEGATION = re.compile(
+    r"\bnot\b|n['’]t\b|\bnever\b|\bneither\b|\bnor\b|\bcannot\b|\bhardly\b|\bfar\s+from\b|\bonly\s+if\b",
+    re.IGNORECASE,
+)
+_NUMBER_SAID = re.compile(
+    r"\d|\b(?:zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|half|dozen|hundred|thousand|"
+    r"\w+teen|\w{3,5}ty|million|billion)\b",
+    re.IGNORECASE,
+)
+_SYNONYMS = frozenset({"yes", "no", "true", "false", "correct", "incorrect", "right", "wrong"})
+_PERCENT = re.compile(r"%|\bper\s?cent", re.IGNORECASE)
+# "Yes, it does." and "No." but not "No gas does that."
+_FIRST_WORD = re.compile(
+    r"\s*(?P<said>yes|no|true|false)(?:\s*(?:[.,;:!—–-]|$|\n)|\s+(?:it|they|there|because|since|this|that|he|she|we)\b)",
+    re.IGNORECASE,
+)
+_LAST_WORD = re.compile(
+    r"\b(?:is|be|it[’']s|would\s+say|say|so|therefore|thus|hence|[:=])[\s,:]*(?:clearly|definitely|simply|therefore|indeed)?\s*"
+    r"(?P<said>yes|no|true|false)\s*(?:[.!]?\s*$|[.;,]\s|\s+(?:because|since|as)\b)",
+    re.IGNORECASE,
+)
+_OTHERS_SAY = re.compile(
+    r"\b(?:if|whether|many|some|people|students|might|may|could|would\s+be|who|doubt|suppose)\b",
+    re.IGNORECASE,
+)
 
 
 def check_science(ground_truth: str, answer: str, prompt: str = "") -> Check | None:
     """Compare an answer with a reference by rule; null where only a judge can say.
 
-    - One letter A-J: the answer must name that letter, or repeat the text of that option of the prompt.
+    - One letter A-J: the answer must choose that option, by its letter or by its text in the prompt (`options.py`).
+    - The same text as the reference is a yes, wherever the final answer is.
     - A number, with or without a unit: equal to it within half a unit of the reference's last decimal (an integer
-      exactly); the unit may be missing, but not be another one.
-    - yes, no, true, false: the first or the last word of the final answer.
-    - A phrase of at most six words: the same words are a yes; otherwise null.
+      exactly), known units converted; a unit may be missing (`quantities.py`).
+    - yes, no, true, false: the first word, or what the last sentence says that the answer is.
     """
     reference = ground_truth.strip()
-    final, _ = final_answer(answer)
-    final = final.strip().strip("*").strip()
+    boxed = last_boxed(reference)
+    reference = reference if boxed is None else boxed
     if letter := option_letter(reference):
-        return _letter(letter, answer, final, prompt)
-    if quantity := _QUANTITY.fullmatch(reference):
-        return _quantity(quantity, final)
+        return _letter(letter, answer, prompt)
+    answer = answer[-MAX_READ_CHARS:]
+    if len(answer) <= MAX_SAME_CHARS and same_text(answer, reference):
+        return _check(True, "the answer is the reference")
+    last = re.split(r"\n\s*\n", answer.strip()[-MAX_FINAL_CHARS:])[-1]
+    if len({box.strip() for box in _BOXES.findall(last)}) > 1:
+        return None  # several results
+    if _DENIED_BOX.search(last):
+        return None  # "It is not \\boxed{5}"
+    final, marked = final_answer(answer)
+    final = final[:MAX_FINAL_CHARS].strip()
+    if same_text(final, reference):
+        return _check(True, f"same text: {final}")
+    if quantity := read_quantity(reference):
+        return _quantity(quantity, reference, final, marked, bool(_PERCENT.search(prompt)))
+    said = reference.strip(".").casefold()
     for closed in _CLOSED:
-        if words(reference) and set(words(reference)) <= closed and len(words(reference)) == 1:
-            return _closed(words(reference)[0], closed, final)
-    if 0 < len(words(reference)) <= MAX_PHRASE_WORDS and words(reference) == words(final):
-        return _check(True, f"same words: {final}")
+        if said in closed:
+            return _closed(said, closed, final)
     return None
 
 
-def _letter(reference: str, answer: str, final: str, prompt: str) -> Check:
+def _letter(reference: str, answer: str, prompt: str) -> Check:
     found = chosen_option(answer, prompt)
     if found is None:
-        return _check(False, f"no option named in: {final}", "no_final_answer")
+        return _check(False, f"no option named in: {answer.strip()[-100:]}", "no_final_answer")
     return _check(found == reference, f"{found} against {reference}")
 
 
-def _quantity(reference: re.Match[str], final: str) -> Check | None:
-    found = _QUANTITY.fullmatch(final.strip("$. ")) or _last_quantity(final)
-    if re.search(r"\d\s*/\s*\d|\\frac", final) or _NEGATION.search(final):
-        return None
-    if not _QUANTITY.fullmatch(final.strip("$. ")) and _TWO_NUMBERS.search(final):
-        return None  # a range or a choice of numbers
-    if found is None:
+def _quantity(
+    expected: Quantity, reference: str, final: str, marked: bool, percent: bool
+) -> Check | None:
+    given = read_result(final, marked)
+    if given is None:
+        if _NUMBER_SAID.search(final):
+            return None
         return _check(False, f"no number in: {final}", "no_final_answer")
-    expected, given = _decimal(reference[1]), _decimal(found[1])
-    step = expected.as_tuple().exponent
-    assert isinstance(step, int)  # the pattern admits no infinity
-    slack = Decimal((0, (5,), step - 1)) if "." in reference[1] else Decimal(0)
-    same = abs(expected - given) <= slack
-    left, right = _unit(reference[2]), _unit(found[2])
-    if left and right and left != right:
-        return None  # 5 m and 500 cm: a judge may know
-    return _check(same, f"{found[0].strip()} against {reference[0].strip()}")
-
-
-def _last_quantity(final: str) -> re.Match[str] | None:
-    """Return the last number in a sentence, with the word that follows as its unit; an exponent is no number."""
-    pattern = rf"(?<![\w.^])({_NUMBER})(?!\w*\d)(?:\s*([^\s\d.,;)]\S{{0,12}}))?"
-    every = list(re.finditer(pattern, final))
-    return every[-1] if every else None
-
-
-def _decimal(text: str) -> Decimal:
-    text = re.sub(r"[\s,{}]", "", text)
-    return Decimal(re.sub(r"(?:×|\*|x|\\times)10\^?", "e", text))
-
-
-def _unit(text: str | None) -> str:
-    return re.sub(r"\\(?:text|mathrm)|[\s{}$.,;!)\\*]", "", text or "").casefold()
+    same = compare(expected, given, percent)
+    return None if same == "unknown" else _check(same, f"{final[-100:]} against {reference}")
 
 
 def _closed(reference: str, closed: set[str], final: str) -> Check | None:
-    if _NEGATION.search(final) and "no" not in closed:
-        return None  # "not true"
-    said = words(final)
-    ends = [word for word in (said[:1] + said[-1:]) if word in closed]
-    if not ends or len(set(ends)) > 1:
-        return _check(False, f"neither of {sorted(closed)} in: {final}", "no_final_answer")
-    return _check(ends[0] == reference, f"{ends[0]} against {reference}")
+    text = MACRO.sub(r"\1", final).replace("*", "").replace("$", "").strip().strip("_`\"“”' ")
+    said = {word for word in re.findall(r"[a-z]+", text.casefold()) if word in closed}
+    first, last = _FIRST_WORD.match(text), _LAST_WORD.search(text)
+    read = [m["said"].casefold() for m in (first, last) if m and m["said"].casefold() in closed]
+    if not read:
+        # "Not true" may be false; "not necessarily yes" is neither.
+        # "Yes" may say that a statement is true.
+        spoken = {*re.findall(r"[a-z]+", text.casefold())}
+        open_to_judge = (said and "no" not in closed and _NEGATION.search(text)) or (
+            spoken & (_SYNONYMS - closed)
+        )
+        return (
+            None
+            if open_to_judge
+            else _check(False, f"neither of {sorted(closed)} in: {final[:100]}", "no_final_answer")
+        )
+    if text.endswith("?"):
+        return None
+    if len(set(read)) > 1 or (len(said) > 1 and not last):
+        return _check(False, f"both of {sorted(closed)} in: {final[:100]}", "no_final_answer")
+    if not first:
+        sentence = re.split(r"[.!?]\s", text)[-1]
+        if _NEGATION.search(sentence) or _OTHERS_SAY.search(sentence):
+            return None
+    elif read[0] in ("yes", "true") and _NEGATION.search(re.split(r"[.;!?\n]", text)[0]):
+        return None  # "Yes, it does not."
+    return _check(read[-1] == reference, f"{read[-1]} against {reference}")
 
 
 def _check(right: bool, evidence: str, reason: Reason = "wrong_answer") -> Check:

@@ -1,12 +1,14 @@
-"""Imported by the server that workers are forked from, never by other code: math-verify after its first use.
+"""Imported by the server that workers are forked from, never by other code: math-verify and IFEval after first use.
 
 The first text of each kind of notation builds its part of the grammar's tables and fills sympy's caches, which takes as
 long as ten or a hundred answers. Done here, it is not done again by each worker, nor by one that replaces a killed one.
 """
 
+import contextlib
 import gc
 import logging
 
+from stillhouse.verify import ifeval
 from stillhouse.verify.math import check_math
 
 # It warns on every call that its own time limit, a signal, is off.
@@ -29,6 +31,10 @@ for reference, answer in (
     ("x \\leq 5", "x < 5"),
 ):
     check_math(reference, f"So it is $\\boxed{{{answer}}}$.")
+
+# Whoever needs the checkers is told what is missing; this server serves other checks as well.
+with contextlib.suppress(ifeval.IfevalError, ImportError, OSError):
+    ifeval.warm()
 
 # Else the first collection in each worker copies every page of what is shared with this process.
 gc.collect()

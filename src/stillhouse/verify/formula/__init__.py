@@ -1,0 +1,11 @@
+"""Formulas in the notation of answers: read in full or not at all, computed within bounds, compared.
+
+No module here knows of queries, prompts or verdicts; `verify/math.py` does.
+"""
+
+from stillhouse.verify.formula.compare import compare
+from stillhouse.verify.formula.errors import FormulaError, TooComplexError, UnreadError
+from stillhouse.verify.formula.node import Node
+from stillhouse.verify.formula.parser import parse
+
+__all__ = ["FormulaError", "Node", "TooComplexError", "UnreadError", "compare", "parse"]

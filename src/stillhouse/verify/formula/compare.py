@@ -1,0 +1,755 @@
+"""Whether two trees mean the same result: numbers with units, equations, tuples, sets, lists, words."""
+
+import re
+from collections.abc import Sequence
+from fractions import Fraction
+
+from stillhouse.verify.formula.equal import rounds_to, same_curve, same_value
+from stillhouse.verify.formula.errors import TooComplexError, UndefinedError, UnreadError
+from stillhouse.verify.formula.evaluate import evaluate
+from stillhouse.verify.formula.literal import (
+    Quantity,
+    from_words,
+    has_task,
+    is_literal,
+    is_plain_number,
+    quantity,
+)
+from stillhouse.verify.formula.node import Node, num
+from stillhouse.verify.formula.sets import real_set, same_set, unlike_points
+from stillhouse.verify.formula.units import counted, dimension, same_words
+
+MAX_ITEMS = 60  # of a list that is compared in any order
+MAX_PAIRS = 40_000  # operations of one list times those of the other
+MAX_RANGE = 1000  # items of a list that is written with dots
+
+_SCALARS = frozenset(
+    "num sym const add mul div neg pm pow mixed fact fn abs percent degree unit based mod compound ratio matrix".split()
+)
+_INTEGER_NAMES = frozenset("k n m l".split())
+_MIRRORED = {
+    "<": ">",
+    ">": "<",
+    "<=": ">=",
+    ">=": "<=",
+    "sub": "sup",
+    "sup": "sub",
+    "sub=": "sup=",
+    "sup=": "sub=",
+}
+_SYMMETRIC = frozenset("= ~ != sim cong par perp mod=".split())
+_INEQUALITIES = frozenset("< > <= >=".split())
+
+
+def compare(reference: Node, answer: Node, order: Sequence[str] = ()) -> bool:
+    """Whether an answer is the reference.
+
+    Args:
+        reference: the tree of the right result.
+        answer: the tree of the result that is given.
+        order: names of variables in the order in which the question asks for them.
+
+    Raises:
+        UnreadError: one holds something that is not known to be the same or not.
+        TooComplexError: a value is outside the bounds.
+    """
+    reference, answer = _resolve(reference), _resolve(answer)
+    if not _consistent(answer):
+        return False
+    return _same(reference, answer, order, top=True)
+
+
+def _resolve(node: Node) -> Node:
+    """Return a tree with words for numbers and sets read, and dots between whole numbers written out."""
+    if node.op == "word":
+        return from_words(node.name) or node
+    if node.op in ("list", "group") and any(arg.op == "dots" for arg in node.args):
+        return _without_dots(node)
+    if node.op in ("list", "group", "rel"):
+        return Node(node.op, tuple(_resolve(arg) for arg in node.args), node.name)
+    return node
+
+
+def _without_dots(node: Node) -> Node:
+    place = [arg.op for arg in node.args].index("dots")
+    before, after = node.args[:place], node.args[place + 1 :]
+    values = [arg.value for arg in (*before, *after)]
+    if (
+        not before
+        or len(after) != 1
+        or None in values
+        or any(v is not None and v.denominator != 1 for v in values)
+    ):
+        return node
+    whole = [int(v) for v in values if v is not None]
+    step = whole[1] - whole[0] if len(before) > 1 else 1
+    if (
+        step == 0
+        or (whole[-1] - whole[0]) % step
+        or not 0 < (whole[-1] - whole[0]) // step < MAX_RANGE
+    ):
+        return node
+    full = range(whole[0], whole[-1] + (1 if step > 0 else -1), step)
+    if list(full[: len(before)]) != whole[:-1]:
+        return node
+    return Node(node.op, tuple(num(value) for value in full), node.name)
+
+
+def _consistent(answer: Node) -> bool:
+    """Whether the sides of an equation that are numbers are equal: `5 = 7` is no answer at all."""
+    if answer.op == "list":
+        return all(map(_consistent, answer.args))
+    if answer.op != "rel":
+        return True
+    relations = answer.name.split()
+    exact: Node | None = None
+    for place, side in enumerate(answer.args):
+        number = _as_number(side)
+        if number is None:
+            continue
+        about = place > 0 and relations[place - 1] == "~"
+        if exact is None:
+            exact = None if about else number
+        elif about and not _about(exact, number):
+            return False
+        elif place and relations[place - 1] == "=" and not _same_amount(exact, number):
+            return False
+    return True
+
+
+def _about(exact: Node, rounded: Node) -> bool:
+    """Whether a number is another to its last place; a whole number may be rounded to tens, hundreds and so on."""
+    a, b = quantity(exact), quantity(rounded)
+    if b.core.op != "num" or b.core.value is None or a.unit != b.unit or a.percent != b.percent:
+        return True
+    places = b.core.places or (len(str(b.core.value).rstrip("0")) - len(str(b.core.value)))
+    try:
+        return rounds_to(evaluate(a.core), b.core.value, places)
+    except (UndefinedError, UnreadError):
+        return False
+
+
+def _as_number(node: Node) -> Node | None:
+    if node.op not in _SCALARS or node.op in ("ratio", "matrix", "compound") or node.symbols():
+        return None
+    return node
+
+
+def _same_amount(left: Node, right: Node) -> bool:
+    """Whether two sides of an equation are equal, units aside: 5% = 0.05, 2 hours = 120 minutes."""
+    a, b = quantity(left), quantity(right)
+    if same_value(a.core, b.core) or _rounds_to(a.core, b.core):
+        return True
+    if a.percent != b.percent:
+        return (
+            same_value(left, right)
+            or same_value(_times(a.core, 100), b.core)
+            or same_value(a.core, _times(b.core, 100))
+        )
+    if a.unit and b.unit and a.unit != b.unit:
+        first, second = dimension(a.unit), dimension(b.unit)
+        return bool(first and second and first[0] == second[0]) and same_value(
+            _times(a.core, first[1]),
+            _times(b.core, second[1]),  # type: ignore[index]
+        )
+    if a.degree != b.degree:
+        return same_value(
+            Node("degree", (a.core,)) if a.degree else a.core,
+            Node("degree", (b.core,)) if b.degree else b.core,
+        )
+    return False
+
+
+def _rounds_to(exact: Node, rounded: Node) -> bool:
+    """Whether a decimal of two places or more is another number, rounded: 10/3 = 3.33 is a sloppy equation, no false one."""
+    if rounded.op != "num" or rounded.places < 2:
+        return False
+    try:
+        return rounds_to(evaluate(exact), rounded.value, rounded.places)
+    except (UndefinedError, UnreadError):
+        return False
+
+
+def _times(node: Node, factor: Fraction | int) -> Node:
+    return Node("mul", (num(factor), node))
+
+
+def _same(reference: Node, answer: Node, order: Sequence[str] = (), top: bool = False) -> bool:
+    if reference.op == "noted" or answer.op == "noted":
+        return _noted(reference, answer, order)
+    if reference.op == "word" or answer.op == "word":
+        return _words(reference, answer)
+    reference, answer = _spread(reference), _spread(answer)
+    integers = _integer_family(reference, answer)
+    if integers is not None:
+        return integers
+    if reference.op == "list" or answer.op == "list":
+        listed = _listed(reference, answer, order)
+        if listed or not (unlike_points(reference) or unlike_points(answer)):
+            return bool(listed)
+    if reference.op == "rel" and answer.op == "rel" and _related(reference, answer):
+        return True
+    if unlike_points(reference) or unlike_points(answer) or "empty" in (reference.op, answer.op):
+        sets = _as_sets(reference, answer)
+        if sets is not None:
+            return sets
+    if reference.op == "rel" or answer.op == "rel":
+        return _valued(reference, answer, order, top)
+    if reference.op == "group" or answer.op == "group":
+        return _grouped(reference, answer, order)
+    if reference.op == answer.op == "setop":
+        return _set_operation(reference, answer)
+    if reference.op in _SCALARS and answer.op in _SCALARS:
+        return _same_quantity(reference, answer, top)
+    return reference == answer
+
+
+# Words and conditions.
+
+
+def _noted(reference: Node, answer: Node, order: Sequence[str]) -> bool:
+    """Compare two statements of which one or both carry a condition in words: it must be the same text."""
+    notes = [node.name if node.op == "noted" else "" for node in (reference, answer)]
+    bare = [node.args[0] if node.op == "noted" else node for node in (reference, answer)]
+    if notes[0] == notes[1]:
+        return _same(bare[0], bare[1], order)
+    integer = [_declares_integer(note, tree) for note, tree in zip(notes, bare, strict=True)]
+    if all(not note or declares for note, declares in zip(notes, integer, strict=True)):
+        return _same(bare[0], bare[1], order) or bool(_renamed(bare[0], bare[1]))
+    if not _same(bare[0], bare[1], order):
+        return False
+    raise UnreadError(f"{notes[1]!r} beside {notes[0]!r}")
+
+
+def _declares_integer(note: str, tree: Node) -> bool:
+    """Whether a condition says only that a variable of the statement is an integer."""
+    letters = set(re.findall(r"(?<![A-Za-z\\{])[a-z](?![A-Za-z])", note)) - {"a"}
+    return (
+        ("\\mathbb{Z}" in note or "integer" in note) and bool(letters) and letters <= tree.symbols()
+    )
+
+
+def _words(reference: Node, answer: Node) -> bool:
+    if reference.op == answer.op:
+        same = same_words(reference.name, answer.name) if reference.name != answer.name else True
+        return (
+            reference.name.casefold().strip(". ") == answer.name.casefold().strip(". ")
+            and same is not False
+        )
+    worded, other = (reference, answer) if reference.op == "word" else (answer, reference)
+    if other.op == "sym" or is_plain_number(other) or worded is reference:
+        return worded.name == other.name and other.op == "sym"
+    if any(character.isdigit() for character in worded.name):
+        raise UnreadError(f"{worded.name!r}")
+    return False
+
+
+# Several values.
+
+
+def _spread(node: Node) -> Node:
+    """Return both values of a plus-or-minus as a list, wherever it stands."""
+    if (
+        node.op == "rel"
+        and node.name.split()[-1:] == ["="]
+        and any(n.op == "pm" for n in node.args[-1].walk())
+    ):
+        values = _both_signs(node.args[-1])
+        return Node(
+            "list",
+            tuple(Node("rel", (*node.args[:-1], value), node.name) for value in values),
+            "or",
+        )
+    if node.op in ("list", "group") and node.name in ("or", "and", ",", "{}"):
+        items: list[Node] = []
+        for arg in node.args:
+            spread = _spread(arg)
+            items.extend(spread.args if spread.op == "list" and arg.op != "list" else [arg])
+        return Node(node.op, tuple(items), node.name)
+    if node.op in _SCALARS and any(inner.op == "pm" for inner in node.walk()):
+        return Node("list", tuple(_both_signs(node)), "or")
+    return node
+
+
+def _both_signs(node: Node) -> list[Node]:
+    return [_signed(node, upper) for upper in (True, False)]
+
+
+def _signed(node: Node, upper: bool) -> Node:
+    args = tuple(_signed(arg, upper) for arg in node.args)
+    if node.op != "pm":
+        return Node(node.op, args, node.name, node.value, node.digits, node.places)
+    last = args[-1] if upper == (node.name == "pm") else Node("neg", (args[-1],))
+    return last if len(args) == 1 else Node("add", (args[0], last))
+
+
+def _listed(reference: Node, answer: Node, order: Sequence[str]) -> bool | None:
+    """Compare where at least one is a list of statements apart by commas, `and` or `or`."""
+    left, right = _items(reference), _items(answer)
+    named = [_named(items) for items in (left, right)]
+    if _mixed_names(right):
+        return False
+    if named[0] is not None and named[1] is not None:
+        if set(named[0]) != set(named[1]):
+            return False
+        return all(_same(value, named[1][name]) for name, value in named[0].items())
+    for names, other, given in ((named[0], answer, False), (named[1], reference, True)):
+        if names is not None and other.op == "group" and other.name in ("()", "[]", "<>"):
+            asked = [name for name in order if name in names]
+            ordered = asked if len(asked) == len(names) else sorted(names)
+            values = [names[name] for name in ordered]
+            return (
+                _in_order(list(other.args), values)
+                if given
+                else _in_order(values, list(other.args))
+            )
+    if named[1] is not None and ("{}" in (reference.name, answer.name) or answer.name == "or"):
+        return False  # x = 1 or y = 2: no set of roots
+    left, right = ([_value_of(item) for item in items] for items in (left, right))
+    if any(item.op == "dots" for item in (*left, *right)):
+        if not all(any(item.op == "dots" for item in items) for items in (left, right)):
+            raise UnreadError("dots on one side")
+        return _in_order(left, right)
+    brackets = {node.name for node in (reference, answer) if node.op == "group"}
+    if brackets & {"()", "[]", "<>"} and len(left) > 1:
+        if "[]" in brackets and len(left) == 2:
+            return False
+        return _in_order(left, right)
+    if brackets & {"[)", "(]", "( )"}:
+        return False
+    separators = {node.name for node in (reference, answer) if node.op == "list"}
+    if separators == {","} and all(item.op == "word" for item in (*left, *right)):
+        return _in_order(left, right)
+    return _in_any_order(left, right, repeats="{}" not in brackets)
+
+
+def _items(node: Node) -> list[Node]:
+    if node.op == "list" or node.op == "group":
+        return list(node.args)
+    if (
+        node.op == "rel"
+        and node.name == "in"
+        and node.args[1].op == "group"
+        and node.args[1].name == "{}"
+    ):
+        return list(node.args[1].args)
+    return [node]
+
+
+def _named(items: list[Node]) -> dict[str, Node] | None:
+    """Return the values of a list of equations by their names; null where a name is missing, or holds two values."""
+    values: dict[str, Node] = {}
+    for item in items:
+        if item.op != "rel" or set(item.name.split()) - {"=", "~"} or item.args[0].op != "sym":
+            return None
+        values[item.args[0].name] = item.args[-1]
+    bases = {name.partition("_")[0] for name in values}
+    roots = len(bases) == 1 and any("_" in name for name in values)
+    return values if len(values) == len(items) > 1 and not roots else None
+
+
+def _mixed_names(items: list[Node]) -> bool:
+    """Whether all items are named, one name twice and another beside it: no list of roots, and no point."""
+    names = [item.args[0].name for item in items if item.op == "rel" and item.args[0].op == "sym"]
+    return len(names) == len(items) and 1 < len(set(names)) < len(names)
+
+
+def _value_of(item: Node) -> Node:
+    """Return what an item `x = 3` or `x_1 = 3` of a list says."""
+    if item.op == "rel" and not set(item.name.split()) - {"=", "~"} and item.args[0].op == "sym":
+        return item.args[-1]
+    return item
+
+
+def _in_order(left: list[Node], right: list[Node]) -> bool:
+    return len(left) == len(right) and all(
+        a.op == b.op == "dots" or _same(a, b) for a, b in zip(left, right, strict=True)
+    )
+
+
+def _in_any_order(left: list[Node], right: list[Node], repeats: bool) -> bool:
+    sizes = [sum(1 for item in items for _ in item.walk()) for items in (left, right)]
+    if max(len(left), len(right)) > MAX_ITEMS or sizes[0] * sizes[1] > MAX_PAIRS:
+        raise TooComplexError(f"more than {MAX_ITEMS} items")
+    if not repeats:
+        left, right = _once(left), _once(right)
+    if len(left) != len(right):
+        return False
+    rest = list(right)
+    for item in left:
+        found = next((other for other in rest if _same(item, other)), None)
+        if found is None:
+            return False
+        rest.remove(found)
+    return True
+
+
+def _once(items: list[Node]) -> list[Node]:
+    kept: list[Node] = []
+    for item in items:
+        if not any(_same(item, other) for other in kept):
+            kept.append(item)
+    return kept
+
+
+def _integer_family(reference: Node, answer: Node) -> bool | None:
+    """Compare values for every integer n with those for every integer k; null where no integer is declared."""
+    bare, declared = [], False
+    for node in (reference, answer):
+        if node.op == "list" and node.args[-1].op == "rel" and node.args[-1].name == "in":
+            member, of = node.args[-1].args
+            used = any(member.name in arg.symbols() for arg in node.args[:-1])
+            if member.op == "sym" and of == Node("sym", name="ZZ") and used:
+                declared = True
+                rest = node.args[:-1]
+                bare.append(rest[0] if len(rest) == 1 else Node("list", rest, node.name))
+                continue
+        bare.append(node)
+    if not declared:
+        return None
+    return _same(bare[0], bare[1]) or bool(_renamed(bare[0], bare[1]))
+
+
+def _renamed(reference: Node, answer: Node) -> bool:
+    names = [sorted(node.symbols() & _INTEGER_NAMES) for node in (reference, answer)]
+    if len(names[0]) != 1 or len(names[1]) != 1:
+        return False
+    return _same(reference, _with_name(answer, names[1][0], names[0][0]))
+
+
+def _with_name(node: Node, old: str, new: str) -> Node:
+    name = new if node.op == "sym" and node.name == old else node.name
+    args = tuple(_with_name(arg, old, new) for arg in node.args)
+    return Node(node.op, args, name, node.value, node.digits, node.places)
+
+
+# Brackets and sets.
+
+
+def _grouped(reference: Node, answer: Node, order: Sequence[str]) -> bool:
+    if reference.op == answer.op == "group":
+        names = {reference.name, answer.name}
+        if names == {"{}"}:
+            return _in_any_order(list(reference.args), list(answer.args), repeats=False)
+        if (
+            len(names) == 1
+            or (names == {"()", "<>"})
+            or (names == {"()", "[]"} and len(reference.args) > 2)
+        ):
+            if _in_order(list(reference.args), list(answer.args)):
+                return True
+            if names == {"( )"} and sorted(map(repr, reference.args)) == sorted(
+                map(repr, answer.args)
+            ):
+                return False
+        return False
+    group, other, swapped = (
+        (reference, answer, False) if reference.op == "group" else (answer, reference, True)
+    )
+    if other.op == "matrix" and group.name in ("()", "<>", "[]"):
+        return _vector(other, group, swapped)
+    if group.name == "{}" and len(group.args) == 1:
+        return _same(other, group.args[0]) if swapped else _same(group.args[0], other)
+    return False
+
+
+def _vector(matrix: Node, group: Node, reference_first: bool) -> bool:
+    """Compare a matrix of one column or row with the coordinates of a vector."""
+    rows = [row.args for row in matrix.args]
+    entries = (
+        [row[0] for row in rows]
+        if all(len(row) == 1 for row in rows)
+        else list(rows[0])
+        if len(rows) == 1
+        else []
+    )
+    pair = (entries, list(group.args))
+    return bool(entries) and (_in_order(*pair) if reference_first else _in_order(*pair[::-1]))
+
+
+def _as_sets(reference: Node, answer: Node) -> bool | None:
+    """Compare as sets of real numbers; null where one is none."""
+    left, right = real_set(reference), real_set(answer)
+    if left is None or right is None:
+        return None
+    if left[1] and right[1] and left[1] != right[1]:
+        return False
+    return same_set(left[0], right[0])
+
+
+def _set_operation(reference: Node, answer: Node) -> bool:
+    if reference.name != answer.name:
+        return False
+    straight = all(_same(a, b) for a, b in zip(reference.args, answer.args, strict=True))
+    crossed = reference.name != "minus" and all(
+        _same(a, b) for a, b in zip(reference.args, answer.args[::-1], strict=True)
+    )
+    return straight or crossed
+
+
+# Relations.
+
+
+def _related(reference: Node, answer: Node) -> bool:
+    """Whether two relations are the same: side by side, turned round, or multiplied by a constant."""
+    if _in_relation(reference, answer):
+        return True
+    relations = [node.name.split() for node in (reference, answer)]
+    if relations[0] == relations[1] == ["="] or (
+        len(relations[0]) == len(relations[1]) == 1
+        and set(relations[0] + relations[1]) <= _INEQUALITIES
+    ):
+        sides = [*reference.args, *answer.args]
+        if not all(
+            side.op in _SCALARS and side.op not in ("ratio", "compound", "unit") for side in sides
+        ):
+            return False
+        left, right = (
+            Node("add", (node.args[0], Node("neg", (node.args[1],))))
+            for node in (reference, answer)
+        )
+        if relations[0] == ["="]:
+            return same_curve(left, right, directed=False)
+        if relations[0] == relations[1]:
+            return same_curve(left, right, directed=True)
+        if _MIRRORED.get(relations[0][0]) == relations[1][0]:
+            return same_curve(left, Node("neg", (right,)), directed=True)
+    return False
+
+
+def _in_relation(reference: Node, answer: Node) -> bool:
+    relations = answer.name.split()
+    for turned in (False, True):
+        sides = list(answer.args)
+        if turned:
+            if not all(name in _MIRRORED or name in _SYMMETRIC for name in relations):
+                return False
+            sides, relations = (
+                sides[::-1],
+                [_MIRRORED.get(name, name) for name in reversed(relations)],
+            )
+        if relations == reference.name.split() and _in_order(list(reference.args), sides):
+            return True
+    return False
+
+
+def _valued(reference: Node, answer: Node, order: Sequence[str], top: bool) -> bool:
+    """Compare where one or both name what the value is of: `x = 5` with `5`, `2 + 3 = 5`, `x = 5`."""
+    sides = [_result(node) for node in (reference, answer)]
+    if sides[0] is None or sides[1] is None:
+        return False
+    expected, given = sides
+    if reference.op == answer.op == "rel":
+        names = [node.args[0] for node in (reference, answer)]
+        if len(reference.args) == 2 and not (_is_name(names[0]) and _is_name(names[1])):
+            return False
+        if not _same_name(names[0], names[1]):
+            return False
+    elif answer.op == "rel":
+        return _any_side(expected[0], answer, order, top)
+    return _same(expected[0], given[-1], order, top)
+
+
+def _result(node: Node) -> list[Node] | None:
+    """Return the sides of an equation after a name on its left; null for another relation."""
+    if node.op != "rel":
+        return [node]
+    if set(node.name.split()) - {"=", "~"}:
+        return list(node.args[1:]) if node.name == "in" and node.args[1].op == "group" else None
+    return [node.args[-1]]
+
+
+def _any_side(expected: Node, answer: Node, order: Sequence[str], top: bool) -> bool:
+    """Whether an equation that names or works out a value gives the expected one."""
+    if answer.name == "in":
+        return answer.args[0].op == "sym" and _same(expected, answer.args[1], order, top)
+    number = _as_number(expected) is not None
+    first, last = answer.args[0], answer.args[-1]
+    if _is_name(last) and not _is_name(first) and not number:
+        return _same(expected, first, order, top)
+    if number and _as_number(first) is not None:
+        return any(_same(expected, side, order, top) for side in answer.args)
+    if (
+        number
+        and "~" in answer.name.split()
+        and any(
+            _same(expected, side, order, top)
+            for side in answer.args[1:]
+            if _as_number(side) is not None
+        )
+    ):
+        return True
+    if first.op == "fn" and last.symbols() and not first.symbols() <= last.symbols():
+        return False  # f(t) = x + 1
+    if _is_name(first) or (number and first.op != "neg" and len(first.symbols()) > 1):
+        return _same(expected, last, order, top)
+    # An identity may end in the result; an equation between two unlike sides is none.
+    return (
+        first.op in _SCALARS
+        and last.op in _SCALARS
+        and _same(expected, last)
+        and _same(first, last)
+    )
+
+
+def _is_name(node: Node) -> bool:
+    return (
+        node.op == "sym"
+        or (node.op == "fn" and all(arg.op == "sym" or arg.op == "num" for arg in node.args))
+        or (node.op == "mul" and all(arg.op == "sym" for arg in node.args))
+    )
+
+
+def _same_name(reference: Node, answer: Node) -> bool:
+    if reference == answer:
+        return True
+    names = {reference.name, answer.name}
+    if reference.op != answer.op and "y" in names:
+        return True  # y for f(x)
+    if reference.op == answer.op == "sym" and any(len(name) > 1 and " " in name for name in names):
+        raise UnreadError(f"{answer.name!r} for {reference.name!r}")
+    return False
+
+
+# Numbers and formulas.
+
+
+def _same_quantity(reference: Node, answer: Node, top: bool) -> bool:
+    if reference.op == "ratio" or answer.op == "ratio":
+        return _ratios(reference, answer)
+    if reference.op == "compound" or answer.op == "compound":
+        reference, answer = (_one_unit(node) for node in (reference, answer))
+    expected, given = quantity(reference), quantity(answer)
+    if expected.core.op == "mod" or given.core.op == "mod":
+        return _residues(expected.core, given.core)
+    if expected.core.op == "based" or given.core.op == "based":
+        return _digits(expected.core, given.core)
+    if expected.degree != given.degree and not (expected.unit or given.unit):
+        # A degree sign is no unit where the other side is an angle in radians.
+        degrees, other = (expected, given) if expected.degree else (given, expected)
+        if not is_plain_number(other.core) and same_value(
+            Node("degree", (degrees.core,)), other.core
+        ):
+            return True
+    if top and not expected.core.symbols() and not _worked_out(expected.core, given.core):
+        return False
+    scale = _unit_scale(expected, given)
+    if scale is None:
+        return False
+    for factor in scale:
+        core = given.core if factor == 1 else _times(given.core, factor)
+        if same_value(expected.core, core):
+            if expected.unit and given.unit or not given.unit or counted(given.unit):
+                return True
+            return False
+    return False
+
+
+def _worked_out(expected: Node, given: Node) -> bool:
+    """Whether a value is given as a result, and not as a task that has the reference as its result."""
+    if is_plain_number(expected):
+        return is_literal(given)
+    return has_task(expected) or not has_task(given)
+
+
+def _unit_scale(expected: Quantity, given: Quantity) -> list[Fraction] | None:
+    """Return by what the given number may be multiplied; null where its unit is another."""
+    factor = Fraction(1)
+    left, right = ("degree" if q.degree and not q.unit else q.unit for q in (expected, given))
+    if left and right and left != right:
+        first, second = dimension(left), dimension(right)
+        if first and second:
+            if first[0] != second[0]:
+                return None
+            factor = second[1] / first[1]
+        else:
+            same = same_words(left, right)
+            if same is False:
+                return None
+            if same is None:
+                if not same_value(expected.core, given.core):
+                    return None
+                raise UnreadError(f"{right!r} beside {left!r}")
+    elif right and not left and not counted(right):
+        return None
+    elif left and not right and not counted(left):
+        if same_value(expected.core, given.core):
+            raise UnreadError(f"{left!r} is missing")
+        return None
+    if expected.percent == given.percent:
+        return [factor]
+    if expected.percent:
+        return [factor, factor * 100]
+    return [factor, factor / 100] if _above_one(expected.core) else [factor / 100]
+
+
+def _above_one(node: Node) -> bool:
+    if node.symbols():
+        return True
+    try:
+        value = evaluate(node)
+    except UndefinedError:
+        return False
+    return not isinstance(value, tuple) and bool(abs(value) > 1)
+
+
+def _one_unit(node: Node) -> Node:
+    """Return a quantity in several units (1 hour 30 minutes) in the last of them."""
+    if node.op != "compound":
+        return node
+    parts = [(arg.args[0], dimension(arg.name)) for arg in node.args]
+    last = parts[-1][1]
+    if last is None or any(found is None or found[0] != last[0] for _, found in parts):
+        raise UnreadError("quantities in units that are not known")
+    total = parts[-1][0]
+    for number, found in parts[:-1]:
+        assert found is not None
+        total = Node("add", (_times(number, found[1] / last[1]), total))
+    value = evaluate(total)
+    return Node("unit", (num(value) if isinstance(value, Fraction) else total,), node.args[-1].name)
+
+
+def _ratios(reference: Node, answer: Node) -> bool:
+    """Compare ratios by their value; a time of day is a ratio whose last part has words."""
+    parts = [list(node.args) if node.op == "ratio" else [node] for node in (reference, answer)]
+    ends = [quantity(items[-1]) for items in parts]
+    if ends[0].unit or ends[1].unit:
+        if len(parts[0]) != len(parts[1]):
+            return False
+        same = all(
+            same_value(quantity(a).core, quantity(b).core) for a, b in zip(*parts, strict=True)
+        )
+        if same and not (ends[0].unit and ends[1].unit):
+            raise UnreadError(f"{ends[1].unit!r} for {ends[0].unit!r}")
+        return same and bool(same_words(_clock(ends[0].unit), _clock(ends[1].unit)))
+    if 1 in map(len, parts):
+        return all(len(items) <= 2 for items in parts) and same_value(
+            *(Node("div", tuple(items)) if len(items) == 2 else items[0] for items in parts)
+        )
+    if len(parts[0]) != len(parts[1]):
+        return False
+    return all(
+        same_value(Node("mul", (a, parts[1][0])), Node("mul", (b, parts[0][0])))
+        for a, b in zip(*parts, strict=True)
+    ) and not same_value(parts[1][0], num(0))
+
+
+def _clock(words: str) -> str:
+    return words.lower().replace(".", "").replace(" ", "")
+
+
+def _residues(reference: Node, answer: Node) -> bool:
+    moduli = [node.args[1] for node in (reference, answer) if node.op == "mod"]
+    residues = [node.args[0] if node.op == "mod" else node for node in (reference, answer)]
+    if len(moduli) == 2 and not same_value(moduli[0], moduli[1]):
+        return False
+    return same_value(residues[0], residues[1])
+
+
+def _digits(reference: Node, answer: Node) -> bool:
+    """Compare numbers of which one names its base: another base is another writing; a missing one is the reference's."""
+    bases = [node.args[1] for node in (reference, answer) if node.op == "based"]
+    digits = [node.args[0] if node.op == "based" else node for node in (reference, answer)]
+    if len(bases) == 2 and bases[0].value != bases[1].value:
+        return False
+    return digits[0].op == digits[1].op == "num" and digits[0].value == digits[1].value

@@ -1,0 +1,167 @@
+"""What counts as a number that is worked out, and what words and signs beside a number say."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from stillhouse.verify.formula.node import Node, num
+
+_ONES = {
+    word: value
+    for value, word in enumerate(
+        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+        "eighteen nineteen".split()
+    )
+}
+_TENS = {
+    word: 10 * (value + 2)
+    for value, word in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split())
+}
+_LARGE = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+_FACTORS = {**_LARGE, "hundred": 100, "dozen": 12, "k": 1000}
+_NO_SOLUTION = frozenset(
+    (
+        "no solution",
+        "no solutions",
+        "empty set",
+        "there is no solution",
+        "there are no solutions",
+        "the empty set",
+        "none",
+    )
+)
+_REALS = frozenset(
+    (
+        "all real numbers",
+        "all reals",
+        "real numbers",
+        "the real numbers",
+        "all real x",
+        "any real number",
+    )
+)
+_UNDEFINED = frozenset(("undefined", "does not exist", "dne", "not defined"))
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """A formula with what stands beside it taken off: a percent sign, a degree sign, a unit or noun."""
+
+    core: Node
+    percent: bool = False
+    degree: bool = False
+    unit: str = ""
+
+
+def quantity(node: Node) -> Quantity:
+    """Return a formula apart from what stands beside it; a multiplier in words (5 million) becomes a factor."""
+    percent = degree = False
+    unit = ""
+    while node.op in ("percent", "degree", "unit") or (
+        node.op == "neg" and node.args[0].op in ("percent", "degree", "unit")
+    ):
+        if node.op == "neg":
+            inner = node.args[0]
+            node = Node(inner.op, (Node("neg", inner.args),), inner.name)
+        if node.op == "percent":
+            percent = True
+        elif node.op == "degree":
+            degree = True
+        else:
+            unit = f"{node.name} {unit}".strip()
+        node = node.args[0]
+    first, _, rest = unit.partition(" ")
+    if first.lower() in _FACTORS and node.op == "num":
+        assert node.value is not None
+        return Quantity(num(node.value * _FACTORS[first.lower()]), percent, degree, rest)
+    return Quantity(node, percent, degree, unit)
+
+
+def is_plain_number(node: Node) -> bool:
+    """Whether a formula is a number written out: whole, decimal, fraction or mixed."""
+    if node.op == "num":
+        return True
+    if node.op in ("neg", "percent", "degree", "unit", "mod"):
+        return is_plain_number(node.args[0])
+    if node.op == "based":
+        return True
+    return node.op == "mixed" or (node.op == "div" and all(map(_is_whole, node.args)))
+
+
+def is_literal(node: Node) -> bool:
+    """Whether a formula is a result and no task: a number written out, a root, a power, a multiple of one of these.
+
+    A sum or a product of two numbers is none, nor is the value of a function.
+    """
+    if is_plain_number(node):
+        return True
+    if node.op in ("neg", "percent", "degree", "unit", "mod"):
+        return is_literal(node.args[0])
+    if node.op in ("pow", "fact"):
+        return all(map(is_plain_number, node.args))
+    if node.op == "fn":
+        return node.name in ("sqrt", "binom") and all(map(is_plain_number, node.args))
+    if node.op == "div":
+        return all(is_plain_number(arg) or _is_root(arg) or arg.op == "fact" for arg in node.args)
+    if node.op == "mul":
+        left, right = node.args
+        return is_plain_number(left) and (_is_root(right) or _is_power_of_ten(right))
+    return node.op == "const"
+
+
+def has_task(node: Node) -> bool:
+    """Whether a formula holds a function that is still to be computed: a sine, a logarithm, a factorial."""
+    return any(
+        (n.op == "fn" and n.name not in ("sqrt", "exp", "floor", "ceil")) or n.op == "fact"
+        for n in node.walk()
+    )
+
+
+def _is_whole(node: Node) -> bool:
+    return node.op == "num" or (node.op == "neg" and _is_whole(node.args[0]))
+
+
+def _is_root(node: Node) -> bool:
+    return node.op == "fn" and node.name == "sqrt" and all(map(is_plain_number, node.args))
+
+
+def _is_power_of_ten(node: Node) -> bool:
+    return node.op == "pow" and node.args[0] == num(10) and is_plain_number(node.args[1])
+
+
+def from_words(words: str) -> Node | None:
+    """Return what words name: a number, the empty set, all real numbers; null for other words."""
+    text = " ".join(words.replace("-", " ").lower().split()).strip(".")
+    if text in _NO_SOLUTION:
+        return Node("empty")
+    if text in _REALS:
+        return Node("reals")
+    if text in _UNDEFINED:
+        return Node("word", name="undefined")
+    if text in ("infinity", "positive infinity"):
+        return Node("const", name="infty")
+    return _number_in_words(text.split())
+
+
+def _number_in_words(words: list[str]) -> Node | None:
+    negative = words[:1] in (["minus"], ["negative"])
+    words = [word for word in words[negative:] if word != "and"]
+    total = group = 0
+    last_small = False
+    if not words:
+        return None
+    for word in words:
+        if word in _ONES or word in _TENS:
+            value = _ONES.get(word, _TENS.get(word, 0))
+            if last_small and not (group % 100 in range(20, 100, 10) and 0 < value < 10):
+                return None
+            group += value
+            last_small = True
+        elif word == "hundred" and 0 < group < 100:
+            group *= 100
+            last_small = False
+        elif word in _LARGE and group:
+            total, group, last_small = total + group * _LARGE[word], 0, False
+        else:
+            return None
+    value = Fraction(total + group)
+    return num(-value if negative else value)

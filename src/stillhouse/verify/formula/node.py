@@ -1,0 +1,45 @@
+"""The tree of a formula."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One operation with its operands.
+
+    Attributes:
+        op: what it is. Leaves are `num`, `sym`, `const`, `word`, `dots`, `empty`, `reals`; operations of arithmetic are `add`,
+            `mul`, `div`, `neg`, `pm`, `pow`, `mixed`, `fact`, `fn`, `abs`, `based`; what is no number is `list`, `group`, `rel`,
+            `ratio`, `matrix`, `row`, `setop`, `builder`; what stands beside a number is `percent`, `degree`, `unit`, `mod`.
+        args: the operands.
+        name: the symbol, function, relation, brackets, separator or unit.
+        value: the number of a `num`.
+        digits: significant digits of a number written as a decimal, null for any other.
+        places: digits after the decimal point.
+    """
+
+    op: str
+    args: tuple["Node", ...] = ()
+    name: str = ""
+    value: Fraction | None = None
+    digits: int | None = None
+    places: int = 0
+
+    def walk(self) -> Iterator["Node"]:
+        """Yield this node and all below it."""
+        pending = [self]
+        while pending:
+            node = pending.pop()
+            yield node
+            pending.extend(node.args)
+
+    def symbols(self) -> set[str]:
+        """Return the names of the variables; the imaginary unit is none."""
+        return {node.name for node in self.walk() if node.op == "sym" and node.name != "i"}
+
+
+def num(value: int | Fraction) -> Node:
+    """Return the node of an exact number."""
+    return Node("num", value=Fraction(value))

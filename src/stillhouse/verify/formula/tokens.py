@@ -1,0 +1,400 @@
+r"""The tokens of a formula: a closed set, so that nothing in a text is passed over.
+
+What is no number, known command, variable, operator or bracket is a word; a command that is not known is an error.
+"""
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+
+from stillhouse.verify.formula.errors import TooComplexError, UnreadError
+from stillhouse.verify.formula.units import UNIT_LETTERS, known_unit
+
+MAX_DIGITS = 400  # digits in a row; the longest number of a textbook is far shorter
+
+GREEK = frozenset(
+    "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi rho sigma tau upsilon phi "
+    "varphi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega ell hbar".split()
+)
+FUNCTIONS = frozenset(
+    "sin cos tan cot sec csc arcsin arccos arctan arccot sinh cosh tanh coth ln log lg exp gcd lcm min max arg det dim ker "
+    "deg Re Im tr sgn asin acos atan".split()
+)
+_ALIASES = {
+    "asin": "arcsin",
+    "acos": "arccos",
+    "atan": "arctan",
+    "tg": "tan",
+    "arctg": "arctan",
+    "cosec": "csc",
+}
+_RELATIONS = {
+    "=": "=", "<": "<", ">": ">", "\\lt": "<", "\\gt": ">", "\\le": "<=", "\\leq": "<=", "\\leqslant": "<=", "\\ge": ">=",
+    "\\geq": ">=", "\\geqslant": ">=", "\\ne": "!=", "\\neq": "!=", "\\approx": "~", "\\in": "in", "\\notin": "not in",
+    "\\subset": "sub", "\\subseteq": "sub=", "\\supset": "sup", "\\supseteq": "sup=", "\\equiv": "mod=", "\\sim": "sim",
+    "\\cong": "cong", "\\parallel": "par", "\\perp": "perp", "\\to": "to", "\\rightarrow": "to", "\\mapsto": "mapsto",
+    "\\propto": "prop", "\\mid": "|", "\\simeq": "~", "\\doteq": "~",
+    "<=": "<=", ">=": ">=", "!=": "!=", "==": "=",
+}  # fmt: skip
+_OPERATORS = {
+    "+": "+", "-": "-", "*": "*", "\\cdot": "*", "\\times": "*", "\\ast": "*", "/": "/", "\\div": "/", "\\pm": "pm", "\\mp": "mp",
+    "\\cup": "cup", "\\cap": "cap", "\\setminus": "minus", "\\backslash": "minus", "^": "^", "**": "^", "!": "!", "%": "%",
+    "_": "_", "'": "'", "\\prime": "'", "&": "&", ",": ",", ";": ";", ":": ":", "\\colon": ":", "|": "|", "\\vert": "|",
+    "\\lvert": "|", "\\rvert": "|", "¤": "cur", "€": "cur", "£": "cur", "¥": "cur", "₹": "cur", "\\pounds": "cur", "\\bullet": "*",
+    "\\times ": "*", "\\bmod": "mod", "\\mod": "mod", "\\pmod": "mod", "\\circ": "circ", "\\degree": "deg", "°": "deg", "?": "?",
+    "\\dollar": "cur", "\\percent": "%", "\\#": "#", "\\Vert": "||", "\\|": "||", "\\lVert": "||", "\\rVert": "||", "\\euro": "cur",
+}  # fmt: skip
+CURRENCIES = {"¤": "dollar", "€": "euro", "£": "pound sterling", "¥": "yen", "₹": "rupee", "\\dollar": "dollar",
+              "\\pounds": "pound sterling", "\\euro": "euro"}  # fmt: skip
+_OPENING = {"(": "(", "[": "[", "{": "{", "\\{": "\\{", "\\langle": "<", "\\lfloor": "floor", "\\lceil": "ceil",
+            "\\lbrace": "\\{", "\\lbrack": "["}  # fmt: skip
+_CLOSING = {")": ")", "]": "]", "}": "}", "\\}": "\\}", "\\rangle": ">", "\\rfloor": "floor", "\\rceil": "ceil",
+            "\\rbrace": "\\}", "\\rbrack": "]"}  # fmt: skip
+_ACCENTS = frozenset(
+    "bar hat vec tilde dot ddot overline underline widehat overrightarrow widetilde".split()
+)
+_COMMANDS = frozenset("frac sqrt binom pi infty emptyset varnothing angle triangle".split())
+_DOTS = frozenset("ldots dots cdots dotsc dotsb dotsm".split())
+_STYLES = "text|textbf|textrm|textit|textsf|texttt|textnormal|mbox|hbox|mathrm|mathbf|mathit|mathsf|operatorname\\*?|boldsymbol|bm|emph|rm|bf"
+_STOPWORDS = frozenset(
+    "a no on is to of in an at it if or so we he by as be am us go do my up per the and for are not all any one two six ten has "
+    "was its him her yes now how day act add men cm mm km kg am pm mi ft is".split()
+)
+_SPELLED = {
+    "pi": "\\pi",
+    "infinity": "\\infty",
+    "inf": "\\infty",
+    "infty": "\\infty",
+    "sqrt": "\\sqrt",
+}
+
+_NUMBER = (
+    r"(?P<repeat>\d{0,30}\.\d{0,30}\\(?:overline|bar)\s*(?:\{\d{1,30}\}|\d))"
+    r"|(?P<apart>\d{1,3}(?:(?:,\d{3})+|(?: \d{3})+)(?![\d])(?:\.\d+)?)"
+    r"|(?P<number>(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+(?![\w.]))?\.?(?![\d.]))"
+)
+_TOKEN = re.compile(
+    rf"(?P<space>\s+)|{_NUMBER}|\\(?P<style>{_STYLES})\s*\{{(?P<styled>[^{{}}]*)\}}|\\math(?:bb|cal|frak|scr)\s*\{{(?P<black>[A-Za-z])\}}"
+    r"|\\(?P<edge>begin|end)\s*\{(?:[pbvBV]?matrix|smallmatrix|array)\}(?:\s*\{[lcr| ]*\})?"
+    r"|(?P<row>\\\\(?:\s*\[[^\]]{0,9}\])?)|(?P<command>\\(?:[A-Za-z]+|[{}|%#&_]))|(?P<run>[A-Za-z]+)|(?P<dots>\.\.\.+)"
+    r"|(?P<sign>\*\*|<=|>=|!=(?!=)|==|[-+*/^!%_'&,;:|=<>(){}\[\]¤€£¥₹?°])"
+)
+_PROSE = re.compile(
+    rf"(?P<space>\s+)|{_NUMBER}|(?P<word>[^\W\d_](?:[^\W\d_]|[.'’-](?=\w)|\.(?=\s|$))*)|(?P<sign>.)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One token: what kind, its text, and where it begins; `spaced` where a space stands before it."""
+
+    kind: str
+    text: str
+    start: int
+    spaced: bool = False
+    value: Fraction | None = None
+    digits: int | None = None
+    places: int = 0
+
+
+def tokenise(text: str, variables: frozenset[str], thousands: bool) -> list[Token]:
+    """Return the tokens of a cleaned text.
+
+    Args:
+        text: what `notation.clean` returns.
+        variables: letters that are variables and no units, since the other text has them.
+        thousands: whether `1,234` outside brackets is one number.
+
+    Raises:
+        UnreadError: a command or character is not known.
+        TooComplexError: a number is longer than `MAX_DIGITS`.
+    """
+    tokens: list[Token] = []
+    position = depth = 0
+    spaced = False
+    while position < len(text):
+        found = _TOKEN.match(text, position)
+        if found is None:
+            raise UnreadError(f"{text[position]!r}")
+        kind = found.lastgroup or ""
+        end = found.end()
+        if kind == "space":
+            spaced = True
+            position = end
+            continue
+        if kind == "apart" and not (thousands and (depth == 0 or "," not in found[0])):
+            found = re.compile(r"(?P<number>\d+(?:\.\d+)?)").match(text, position)
+            assert found is not None
+            kind, end = "number", found.end()
+        if kind in ("number", "apart", "repeat"):
+            tokens.append(_number(kind, found[0], position, spaced))
+        elif kind in ("style", "styled"):
+            _styled(tokens, found["style"], found["styled"], position, spaced)
+        elif kind == "black":
+            tokens.append(Token("sym", f"{found['black']}{found['black']}", position, spaced))
+        elif kind == "run":
+            _letters(tokens, text, found, spaced, variables)
+        elif kind == "command":
+            tokens.append(_command(found[0], position, spaced))
+        elif kind == "edge":
+            tokens.append(Token(found["edge"], found["edge"], position, spaced))
+        elif kind == "row":
+            tokens.append(Token("op", "\\\\", position, spaced))
+        elif kind == "dots":
+            tokens.append(Token("dots", "...", position, spaced))
+        else:
+            tokens.append(_sign(found[0], position, spaced))
+        last = tokens[-1] if tokens else None
+        if last and last.kind in ("open", "close") and last.text not in ("{", "}"):
+            depth += 1 if last.kind == "open" else -1
+        spaced = False
+        position = end
+    return _units(tokens, variables)
+
+
+def _number(kind: str, text: str, start: int, spaced: bool) -> Token:
+    if sum(map(str.isdigit, text)) > MAX_DIGITS:
+        raise TooComplexError(f"more than {MAX_DIGITS} digits in a row")
+    if kind == "repeat":
+        whole, rest = text.split(".")
+        fixed, repeated = re.split(r"\\(?:overline|bar)", rest)
+        repeated = repeated.strip(" {}")
+        numerator = int((whole or "0") + fixed + repeated) - int((whole or "0") + fixed)
+        value = Fraction(numerator, (10 ** len(repeated) - 1) * 10 ** len(fixed))
+        return Token("num", text, start, spaced, value)
+    plain = re.sub(r"[, ]", "", text).rstrip(".")
+    mantissa, _, exponent = plain.lower().partition("e")
+    if exponent and len(exponent.lstrip("+-")) > 3:
+        raise TooComplexError("a decimal exponent of more than 3 digits")
+    value = Fraction(mantissa) * Fraction(10) ** int(exponent or 0)
+    whole, _, decimals = mantissa.partition(".")
+    digits = len((whole + decimals).lstrip("0")) if decimals else None
+    return Token("num", plain, start, spaced, value, digits, len(decimals) - int(exponent or 0))
+
+
+def _sign(text: str, start: int, spaced: bool) -> Token:
+    if text in _RELATIONS:
+        return Token("rel", _RELATIONS[text], start, spaced)
+    if text in _OPENING:
+        return Token("open", _OPENING[text], start, spaced)
+    if text in _CLOSING:
+        return Token("close", _CLOSING[text], start, spaced)
+    operator = _OPERATORS.get(text)
+    if operator is None:
+        raise UnreadError(f"{text!r}")
+    return Token(
+        "cur" if operator == "cur" else "op", CURRENCIES.get(text, operator), start, spaced
+    )
+
+
+def _command(text: str, start: int, spaced: bool) -> Token:
+    name = text[1:]
+    if name in GREEK:
+        return Token("sym", name, start, spaced)
+    if name in FUNCTIONS or name in _ALIASES:
+        return Token("fn", _ALIASES.get(name, name), start, spaced)
+    if name in _DOTS:
+        return Token("dots", "...", start, spaced)
+    if name in _ACCENTS:
+        return Token("accent", name, start, spaced)
+    if name in _COMMANDS:
+        return Token("cmd", "emptyset" if name == "varnothing" else name, start, spaced)
+    if name in ("boxed", "fbox"):
+        return Token("cmd", "group", start, spaced)
+    if name in ("partial", "nabla"):
+        return Token("sym", name, start, spaced)
+    if name in ("land", "wedge"):
+        return Token("sep", "and", start, spaced)
+    if name in ("lor", "vee"):
+        return Token("sep", "or", start, spaced)
+    if text == "\\&":
+        return Token("sep", "and", start, spaced)
+    if (
+        name == "checkmark"
+        or text not in _OPERATORS.keys() | _RELATIONS.keys() | _OPENING.keys() | _CLOSING.keys()
+    ):
+        raise UnreadError(text)
+    return _sign(text, start, spaced)
+
+
+def _styled(tokens: list[Token], style: str, content: str, start: int, spaced: bool) -> None:
+    """Add the tokens of a text macro: a letter in roman or bold type is a variable, a name a function, the rest prose."""
+    plain = content.strip()
+    lone = re.fullmatch(r"[A-Za-z]", plain)
+    if lone and style.startswith(("math", "bold", "bm", "operator", "rm", "bf")):
+        previous = tokens[-1] if tokens else None
+        unit = (
+            style in ("mathrm", "rm")
+            and plain in UNIT_LETTERS
+            and previous is not None
+            and previous.kind == "num"
+        )
+        tokens.append(Token("word" if unit else "sym", plain, start, spaced))
+        return
+    name = _ALIASES.get(plain, plain)
+    if name in FUNCTIONS and not style.startswith("text"):
+        tokens.append(Token("fn", name, start, spaced))
+        return
+    if style.startswith("operatorname"):
+        tokens.append(Token("fn", plain, start, spaced))
+        return
+    _prose(tokens, content, start, spaced)
+
+
+def _prose(tokens: list[Token], text: str, start: int, spaced: bool) -> None:
+    at = 0
+    spaced = spaced or text[:1].isspace()
+    while at < len(text):
+        found = _PROSE.match(text, at)
+        if found is None:
+            raise UnreadError(f"{text[at]!r}")
+        at = found.end()
+        kind = found.lastgroup
+        if kind == "space":
+            spaced = True
+            continue
+        if kind in ("number", "apart", "repeat"):
+            tokens.append(_number(kind, found[0], start, spaced))
+        elif kind == "word":
+            word = found[0]
+            if word.lower() in ("and", "or"):
+                tokens.append(Token("sep", word.lower(), start, spaced))
+            else:
+                tokens.append(Token("word", word, start, True))
+        elif found[0] in '.!?"':
+            pass
+        else:
+            tokens.append(_sign(found[0], start, spaced))
+        spaced = False
+
+
+def _letters(
+    tokens: list[Token], text: str, found: re.Match[str], spaced: bool, variables: frozenset[str]
+) -> None:
+    """Add the tokens of a run of letters outside text macros: names of functions, a word, or variables multiplied."""
+    run, start = found[0], found.start()
+    previous = tokens[-1] if tokens else None
+    if run.lower() in ("and", "or") and len(text) > len(run):
+        tokens.append(Token("sep", run.lower(), start, spaced))
+    elif (run in FUNCTIONS or run in _ALIASES) and not (
+        previous and previous.kind == "num" and known_unit(run)
+    ):
+        tokens.append(Token("fn", _ALIASES.get(run, run), start, spaced))
+    elif run in _SPELLED:
+        tokens.append(_command(_SPELLED[run], start, spaced))
+    elif run in GREEK and len(run) > 2 and not (previous and previous.kind == "word"):
+        tokens.append(Token("sym", run, start, spaced))
+    elif _is_word(run, text, found.end(), previous, spaced):
+        tokens.append(Token("word", run, start, True))
+    elif len(run) > 1 and run.isupper():
+        tokens.append(Token("sym", run, start, spaced))
+    else:
+        tokens.extend(
+            Token("sym", letter, start, spaced and i == 0) for i, letter in enumerate(run)
+        )
+
+
+def _is_word(run: str, text: str, end: int, previous: Token | None, spaced: bool) -> bool:
+    """Whether a run of letters is prose: not a product of variables, nor a name in capitals."""
+    if len(run) == 1:
+        followed = re.match(r"\s+[A-Za-z]{2,}", text[end:])
+        if previous is not None and previous.kind == "num":
+            return run == "a" and spaced and followed is not None  # 15 a week
+        return bool(previous and previous.kind == "word" and spaced and (followed or run in "aI"))
+    after_number = previous is not None and previous.kind in ("num", "close", "deg")
+    if run.isupper():
+        return run in ("AM", "PM", "DNE", "USD", "AD", "BC", "CE", "NOT", "NO", "YES") or bool(
+            after_number and known_unit(run)
+        )
+    if after_number and (known_unit(run) is not None):
+        return True
+    if run.lower() in _STOPWORDS or (previous is not None and previous.kind == "word"):
+        return len(run) > 1
+    if len(run) > 3:
+        return True
+    if re.match(r"\s+[A-Za-z]{4,}|-[A-Za-z]{3,}", text[end:]) and (spaced or previous is None):
+        return True
+    if len(run) == 3 and run.islower():
+        # No word is left that is an anagram of another: only one order of three letters is a product.
+        return list(run) != sorted(set(run))
+    return not run.islower() and len(run) == 3
+
+
+def _units(tokens: list[Token], variables: frozenset[str]) -> list[Token]:
+    """Return the tokens with units behind numbers made words: `m` in `5 m`, `m/s^2` in `9.8 m/s^2`, the square of `cm^2`."""
+    result: list[Token] = []
+    i = 0
+    while i < len(tokens):
+        token = tokens[i]
+        if (
+            token.kind == "sym"
+            and token.text in UNIT_LETTERS
+            and token.text not in variables
+            and _ends_number(result)
+        ):
+            end = _end_of_unit(tokens, i, variables)
+            if end:
+                text = "".join(t.text if t.text not in "{}" else "" for t in tokens[i:end])
+                result.append(Token("word", text, token.start, True))
+                i = end
+                continue
+        if token.kind == "word" and known_unit(token.text):
+            end = _end_of_unit(tokens, i, variables) or i + 1
+            text = "".join(t.text if t.text not in "{}" else "" for t in tokens[i:end])
+            result.append(Token("word", text, token.start, True))
+            i = end
+            continue
+        result.append(token)
+        i += 1
+    return result
+
+
+def _ends_number(before: list[Token]) -> bool:
+    return bool(before) and (
+        before[-1].kind == "num" or (before[-1].text == "}" and before[-1].kind == "close")
+    )
+
+
+def _end_of_unit(tokens: list[Token], start: int, variables: frozenset[str]) -> int | None:
+    """Return where a unit that begins at a token ends: at the end, at a separator or at a word; null where it is none."""
+    i = start
+    while True:
+        i += 1
+        if i < len(tokens) and tokens[i].text == "^":
+            i = _after_exponent(tokens, i)
+        following = tokens[i] if i < len(tokens) else None
+        if (
+            following is None
+            or following.kind in ("sep", "word", "rel", "close")
+            or following.text in (",", ";", "&", "\\\\")
+        ):
+            return i
+        if following.kind == "num" and tokens[start].kind == "word":
+            return i
+        unit = tokens[i + 1] if i + 1 < len(tokens) else None
+        if (
+            following.text != "/"
+            or unit is None
+            or not (unit.kind == "word" or unit.text in UNIT_LETTERS)
+        ):
+            return None
+        i += 1
+
+
+def _after_exponent(tokens: list[Token], i: int) -> int:
+    """Return the place after an exponent of one digit, braces or not."""
+    for length, inside in ((2, 1), (4, 2), (3, 2), (5, 3)):
+        part = tokens[i : i + length]
+        texts = "".join(t.text for t in part)
+        if len(part) == length and re.fullmatch(r"\^-?\d|\^\{-?\d\}", texts):
+            return i + length
+    return i
+
+
+def is_accent_dropped(accent: str, name: str) -> bool:
+    """Whether a mark over a letter only says that it is a vector, or over capitals that it is a segment."""
+    return (
+        accent in ("vec", "overrightarrow")
+        or (accent == "hat" and name in ("i", "j", "k"))
+        or (accent == "overline" and len(name) > 1 and name.isupper())
+    )

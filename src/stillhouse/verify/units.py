@@ -1,0 +1,173 @@
+"""Units of measurement: their size in base units, so that 5 mW and 5 MW are told apart, and 5 MW is 5,000 kW."""
+
+import re
+from fractions import Fraction
+from typing import NamedTuple
+
+
+class Unit(NamedTuple):
+    """A unit: its size in base units, and the power of each base unit, sorted."""
+
+    size: Fraction
+    powers: tuple[tuple[str, int], ...]
+
+
+_PREFIXES = {
+    name: Fraction(10) ** power
+    for names, power in {
+        "T tera": 12,
+        "G giga": 9,
+        "M mega": 6,
+        "k K kilo": 3,  # no prefix K exists, so that Kg can only be meant as kg
+        "c centi": -2,
+        "d deci": -1,
+        "m milli": -3,
+        "µ μ u micro": -6,
+        "n nano": -9,
+        "p pico": -12,
+        "f femto": -15,
+    }.items()
+    for name in names.split()
+}
+# Symbol, names in words: size, and the base units that it is made of.
+_BASES: dict[str, tuple[str, dict[str, int]]] = {
+    "m meter metre": ("1", {"m": 1}),
+    "s sec second": ("1", {"s": 1}),
+    "g gram gramme": ("1/1000", {"kg": 1}),
+    "A amp ampere": ("1", {"A": 1}),
+    "K kelvin": ("1", {"K": 1}),
+    "mol mole": ("1", {"mol": 1}),
+    "Hz hertz": ("1", {"s": -1}),
+    "N newton": ("1", {"kg": 1, "m": 1, "s": -2}),
+    "Pa pascal": ("1", {"kg": 1, "m": -1, "s": -2}),
+    "J joule": ("1", {"kg": 1, "m": 2, "s": -2}),
+    "W watt": ("1", {"kg": 1, "m": 2, "s": -3}),
+    "V volt": ("1", {"kg": 1, "m": 2, "s": -3, "A": -1}),
+    "Ω ohm": ("1", {"kg": 1, "m": 2, "s": -3, "A": -2}),
+    "T tesla": ("1", {"kg": 1, "s": -2, "A": -1}),
+    "Wb weber": ("1", {"kg": 1, "m": 2, "s": -2, "A": -1}),
+    "H henry": ("1", {"kg": 1, "m": 2, "s": -2, "A": -2}),
+    "L l liter litre": ("1/1000", {"m": 3}),
+    "bar": ("100000", {"kg": 1, "m": -1, "s": -2}),
+    "eV electronvolt": ("1", {"eV": 1}),
+    "cal calorie": ("1", {"cal": 1}),
+    "C coulomb": ("1", {"s": 1, "A": 1}),
+    "F farad": ("1", {"kg": -1, "m": -2, "s": 4, "A": 2}),
+}
+# Without prefixes.
+_WHOLE: dict[str, tuple[str, dict[str, int]]] = {
+    "min minute": ("60", {"s": 1}),
+    "h hr hour": ("3600", {"s": 1}),
+    "Nm": ("1", {"kg": 1, "m": 2, "s": -2}),
+    "Wh": ("3600", {"kg": 1, "m": 2, "s": -2}),
+    "kWh": ("3600000", {"kg": 1, "m": 2, "s": -2}),
+    "day": ("86400", {"s": 1}),
+    "cc": ("1/1000000", {"m": 3}),
+    "Å angstrom": ("1/10000000000", {"m": 1}),
+    "atm atmosphere": ("1", {"atm": 1}),
+    "°C celsius": ("1", {"°C": 1}),
+    "°F fahrenheit": ("1", {"°F": 1}),
+    "° deg degree": ("1", {"°": 1}),
+    "rad radian": ("1", {"rad": 1}),
+    "% percent": ("1", {"%": 1}),
+    "C": ("1", {"C": 1}),  # coulomb or Celsius
+    "F": ("1", {"F": 1}),  # farad or Fahrenheit
+}
+_POWER_WORDS = {"square": 2, "squared": 2, "cubic": 3, "cubed": 3}
+# Units that may mean the same thing as another kind: a comparison across these says nothing.
+SPECIAL = frozenset({"eV", "cal", "atm", "°C", "°F", "°", "rad", "%", "C", "F", "K", "mol"})
+
+_FACTOR = re.compile(
+    r"(?P<name>°\s?[CF]?(?![A-Za-z])|%|[A-Za-zµμΩÅ]+)(?:\s*\^\s*\(?\s*(?P<power>-?\d)\s*\)?|(?P<bare>-?[1-9])(?!\d))?"
+)
+_OPERATOR = re.compile(r"\s*(?P<sign>/|\bper\b|\\cdot\b|[*·⋅]|\.(?=[A-Za-z])|-(?=[A-Z])|(?=\s))\s*")
+
+
+def read_unit(text: str) -> tuple[Unit, int] | None:
+    """Return the longest unit that a text begins with, and where it ends; null where it begins with none."""
+    size, powers = Fraction(1), dict[str, int]()
+    at = end = 0
+    sign, inside, pending = 1, False, 1
+    while at < len(text):
+        found = _FACTOR.match(text, at)
+        if found is None:
+            break
+        word = found["name"].replace(" ", "")
+        if word in ("square", "cubic"):
+            pending, at = _POWER_WORDS[word], _skip(text, found.end())
+            continue
+        found_end = found.end()
+        if temperature := re.match(
+            r"(?:°|degrees?)\s*(celsius|fahrenheit|[CF])\b", text[at:], re.IGNORECASE
+        ):
+            word, found_end = f"°{temperature[1][0].upper()}", at + temperature.end()
+        known = _known(word)
+        if known is None:
+            break
+        if word == "ms" and (found["power"] or found["bare"] or "").startswith("-"):
+            word = "s"  # metres per second are often written so, milliseconds never
+            powers["m"] = powers.get("m", 0) + pending * sign
+            known = _UNITS[word]
+        power = int(found["power"] or found["bare"] or 1) * pending * sign
+        pending = 1
+        if after := re.match(r"\s+(squared|cubed)\b", text[found_end:]):
+            power *= _POWER_WORDS[after[1]]
+            found_end += after.end()
+        size *= known.size**power
+        for name, one in known.powers:
+            powers[name] = powers.get(name, 0) + one * power
+        end = at = found_end
+        if inside and (closed := re.match(r"\s*\)", text[at:])):
+            end = at = at + closed.end()
+            inside, sign = False, 1
+        operator = _OPERATOR.match(text, at)
+        if operator is None:
+            break
+        at = operator.end()
+        if operator["sign"] in ("/", "per"):
+            sign = -1
+            if at < len(text) and text[at] == "(":
+                inside, at = True, at + 1
+    if end == 0 or inside:
+        return None
+    return Unit(size, tuple(sorted((n, p) for n, p in powers.items() if p))), end
+
+
+def _skip(text: str, at: int) -> int:
+    return at + len(text[at:]) - len(text[at:].lstrip())
+
+
+def _known(word: str) -> Unit | None:
+    return _UNITS.get(word) or _UNITS.get(word.casefold() if len(word) > 3 else word)
+
+
+def _table() -> dict[str, Unit]:
+    units: dict[str, Unit] = {}
+    for table, prefixed in ((_WHOLE, False), (_BASES, True)):
+        for names, (size, powers) in table.items():
+            symbol, *words = names.split()
+            if symbol.isalpha() and len(symbol) > 3:
+                words = [symbol, *words]
+            known = tuple(sorted(powers.items()))
+            for prefix, factor in {"": Fraction(1), **(_PREFIXES if prefixed else {})}.items():
+                unit = Unit(Fraction(size) * factor, known)
+                if len(prefix) > 1:  # in words
+                    units.update({f"{prefix}{word}{s}": unit for word in words for s in ("", "s")})
+                    continue
+                for name in (symbol, *words) if not prefix else _symbols(names):
+                    units.setdefault(f"{prefix}{name}", unit)
+                    if not prefix and len(name) > 1:
+                        units.setdefault(f"{name}s", unit)
+    return units
+
+
+def _symbols(names: str) -> list[str]:
+    """Return the symbols among the names of a unit, which prefixes in letters go with."""
+    return [
+        name
+        for name in names.split()
+        if len(name) <= 3 and name not in ("sec", "amp", "ohm", "bar")
+    ]
+
+
+_UNITS = _table()
