@@ -88,7 +88,7 @@ def _same(left: Node, right: Node, names: set[str], decimal_log: bool) -> bool:
             lambda digits: [
                 evaluate(t, at, digits, decimal_log=decimal_log) for t in (left, right)
             ],
-        ):  # noqa: B023
+        ):
             if imaginary or (_real(a) and _real(b)) or number in (0, 1, 2):
                 return False
             continue

@@ -14,11 +14,13 @@ MAX_TOKENS = 600
 
 # Words that may stand before a result and say nothing about it.
 _FILLERS = frozenset(
-    "the answer is are a an about approximately approx exactly only just total of final result value roughly around equals be "
-    "there so thus hence therefore it both".split()
+    str.split(
+        "the answer is are a an about approximately approx exactly only just total of final result value roughly around equals be "
+        "there so thus hence therefore it both"
+    )
 )
 # Words with which a condition begins.
-_CONDITIONS = frozenset("for if when where with such while whenever provided unless as".split())
+_CONDITIONS = frozenset(str.split("for if when where with such while whenever provided unless as"))
 _ONLY_WORDS = re.compile(r"\\(?:text|textbf|mathrm|mbox)\s?\{([A-Za-z .-]*)\}|([A-Za-z .-]*)")
 _CALLED = frozenset("fgFG")  # these letters before a bracket are functions, any other is a factor
 _STARTS = frozenset(("num", "sym", "fn", "cmd", "accent", "begin"))
@@ -157,6 +159,8 @@ class _Parser:
             following.text in ("=", ":") and following.kind in ("rel", "op")
         )
         if named and span and any(token.kind == "word" for token in span) and span[0].kind != "num":
+            if {token.text.lower() for token in span} & (QUALIFIERS | _CONDITIONS):
+                raise self.unread()
             self.i = end
             self.take("op", ":")
             name = " ".join(token.text for token in span)

@@ -13,12 +13,16 @@ from stillhouse.verify.formula.units import UNIT_LETTERS, known_unit
 MAX_DIGITS = 400  # digits in a row; the longest number of a textbook is far shorter
 
 GREEK = frozenset(
-    "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi rho sigma tau upsilon phi "
-    "varphi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega ell hbar".split()
+    str.split(
+        "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi rho sigma tau upsilon phi "
+        "varphi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega ell hbar"
+    )
 )
 FUNCTIONS = frozenset(
-    "sin cos tan cot sec csc arcsin arccos arctan arccot sinh cosh tanh coth ln log lg exp gcd lcm min max arg det dim ker "
-    "deg Re Im tr sgn asin acos atan".split()
+    str.split(
+        "sin cos tan cot sec csc arcsin arccos arctan arccot sinh cosh tanh coth ln log lg exp gcd lcm min max arg det dim ker "
+        "deg Re Im tr sgn asin acos atan"
+    )
 )
 _ALIASES = {
     "asin": "arcsin",
@@ -51,14 +55,16 @@ _OPENING = {"(": "(", "[": "[", "{": "{", "\\{": "\\{", "\\langle": "<", "\\lflo
 _CLOSING = {")": ")", "]": "]", "}": "}", "\\}": "\\}", "\\rangle": ">", "\\rfloor": "floor", "\\rceil": "ceil",
             "\\rbrace": "\\}", "\\rbrack": "]"}  # fmt: skip
 _ACCENTS = frozenset(
-    "bar hat vec tilde dot ddot overline underline widehat overrightarrow widetilde".split()
+    str.split("bar hat vec tilde dot ddot overline underline widehat overrightarrow widetilde")
 )
-_COMMANDS = frozenset("frac sqrt binom pi infty emptyset varnothing angle triangle".split())
-_DOTS = frozenset("ldots dots cdots dotsc dotsb dotsm".split())
+_COMMANDS = frozenset(str.split("frac sqrt binom pi infty emptyset varnothing angle triangle"))
+_DOTS = frozenset(str.split("ldots dots cdots dotsc dotsb dotsm"))
 _STYLES = "text|textbf|textrm|textit|textsf|texttt|textnormal|mbox|hbox|mathrm|mathbf|mathit|mathsf|operatorname\\*?|boldsymbol|bm|emph|rm|bf"
 _STOPWORDS = frozenset(
-    "a no on is to of in an at it if or so we he by as be am us go do my up per the and for are not all any one two six ten has "
-    "was its him her yes now how day act add men cm mm km kg am pm mi ft is".split()
+    str.split(
+        "a no on is to of in an at it if or so we he by as be am us go do my up per the and for are not all any one two six ten has "
+        "was its him her yes now how day act add men cm mm km kg am pm mi ft is"
+    )
 )
 _SPELLED = {
     "pi": "\\pi",
@@ -383,7 +389,7 @@ def _end_of_unit(tokens: list[Token], start: int, variables: frozenset[str]) -> 
 
 def _after_exponent(tokens: list[Token], i: int) -> int:
     """Return the place after an exponent of one digit, braces or not."""
-    for length, inside in ((2, 1), (4, 2), (3, 2), (5, 3)):
+    for length in (2, 4, 3, 5):
         part = tokens[i : i + length]
         texts = "".join(t.text for t in part)
         if len(part) == length and re.fullmatch(r"\^-?\d|\^\{-?\d\}", texts):
