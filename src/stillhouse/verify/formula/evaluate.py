@@ -1,4 +1,4 @@
-"""The value of a formula at a point: exact where it is rational, else to a fixed number of digits, always within bounds.
+"""The value of a formula at a point: exact where it is rational, else to a fixed number of digits; within bounds.
 
 Bounds are on the size of numbers and on the work in all, so that no short text keeps a worker busy.
 """
@@ -360,7 +360,8 @@ _UNARY = frozenset(("neg", "percent", "degree", "fact", "abs"))
 _BINARY = frozenset(("add", "mul", "div", "pow", "pm", "mixed"))
 _PERIODIC = frozenset(str.split("sin cos tan cot sec csc"))
 _SMOOTH = {
-    "arcsin": "asin", "arccos": "acos", "arctan": "atan", "arccot": "acot", "sinh": "sinh", "cosh": "cosh", "tanh": "tanh",
+    "arcsin": "asin", "arccos": "acos", "arctan": "atan", "arccot": "acot", "sinh": "sinh", "cosh": "cosh",
+    "tanh": "tanh",
     "coth": "coth",
 }  # fmt: skip
 

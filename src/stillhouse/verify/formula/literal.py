@@ -9,7 +9,8 @@ _ONES = {
     word: value
     for value, word in enumerate(
         str.split(
-            "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+            "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
+            "seventeen "
             "eighteen nineteen"
         )
     )

@@ -15,7 +15,8 @@ MAX_TOKENS = 600
 # Words that may stand before a result and say nothing about it.
 _FILLERS = frozenset(
     str.split(
-        "the answer is are a an about approximately approx exactly only just total of final result value roughly around equals be "
+        "the answer is are a an about approximately approx exactly only just total of final result value roughly "
+        "around equals be "
         "there so thus hence therefore it both"
     )
 )
@@ -324,7 +325,7 @@ class _Parser:
         if token.kind in _STARTS:
             return token.kind != "num"
         if token.kind == "open":
-            return token.text in ("(", "{", "[", "floor", "ceil") and not self.peek(1).text == "mod"
+            return token.text in ("(", "{", "[", "floor", "ceil") and self.peek(1).text != "mod"
         return token.kind == "op" and token.text == "|" and self.bars == 0
 
     def factor(self) -> Node:
@@ -334,10 +335,8 @@ class _Parser:
         while True:
             if self.at("op", "^"):
                 self.next()
-                if self.degree():
-                    tree = Node("degree", (tree,))
-                else:
-                    tree = Node("pow", (tree, self.argument(exponent=True)))
+                raised = () if self.degree() else (self.argument(exponent=True),)
+                tree = Node("pow" if raised else "degree", (tree, *raised))
             elif self.take("op", "deg"):
                 tree = Node("degree", (tree,))
             elif self.take("op", "!"):
@@ -527,10 +526,7 @@ class _Parser:
             return self.derivative(start) or Node("div", (over, under))
         if name == "sqrt":
             index = self.group() if self.at("open", "[") else None
-            if self.at("num"):
-                inner = _number(self.next())
-            else:
-                inner = self.argument()
+            inner = _number(self.next()) if self.at("num") else self.argument()
             return Node("fn", (inner,) if index is None else (inner, index), "sqrt")
         if name == "binom":
             return Node("fn", (self.argument(), self.argument()), "binom")

@@ -1,4 +1,4 @@
-"""Whether two numbers or formulas with what stands beside them are the same: units, signs of percent and degree, bases."""
+"""Whether two numbers or formulas are the same with what stands beside them: units, percent and degree signs, bases."""
 
 from fractions import Fraction
 
@@ -57,6 +57,7 @@ def _about(exact: Node, rounded: Node) -> bool:
 
 
 def as_number(node: Node) -> Node | None:
+    """Return a formula that is one number, with what stands beside it; null for any other."""
     if node.op not in SCALARS or node.op in ("ratio", "matrix", "compound") or node.symbols():
         return None
     return node
@@ -75,10 +76,9 @@ def _same_amount(left: Node, right: Node) -> bool:
         )
     if a.unit and b.unit and a.unit != b.unit:
         first, second = dimension(a.unit), dimension(b.unit)
-        return bool(first and second and first[0] == second[0]) and same_value(
-            _times(a.core, first[1]),
-            _times(b.core, second[1]),  # type: ignore[index]
-        )
+        if first is None or second is None or first[0] != second[0]:
+            return False
+        return same_value(_times(a.core, first[1]), _times(b.core, second[1]))
     if a.degree != b.degree:
         return same_value(
             Node("degree", (a.core,)) if a.degree else a.core,
@@ -88,7 +88,7 @@ def _same_amount(left: Node, right: Node) -> bool:
 
 
 def _rounds_to(exact: Node, rounded: Node) -> bool:
-    """Whether a decimal of two places or more is another number, rounded: 10/3 = 3.33 is a sloppy equation, no false one."""
+    """Whether a decimal of two places or more is another number, rounded: 10/3 = 3.33 is sloppy, not false."""
     if rounded.op != "num" or rounded.places < 2:
         return False
     try:
@@ -102,6 +102,13 @@ def _times(node: Node, factor: Fraction | int) -> Node:
 
 
 def same_quantity(reference: Node, answer: Node, top: bool) -> bool:
+    """Whether two numbers or formulas are the same.
+
+    `top`: they are the whole result, so that a plain number must be worked out.
+
+    Raises:
+        UnreadError: they differ in a word or unit that is not known.
+    """
     if reference.op == "ratio" or answer.op == "ratio":
         return _ratios(reference, answer)
     if reference.op == "compound" or answer.op == "compound":
@@ -128,9 +135,7 @@ def same_quantity(reference: Node, answer: Node, top: bool) -> bool:
     for factor in scale:
         core = given.core if factor == 1 else _times(given.core, factor)
         if same_value(expected.core, core):
-            if (expected.unit and given.unit) or not given.unit or counted(given.unit):
-                return True
-            return False
+            return bool(expected.unit and given.unit) or not given.unit or counted(given.unit)
     return False
 
 
@@ -236,7 +241,7 @@ def _residues(reference: Node, answer: Node) -> bool:
 
 
 def _digits(reference: Node, answer: Node) -> bool:
-    """Compare numbers of which one names its base: another base is another writing; a missing one is the reference's."""
+    """Compare numbers of which one names its base; a missing base is the other's, another base is another result."""
     bases = [node.args[1] for node in (reference, answer) if node.op == "based"]
     digits = [node.args[0] if node.op == "based" else node for node in (reference, answer)]
     if len(bases) == 2 and bases[0].value != bases[1].value:

@@ -74,8 +74,10 @@ _COMPOUND = {"mph": ("mile", "hour"), "kmh": ("km", "hour"), "kph": ("km", "hour
 # Words that turn a quantity into something else: never a counted thing.
 QUALIFIERS = frozenset(
     str.split(
-        "not no never neither nor or and more less fewer greater smaller larger least most minimum maximum over under above below "
-        "between up minus negative plus times except excluding without than within other half twice double triple almost nearly "
+        "not no never neither nor or and more less fewer greater smaller larger least most minimum maximum over "
+        "under above below "
+        "between up minus negative plus times except excluding without than within other half twice double triple "
+        "almost nearly "
         "per-cent hundredths tenths thousandths squared cubed "
         "factorial base modulo mod wrong incorrect if unless when where either any"
     )
@@ -83,7 +85,8 @@ QUALIFIERS = frozenset(
 # Words of which one excludes the other.
 PROPERTIES = frozenset(
     str.split(
-        "odd even prime composite positive negative true false yes no increasing decreasing rational irrational real complex "
+        "odd even prime composite positive negative true false yes no increasing decreasing rational irrational "
+        "real complex "
         "am pm a.m p.m north south east west convergent divergent converges diverges dependent independent "
         "noon midnight ad bc bce ce heads tails winner loser male female gain loss profit debit credit"
     )
@@ -104,7 +107,7 @@ def known_unit(name: str) -> tuple[str, Fraction] | None:
 
 
 def dimension(words: str) -> tuple[tuple[tuple[str, int], ...], Fraction] | None:
-    """Return what a unit in words measures, and its size: `square cm` is (("length", 2),), 100; null for an unknown one.
+    """Return what a unit in words measures, and its size: `square cm` is (("length", 2),), 100; null for an unknown.
 
     `words` may hold powers (cm^2, square feet) and quotients (km/h, miles per hour).
     """
