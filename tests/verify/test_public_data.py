@@ -29,7 +29,7 @@ CODE_SECONDS = 60.0
 TRACES = ("Qwen2.5-14B-Instruct", "Qwen2.5-Math-7B", "gemma-2-27b-it")
 MOST_REFUSED = 0.01  # of a model's answers: right by label, and not passed by the rule
 MOST_APART = 0.006  # that share of one model against another's
-# Passed by the rule, wrong by label: each was read, and all are right (docs/verification.md); a new one must be read too.
+# Passed by the rule, wrong by label: each was read (docs/verification.md); a new one must be read too.
 PASSED_AND_READ = {
     *((TRACES[0], number) for number in (198, 217, 284)),
     *((TRACES[1], number) for number in (198, 296, 384)),

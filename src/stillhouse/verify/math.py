@@ -24,7 +24,8 @@ MAX_ANSWER_CHARS = 4000  # of an answer that is compared with the reference as a
 
 _EDGES = " \t\n.,;:!*_`'\"()$"
 _CORRECTED = re.compile(
-    r"\b(?:no|wait|actually|instead|correction|sorry|rather|mistake)\b", re.IGNORECASE
+    r"\b(?:no|wait|actually|instead|correction|sorry|rather|mistake|hmm|or is it|maybe|perhaps|unsure)\b",
+    re.IGNORECASE,
 )
 
 

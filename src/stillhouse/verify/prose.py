@@ -12,7 +12,7 @@ _CLAUSE_END = re.compile(
     re.IGNORECASE,
 )
 _REASON = re.compile(
-    r",?\s+(?:because|since|as|which is why|given that)\s+(?=[A-Za-z\d$\\]).*$",
+    r",?\s+\(?(?:because|since|as|which is why|given that)\s+(?=[A-Za-z\d$\\]).*$",
     re.IGNORECASE | re.DOTALL,
 )
 _REJECTED = re.compile(

@@ -43,9 +43,23 @@ def compare(reference: Node, answer: Node, order: Sequence[str] = ()) -> bool:
         TooComplexError: a value is outside the bounds.
     """
     reference, answer = _resolve(reference), _resolve(answer)
+    reference, answer = _point(reference, answer), _point(answer, reference)
     if not consistent(answer):
         return False
     return _same(reference, answer, order, top=True)
+
+
+def _point(node: Node, other: Node) -> Node:
+    """Return `(x, y) = (1, 2)` as the point, or as two named values where the other side has these."""
+    if node.op != "rel" or node.name != "=" or {arg.op for arg in node.args} != {"group"}:
+        return node
+    names, values = (arg.args for arg in node.args)
+    if len(names) != len(values) or any(name.op != "sym" for name in names):
+        return node
+    if other.op == "group":
+        return node.args[1]
+    pairs = zip(names, values, strict=True)
+    return Node("list", tuple(Node("rel", pair, "=") for pair in pairs), ",")
 
 
 def _resolve(node: Node) -> Node:

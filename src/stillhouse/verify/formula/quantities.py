@@ -246,4 +246,6 @@ def _digits(reference: Node, answer: Node) -> bool:
     digits = [node.args[0] if node.op == "based" else node for node in (reference, answer)]
     if len(bases) == 2 and bases[0].value != bases[1].value:
         return False
+    if reference.op == "num":
+        return False  # the base in the answer alone makes another number of it
     return digits[0].op == digits[1].op == "num" and digits[0].value == digits[1].value
