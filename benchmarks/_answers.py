@@ -63,7 +63,7 @@ def math(count: int) -> Iterator[tuple[Query, Response]]:
         a, b, c = (draw.randint(2, 99) for _ in range(3))
         off = number % 3 == 0
         truth, said = [
-            (str(a * b + c), f"{a} \\cdot {b} + {c + off}"),
+            (str(a * b + c), f"{a * b + c + off}.0"),
             (f"\\frac{{{a}}}{{{b}}}", f"\\frac{{{a * c}}}{{{b * c + off}}}"),
             (f"x^2 + {a + b}x + {a * b}", f"(x + {a})(x + {b + off})"),
             (f"{a}\\sqrt{{2}}", f"\\sqrt{{{2 * a * a + off}}}"),

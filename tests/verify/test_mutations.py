@@ -1,4 +1,4 @@
-"""A right golden answer with one sign, digit, exponent, unit, letter or place changed is another answer: it must not pass.
+"""A right golden answer with one sign, digit, exponent, unit, letter or place changed must not pass.
 
 A mutation that keeps the meaning is listed below with its reason. Science has a file of its own.
 """
@@ -95,7 +95,8 @@ def letter_changed(result: str) -> Iterator[str]:
 def order_changed(result: str) -> Iterator[str]:
     """Yield an ordered pair or triple with its first two members swapped."""
     found = re.fullmatch(
-        r"(?P<open>\\left\(|\(|\\langle )\s*(?P<a>[^,()]+),\s*(?P<b>[^,()]+?)(?P<rest>(,[^()]*)?(?:\\right\)|\)|\\rangle))",
+        r"(?P<open>\\left\(|\(|\\langle )\s*(?P<a>[^,()]+),\s*(?P<b>[^,()]+?)"
+        r"(?P<rest>(,[^()]*)?(?:\\right\)|\)|\\rangle))",
         result,
     )
     if found and found["a"].strip() != found["b"].strip():

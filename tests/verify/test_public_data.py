@@ -27,7 +27,14 @@ WORKERS = 2
 MATH_SECONDS = 20.0
 CODE_SECONDS = 60.0
 TRACES = ("Qwen2.5-14B-Instruct", "Qwen2.5-Math-7B", "gemma-2-27b-it")
-AGREEMENT = 0.985
+MOST_REFUSED = 0.01  # of a model's answers: right by label, and not passed by the rule
+MOST_APART = 0.006  # that share of one model against another's
+# Passed by the rule, wrong by label: each was read (docs/verification.md); a new one must be read too.
+PASSED_AND_READ = {
+    *((TRACES[0], number) for number in (198, 217, 284)),
+    *((TRACES[1], number) for number in (198, 296, 384)),
+    *((TRACES[2], number) for number in (8, 74, 85, 179, 198, 218, 277, 284, 296, 313, 376, 424)),
+}
 MBPP_PASS = 0.99
 
 
@@ -160,25 +167,27 @@ def called_function(row: dict[str, Any]) -> str:
     return next(name for name in calls if name in defined)
 
 
-def test_the_rule_agrees_with_another_grader() -> None:
-    traces = [(name, row) for name in TRACES for row in rows(f"traces/math500_{name}.jsonl")]
-    checks = asyncio.run(grade_math([(row["answer"], row["code"][0]) for _, row in traces]))
-    graded = agreed = 0
-    for (name, row), check in zip(traces, checks, strict=True):
-        if check.score is None:
-            print(f"{name} {row['idx']}: ungradable, {check.reason}: {check.evidence}")
-            continue
-        graded += 1
-        same = (check.state == "pass") == bool(row["score"][0])
-        agreed += same
-        if not same:
-            print(
-                f"{name} {row['idx']}: ours {check.state}, theirs {row['score'][0]}; reference {row['answer']!r}, "
-                f"their reading {row['pred'][0]!r}; {check.evidence}"
-            )
-    print(f"agreement on {agreed} of {graded}: {agreed / graded:.4f}")
-    assert len(traces) == 1500
-    assert agreed >= AGREEMENT * graded
+def test_right_answers_of_three_models_pass_alike() -> None:
+    """A rule that refuses one model's way of writing more than another's would decide a comparison of the two."""
+    refused = {}
+    for name in TRACES:
+        traces = rows(f"traces/math500_{name}.jsonl")
+        assert len(traces) == 500
+        checks = asyncio.run(grade_math([(row["answer"], row["code"][0]) for row in traces]))
+        missed = 0
+        for row, check in zip(traces, checks, strict=True):
+            passed, labelled = check.state == "pass", bool(row["score"][0])
+            missed += labelled and not passed
+            if passed != labelled:
+                print(
+                    f"{name} {row['idx']}: ours {check.state} {check.reason}, theirs {row['score'][0]}; "
+                    f"reference {row['answer']!r}, their reading {row['pred'][0]!r}; {check.evidence}"
+                )
+                assert labelled or (name, row["idx"]) in PASSED_AND_READ
+        refused[name] = missed / len(traces)
+    print(f"right by label and not passed: {refused}")
+    assert max(refused.values()) <= MOST_REFUSED
+    assert max(refused.values()) - min(refused.values()) <= MOST_APART
 
 
 async def grade_math(pairs: list[tuple[str, str]]) -> list[Check]:

@@ -1,7 +1,7 @@
 """Math answers by rule: find the final answer, read it in full, compare it with the reference.
 
-A result is accepted only if everything in it was read (`formula`), or if it is the reference's text. What was not read, and is
-another text, is ungradable. It runs in a worker of `pool.py`, which can be killed.
+A result is accepted only if everything in it was read (`formula`), or if it is the reference's text. What was not read,
+and is another text, is ungradable. It runs in a worker of `pool.py`, which can be killed.
 """
 
 import re
@@ -24,7 +24,8 @@ MAX_ANSWER_CHARS = 4000  # of an answer that is compared with the reference as a
 
 _EDGES = " \t\n.,;:!*_`'\"()$"
 _CORRECTED = re.compile(
-    r"\b(?:no|wait|actually|instead|correction|sorry|rather|mistake)\b", re.IGNORECASE
+    r"\b(?:no|wait|actually|instead|correction|sorry|rather|mistake|hmm|or is it|maybe|perhaps|unsure)\b",
+    re.IGNORECASE,
 )
 
 
@@ -127,7 +128,8 @@ def _as_lists(reference: str, text: str, order: tuple[str, ...]) -> bool:
     if any(isinstance(tree, UnreadError) for tree in (*trees, *usual)):
         return False
     for left, right in ((trees[0], usual[1]), (usual[0], trees[1]), (trees[0], trees[1])):
-        assert isinstance(left, Node) and isinstance(right, Node)
+        assert isinstance(left, Node)
+        assert isinstance(right, Node)
         if left.op == right.op == "list" and compare(left, right, order):
             return True
     return False

@@ -1,6 +1,6 @@
 r"""One writing for what answers write in many ways: Unicode symbols, spacing and sizing, the marks of a formula.
 
-`plain_symbols` and `clean` change no meaning; `same_text` compares two texts that mean the same by their characters alone.
+`plain_symbols` and `clean` change no meaning; `same_text` compares two texts by their characters.
 """
 
 import re
@@ -98,7 +98,7 @@ def plain_symbols(text: str) -> str:
 
 
 def clean(text: str) -> str:
-    r"""Return a formula without the marks that begin and end it, sizing and spacing; a dollar sign before a number is `¤`.
+    r"""Return a formula without the marks that begin and end it, sizing and spacing; a sign of dollars becomes `¤`.
 
     Separators of thousands that are nothing else (`10{,}000`, `10\,000`) are removed.
     """
@@ -120,7 +120,7 @@ def clean(text: str) -> str:
 
 
 def same_text(left: str, right: str) -> bool:
-    """Whether two texts are the same but for spacing, sizing, the marks of a formula and a text macro round the whole."""
+    """Whether two texts are the same but for spacing, sizing, marks of a formula and a text macro round the whole."""
     return left == right or essence(left) == essence(right)
 
 

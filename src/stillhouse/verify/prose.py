@@ -12,7 +12,7 @@ _CLAUSE_END = re.compile(
     re.IGNORECASE,
 )
 _REASON = re.compile(
-    r",?\s+(?:because|since|as|which is why|given that)\s+(?=[A-Za-z\d$\\]).*$",
+    r",?\s+\(?(?:because|since|as|which is why|given that)\s+(?=[A-Za-z\d$\\]).*$",
     re.IGNORECASE | re.DOTALL,
 )
 _REJECTED = re.compile(
@@ -23,11 +23,15 @@ _ASIDE = re.compile(
 )  # (see step 7)
 _LABEL = re.compile(r"^(?:[A-Z]|[A-Za-z][A-Za-z ]{2,30}):\s*(?=\S)")
 _RESULT = re.compile(
-    r"\b(?:is|are|was|were|be|being|equals?|equal to|gives?|gave|gets?|got|getting|yields?|has|have|had|makes?|made|making|costs?|pays?|"
-    r"paid|takes?|took|needs?|needed|earns?|earned|spends?|spent|leaves?|leaving|left with|remains?|becomes?|became|totals?|totaling|"
-    r"sells?|sold|buys?|bought|saves?|saved|weighs?|measures|contains?|requires?|receives?|collects?|owes?|runs?|drives?|"
+    r"\b(?:is|are|was|were|be|being|equals?|equal to|gives?|gave|gets?|got|getting|yields?|has|have|had|makes?|made|"
+    r"making|costs?|pays?|"
+    r"paid|takes?|took|needs?|needed|earns?|earned|spends?|spent|leaves?|leaving|left with|remains?|becomes?|became|"
+    r"totals?|totaling|"
+    r"sells?|sold|buys?|bought|saves?|saved|weighs?|measures|contains?|requires?|receives?|collects?|owes?|runs?|"
+    r"drives?|"
     r"travels?|eats?|ate|reads?|obtain|obtains|find|finds|found|have left|conclude that)\s+"
-    r"(?:(?:then|therefore|thus|also|now|still|exactly|only|just|about|approximately|equal to|a total of|a|the|him|her|it|them|us|"
+    r"(?:(?:then|therefore|thus|also|now|still|exactly|only|just|about|approximately|equal to|a total of|a|the|him|"
+    r"her|it|them|us|"
     r"me|you|there|that|be|is)\s+)*(?=[-+$\\¤€£(\[{|√]|\.?\d|[A-Za-z]\s*=|(?:{words})\b)".replace(
         "{words}",
         "zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|eighteen|"
@@ -36,8 +40,10 @@ _RESULT = re.compile(
     re.IGNORECASE,
 )
 _HEDGE = re.compile(
-    r"\b(?:not|n't|never|cannot|can't|isn't|neither|nor|if|unless|unsure|sure|wrong|incorrect|too|might|maybe|perhaps|could|guess|"
-    r"either|between|more than|less than|fewer than|at least|at most|greater than|over|under|up to|instead of|rather than)\b",
+    r"\b(?:not|n't|never|cannot|can't|isn't|neither|nor|if|unless|unsure|sure|wrong|incorrect|too|might|maybe|"
+    r"perhaps|could|guess|"
+    r"either|between|more than|less than|fewer than|at least|at most|greater than|over|under|up to|instead of|"
+    r"rather than)\b",
     re.IGNORECASE,
 )
 _OPERATOR_BEFORE = re.compile(
@@ -97,7 +103,7 @@ def _begins_formula(clause: str) -> bool:
 
 
 def _with_left_side(clause: str, first: int, last: int) -> list[str]:
-    """Return an equation at the end of a clause from where its left side begins, and its right side where that is cut."""
+    """Return an equation at the end of a clause from where its left side begins; its right side where that is cut."""
     starts = [found.end() for found in re.finditer(r"^|\s+", clause[:first].rstrip())]
     found = []
     for start in starts:

@@ -2,31 +2,20 @@
 
 import re
 from collections.abc import Sequence
-from fractions import Fraction
 
-from stillhouse.verify.formula.equal import rounds_to, same_curve, same_value
-from stillhouse.verify.formula.errors import TooComplexError, UndefinedError, UnreadError
-from stillhouse.verify.formula.evaluate import evaluate
-from stillhouse.verify.formula.literal import (
-    Quantity,
-    from_words,
-    has_task,
-    is_literal,
-    is_plain_number,
-    quantity,
-)
+from stillhouse.verify.formula.equal import same_curve
+from stillhouse.verify.formula.errors import TooComplexError, UnreadError
+from stillhouse.verify.formula.literal import from_words, is_plain_number
 from stillhouse.verify.formula.node import Node, num
+from stillhouse.verify.formula.quantities import SCALARS, as_number, consistent, same_quantity
 from stillhouse.verify.formula.sets import real_set, same_set, unlike_points
-from stillhouse.verify.formula.units import counted, dimension, same_words
+from stillhouse.verify.formula.units import same_words
 
 MAX_ITEMS = 60  # of a list that is compared in any order
 MAX_PAIRS = 40_000  # operations of one list times those of the other
 MAX_RANGE = 1000  # items of a list that is written with dots
 
-_SCALARS = frozenset(
-    "num sym const add mul div neg pm pow mixed fact fn abs percent degree unit based mod compound ratio matrix".split()
-)
-_INTEGER_NAMES = frozenset("k n m l".split())
+_INTEGER_NAMES = frozenset(str.split("k n m l"))
 _MIRRORED = {
     "<": ">",
     ">": "<",
@@ -37,8 +26,8 @@ _MIRRORED = {
     "sub=": "sup=",
     "sup=": "sub=",
 }
-_SYMMETRIC = frozenset("= ~ != sim cong par perp mod=".split())
-_INEQUALITIES = frozenset("< > <= >=".split())
+_SYMMETRIC = frozenset(str.split("= ~ != sim cong par perp mod="))
+_INEQUALITIES = frozenset(str.split("< > <= >="))
 
 
 def compare(reference: Node, answer: Node, order: Sequence[str] = ()) -> bool:
@@ -54,9 +43,23 @@ def compare(reference: Node, answer: Node, order: Sequence[str] = ()) -> bool:
         TooComplexError: a value is outside the bounds.
     """
     reference, answer = _resolve(reference), _resolve(answer)
-    if not _consistent(answer):
+    reference, answer = _point(reference, answer), _point(answer, reference)
+    if not consistent(answer):
         return False
     return _same(reference, answer, order, top=True)
+
+
+def _point(node: Node, other: Node) -> Node:
+    """Return `(x, y) = (1, 2)` as the point, or as two named values where the other side has these."""
+    if node.op != "rel" or node.name != "=" or {arg.op for arg in node.args} != {"group"}:
+        return node
+    names, values = (arg.args for arg in node.args)
+    if len(names) != len(values) or any(name.op != "sym" for name in names):
+        return node
+    if other.op == "group":
+        return node.args[1]
+    pairs = zip(names, values, strict=True)
+    return Node("list", tuple(Node("rel", pair, "=") for pair in pairs), ",")
 
 
 def _resolve(node: Node) -> Node:
@@ -95,85 +98,6 @@ def _without_dots(node: Node) -> Node:
     return Node(node.op, tuple(num(value) for value in full), node.name)
 
 
-def _consistent(answer: Node) -> bool:
-    """Whether the sides of an equation that are numbers are equal: `5 = 7` is no answer at all."""
-    if answer.op == "list":
-        return all(map(_consistent, answer.args))
-    if answer.op != "rel":
-        return True
-    relations = answer.name.split()
-    exact: Node | None = None
-    for place, side in enumerate(answer.args):
-        number = _as_number(side)
-        if number is None:
-            continue
-        about = place > 0 and relations[place - 1] == "~"
-        if exact is None:
-            exact = None if about else number
-        elif about and not _about(exact, number):
-            return False
-        elif place and relations[place - 1] == "=" and not _same_amount(exact, number):
-            return False
-    return True
-
-
-def _about(exact: Node, rounded: Node) -> bool:
-    """Whether a number is another to its last place; a whole number may be rounded to tens, hundreds and so on."""
-    a, b = quantity(exact), quantity(rounded)
-    if b.core.op != "num" or b.core.value is None or a.unit != b.unit or a.percent != b.percent:
-        return True
-    places = b.core.places or (len(str(b.core.value).rstrip("0")) - len(str(b.core.value)))
-    try:
-        return rounds_to(evaluate(a.core), b.core.value, places)
-    except (UndefinedError, UnreadError):
-        return False
-
-
-def _as_number(node: Node) -> Node | None:
-    if node.op not in _SCALARS or node.op in ("ratio", "matrix", "compound") or node.symbols():
-        return None
-    return node
-
-
-def _same_amount(left: Node, right: Node) -> bool:
-    """Whether two sides of an equation are equal, units aside: 5% = 0.05, 2 hours = 120 minutes."""
-    a, b = quantity(left), quantity(right)
-    if same_value(a.core, b.core) or _rounds_to(a.core, b.core):
-        return True
-    if a.percent != b.percent:
-        return (
-            same_value(left, right)
-            or same_value(_times(a.core, 100), b.core)
-            or same_value(a.core, _times(b.core, 100))
-        )
-    if a.unit and b.unit and a.unit != b.unit:
-        first, second = dimension(a.unit), dimension(b.unit)
-        return bool(first and second and first[0] == second[0]) and same_value(
-            _times(a.core, first[1]),
-            _times(b.core, second[1]),  # type: ignore[index]
-        )
-    if a.degree != b.degree:
-        return same_value(
-            Node("degree", (a.core,)) if a.degree else a.core,
-            Node("degree", (b.core,)) if b.degree else b.core,
-        )
-    return False
-
-
-def _rounds_to(exact: Node, rounded: Node) -> bool:
-    """Whether a decimal of two places or more is another number, rounded: 10/3 = 3.33 is a sloppy equation, no false one."""
-    if rounded.op != "num" or rounded.places < 2:
-        return False
-    try:
-        return rounds_to(evaluate(exact), rounded.value, rounded.places)
-    except (UndefinedError, UnreadError):
-        return False
-
-
-def _times(node: Node, factor: Fraction | int) -> Node:
-    return Node("mul", (num(factor), node))
-
-
 def _same(reference: Node, answer: Node, order: Sequence[str] = (), top: bool = False) -> bool:
     if reference.op == "noted" or answer.op == "noted":
         return _noted(reference, answer, order)
@@ -199,8 +123,8 @@ def _same(reference: Node, answer: Node, order: Sequence[str] = (), top: bool = 
         return _grouped(reference, answer, order)
     if reference.op == answer.op == "setop":
         return _set_operation(reference, answer)
-    if reference.op in _SCALARS and answer.op in _SCALARS:
-        return _same_quantity(reference, answer, top)
+    if reference.op in SCALARS and answer.op in SCALARS:
+        return same_quantity(reference, answer, top)
     return reference == answer
 
 
@@ -266,7 +190,7 @@ def _spread(node: Node) -> Node:
             spread = _spread(arg)
             items.extend(spread.args if spread.op == "list" and arg.op != "list" else [arg])
         return Node(node.op, tuple(items), node.name)
-    if node.op in _SCALARS and any(inner.op == "pm" for inner in node.walk()):
+    if node.op in SCALARS and any(inner.op == "pm" for inner in node.walk()):
         return Node("list", tuple(_both_signs(node)), "or")
     return node
 
@@ -287,7 +211,7 @@ def _listed(reference: Node, answer: Node, order: Sequence[str]) -> bool | None:
     """Compare where at least one is a list of statements apart by commas, `and` or `or`."""
     left, right = _items(reference), _items(answer)
     named = [_named(items) for items in (left, right)]
-    if _mixed_names(right):
+    if _mixed_names(right) or _other_names(left, right):
         return False
     if named[0] is not None and named[1] is not None:
         if set(named[0]) != set(named[1]):
@@ -352,6 +276,19 @@ def _mixed_names(items: list[Node]) -> bool:
     """Whether all items are named, one name twice and another beside it: no list of roots, and no point."""
     names = [item.args[0].name for item in items if item.op == "rel" and item.args[0].op == "sym"]
     return len(names) == len(items) and 1 < len(set(names)) < len(names)
+
+
+def _other_names(left: list[Node], right: list[Node]) -> bool:
+    """Whether both lists name whose values they hold, and no name is in both."""
+    names = [
+        {
+            item.args[0].name.partition("_")[0]
+            for item in items
+            if item.op == "rel" and item.args[0].op == "sym"
+        }
+        for items in (left, right)
+    ]
+    return bool(names[0] and names[1]) and not names[0] & names[1]
 
 
 def _value_of(item: Node) -> Node:
@@ -501,9 +438,11 @@ def _related(reference: Node, answer: Node) -> bool:
     ):
         sides = [*reference.args, *answer.args]
         if not all(
-            side.op in _SCALARS and side.op not in ("ratio", "compound", "unit") for side in sides
+            side.op in SCALARS and side.op not in ("ratio", "compound", "unit") for side in sides
         ):
             return False
+        if not any(side.symbols() for side in sides):
+            return False  # two true equations of numbers say nothing of each other
         left, right = (
             Node("add", (node.args[0], Node("neg", (node.args[1],))))
             for node in (reference, answer)
@@ -538,9 +477,11 @@ def _valued(reference: Node, answer: Node, order: Sequence[str], top: bool) -> b
     sides = [_result(node) for node in (reference, answer)]
     if sides[0] is None or sides[1] is None:
         return False
-    expected, given = sides
+    expected, given = sides[0], sides[1]
     if reference.op == answer.op == "rel":
         names = [node.args[0] for node in (reference, answer)]
+        if not names[0].symbols() and not names[1].symbols():
+            return _same(expected[0], given[-1], order, top)
         if len(reference.args) == 2 and not (_is_name(names[0]) and _is_name(names[1])):
             return False
         if not _same_name(names[0], names[1]):
@@ -563,11 +504,11 @@ def _any_side(expected: Node, answer: Node, order: Sequence[str], top: bool) -> 
     """Whether an equation that names or works out a value gives the expected one."""
     if answer.name == "in":
         return answer.args[0].op == "sym" and _same(expected, answer.args[1], order, top)
-    number = _as_number(expected) is not None
+    number = as_number(expected) is not None
     first, last = answer.args[0], answer.args[-1]
     if _is_name(last) and not _is_name(first) and not number:
         return _same(expected, first, order, top)
-    if number and _as_number(first) is not None:
+    if number and as_number(first) is not None:
         return any(_same(expected, side, order, top) for side in answer.args)
     if (
         number
@@ -575,7 +516,7 @@ def _any_side(expected: Node, answer: Node, order: Sequence[str], top: bool) -> 
         and any(
             _same(expected, side, order, top)
             for side in answer.args[1:]
-            if _as_number(side) is not None
+            if as_number(side) is not None
         )
     ):
         return True
@@ -585,10 +526,7 @@ def _any_side(expected: Node, answer: Node, order: Sequence[str], top: bool) -> 
         return _same(expected, last, order, top)
     # An identity may end in the result; an equation between two unlike sides is none.
     return (
-        first.op in _SCALARS
-        and last.op in _SCALARS
-        and _same(expected, last)
-        and _same(first, last)
+        first.op in SCALARS and last.op in SCALARS and _same(expected, last) and _same(first, last)
     )
 
 
@@ -609,147 +547,3 @@ def _same_name(reference: Node, answer: Node) -> bool:
     if reference.op == answer.op == "sym" and any(len(name) > 1 and " " in name for name in names):
         raise UnreadError(f"{answer.name!r} for {reference.name!r}")
     return False
-
-
-# Numbers and formulas.
-
-
-def _same_quantity(reference: Node, answer: Node, top: bool) -> bool:
-    if reference.op == "ratio" or answer.op == "ratio":
-        return _ratios(reference, answer)
-    if reference.op == "compound" or answer.op == "compound":
-        reference, answer = (_one_unit(node) for node in (reference, answer))
-    expected, given = quantity(reference), quantity(answer)
-    if expected.core.op == "mod" or given.core.op == "mod":
-        return _residues(expected.core, given.core)
-    if expected.core.op == "based" or given.core.op == "based":
-        return _digits(expected.core, given.core)
-    if expected.degree != given.degree and not (expected.unit or given.unit):
-        # A degree sign is no unit where the other side is an angle in radians.
-        degrees, other = (expected, given) if expected.degree else (given, expected)
-        if not is_plain_number(other.core) and same_value(
-            Node("degree", (degrees.core,)), other.core
-        ):
-            return True
-    if top and not expected.core.symbols() and not _worked_out(expected.core, given.core):
-        return False
-    scale = _unit_scale(expected, given)
-    if scale is None:
-        return False
-    for factor in scale:
-        core = given.core if factor == 1 else _times(given.core, factor)
-        if same_value(expected.core, core):
-            if expected.unit and given.unit or not given.unit or counted(given.unit):
-                return True
-            return False
-    return False
-
-
-def _worked_out(expected: Node, given: Node) -> bool:
-    """Whether a value is given as a result, and not as a task that has the reference as its result."""
-    if is_plain_number(expected):
-        return is_literal(given)
-    return has_task(expected) or not has_task(given)
-
-
-def _unit_scale(expected: Quantity, given: Quantity) -> list[Fraction] | None:
-    """Return by what the given number may be multiplied; null where its unit is another."""
-    factor = Fraction(1)
-    left, right = ("degree" if q.degree and not q.unit else q.unit for q in (expected, given))
-    if left and right and left != right:
-        first, second = dimension(left), dimension(right)
-        if first and second:
-            if first[0] != second[0]:
-                return None
-            factor = second[1] / first[1]
-        else:
-            same = same_words(left, right)
-            if same is False:
-                return None
-            if same is None:
-                if not same_value(expected.core, given.core):
-                    return None
-                raise UnreadError(f"{right!r} beside {left!r}")
-    elif right and not left and not counted(right):
-        return None
-    elif left and not right and not counted(left):
-        if same_value(expected.core, given.core):
-            raise UnreadError(f"{left!r} is missing")
-        return None
-    if expected.percent == given.percent:
-        return [factor]
-    if expected.percent:
-        return [factor, factor * 100]
-    return [factor, factor / 100] if _above_one(expected.core) else [factor / 100]
-
-
-def _above_one(node: Node) -> bool:
-    if node.symbols():
-        return True
-    try:
-        value = evaluate(node)
-    except UndefinedError:
-        return False
-    return not isinstance(value, tuple) and bool(abs(value) > 1)
-
-
-def _one_unit(node: Node) -> Node:
-    """Return a quantity in several units (1 hour 30 minutes) in the last of them."""
-    if node.op != "compound":
-        return node
-    parts = [(arg.args[0], dimension(arg.name)) for arg in node.args]
-    last = parts[-1][1]
-    if last is None or any(found is None or found[0] != last[0] for _, found in parts):
-        raise UnreadError("quantities in units that are not known")
-    total = parts[-1][0]
-    for number, found in parts[:-1]:
-        assert found is not None
-        total = Node("add", (_times(number, found[1] / last[1]), total))
-    value = evaluate(total)
-    return Node("unit", (num(value) if isinstance(value, Fraction) else total,), node.args[-1].name)
-
-
-def _ratios(reference: Node, answer: Node) -> bool:
-    """Compare ratios by their value; a time of day is a ratio whose last part has words."""
-    parts = [list(node.args) if node.op == "ratio" else [node] for node in (reference, answer)]
-    ends = [quantity(items[-1]) for items in parts]
-    if ends[0].unit or ends[1].unit:
-        if len(parts[0]) != len(parts[1]):
-            return False
-        same = all(
-            same_value(quantity(a).core, quantity(b).core) for a, b in zip(*parts, strict=True)
-        )
-        if same and not (ends[0].unit and ends[1].unit):
-            raise UnreadError(f"{ends[1].unit!r} for {ends[0].unit!r}")
-        return same and bool(same_words(_clock(ends[0].unit), _clock(ends[1].unit)))
-    if 1 in map(len, parts):
-        return all(len(items) <= 2 for items in parts) and same_value(
-            *(Node("div", tuple(items)) if len(items) == 2 else items[0] for items in parts)
-        )
-    if len(parts[0]) != len(parts[1]):
-        return False
-    return all(
-        same_value(Node("mul", (a, parts[1][0])), Node("mul", (b, parts[0][0])))
-        for a, b in zip(*parts, strict=True)
-    ) and not same_value(parts[1][0], num(0))
-
-
-def _clock(words: str) -> str:
-    return words.lower().replace(".", "").replace(" ", "")
-
-
-def _residues(reference: Node, answer: Node) -> bool:
-    moduli = [node.args[1] for node in (reference, answer) if node.op == "mod"]
-    residues = [node.args[0] if node.op == "mod" else node for node in (reference, answer)]
-    if len(moduli) == 2 and not same_value(moduli[0], moduli[1]):
-        return False
-    return same_value(residues[0], residues[1])
-
-
-def _digits(reference: Node, answer: Node) -> bool:
-    """Compare numbers of which one names its base: another base is another writing; a missing one is the reference's."""
-    bases = [node.args[1] for node in (reference, answer) if node.op == "based"]
-    digits = [node.args[0] if node.op == "based" else node for node in (reference, answer)]
-    if len(bases) == 2 and bases[0].value != bases[1].value:
-        return False
-    return digits[0].op == digits[1].op == "num" and digits[0].value == digits[1].value

@@ -1,6 +1,5 @@
-"""Whether two formulas have the same value: exactly where they are rational, at fixed points where they have variables."""
+"""Whether two formulas have the same value: exactly where it is rational, at fixed points of their variables."""
 
-from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
@@ -82,13 +81,7 @@ def _same(left: Node, right: Node, names: set[str], decimal_log: bool) -> bool:
             a, b = (evaluate(tree, at, decimal_log=decimal_log) for tree in (left, right))
         except UndefinedError:
             continue
-        if not _agree(
-            a,
-            b,
-            lambda digits: [
-                evaluate(t, at, digits, decimal_log=decimal_log) for t in (left, right)
-            ],
-        ):  # noqa: B023
+        if not _agree(a, b, (left, right), at, decimal_log):
             if imaginary or (_real(a) and _real(b)) or number in (0, 1, 2):
                 return False
             continue
@@ -99,18 +92,22 @@ def _same(left: Node, right: Node, names: set[str], decimal_log: bool) -> bool:
     return compared + complex_agree >= 2
 
 
-def _agree(left: Value, right: Value, again: Callable[[int], list[Value]]) -> bool:
-    if equal_values(left, right):
+def _agree(
+    a: Value, b: Value, trees: tuple[Node, Node], at: dict[str, Fraction], decimal_log: bool
+) -> bool:
+    """Whether the values of two trees agree; two that are next to zero are computed again with twice the digits."""
+    if equal_values(a, b):
         return True
     if (
-        isinstance(left, tuple)
-        or isinstance(right, tuple)
-        or (isinstance(left, Fraction) and isinstance(right, Fraction))
+        isinstance(a, tuple)
+        or isinstance(b, tuple)
+        or (isinstance(a, Fraction) and isinstance(b, Fraction))
     ):
         return False
-    if not (_tiny(left, DIGITS) and _tiny(right, DIGITS)):
+    if not (_tiny(a, DIGITS) and _tiny(b, DIGITS)):
         return False
-    return all(_tiny(value, 2 * DIGITS) for value in again(2 * DIGITS))
+    again = (evaluate(tree, at, 2 * DIGITS, decimal_log=decimal_log) for tree in trees)
+    return all(_tiny(value, 2 * DIGITS) for value in again)
 
 
 def _tiny(value: Value, digits: int) -> bool:
@@ -131,11 +128,7 @@ def _same_numbers(left: Node, right: Node, decimal_log: bool) -> bool:
         a, b = (evaluate(tree, decimal_log=decimal_log) for tree in (left, right))
     except UndefinedError:
         return False
-    if _agree(
-        a,
-        b,
-        lambda digits: [evaluate(t, None, digits, decimal_log=decimal_log) for t in (left, right)],
-    ):
+    if _agree(a, b, (left, right), {}, decimal_log):
         return True
     if (
         isinstance(a, tuple)

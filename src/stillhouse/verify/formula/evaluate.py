@@ -1,4 +1,4 @@
-"""The value of a formula at a point: exact where it is rational, else to a fixed number of digits, always within bounds.
+"""The value of a formula at a point: exact where it is rational, else to a fixed number of digits; within bounds.
 
 Bounds are on the size of numbers and on the work in all, so that no short text keeps a worker busy.
 """
@@ -9,7 +9,7 @@ from fractions import Fraction
 from math import comb, factorial, gcd, lcm
 from typing import Any
 
-import mpmath
+import mpmath  # type: ignore[import-untyped]
 
 from stillhouse.verify.formula.errors import TooComplexError, UndefinedError, UnreadError
 from stillhouse.verify.formula.node import Node
@@ -61,6 +61,7 @@ def evaluate(
 
 
 def is_zero(value: Value) -> bool:
+    """Whether a number is zero."""
     return bool(value == 0)
 
 
@@ -137,7 +138,7 @@ class _Evaluation:
         if op == "mixed":
             return left + right
         if op == "mul":
-            if is_zero(left) and self.finite(right) or is_zero(right) and self.finite(left):
+            if (is_zero(left) and self.finite(right)) or (is_zero(right) and self.finite(left)):
                 return Fraction(0)
             left, right = self.alike(left, right)
             return left * right
@@ -357,9 +358,10 @@ class _Evaluation:
 
 _UNARY = frozenset(("neg", "percent", "degree", "fact", "abs"))
 _BINARY = frozenset(("add", "mul", "div", "pow", "pm", "mixed"))
-_PERIODIC = frozenset("sin cos tan cot sec csc".split())
+_PERIODIC = frozenset(str.split("sin cos tan cot sec csc"))
 _SMOOTH = {
-    "arcsin": "asin", "arccos": "acos", "arctan": "atan", "arccot": "acot", "sinh": "sinh", "cosh": "cosh", "tanh": "tanh",
+    "arcsin": "asin", "arccos": "acos", "arctan": "atan", "arccot": "acot", "sinh": "sinh", "cosh": "cosh",
+    "tanh": "tanh",
     "coth": "coth",
 }  # fmt: skip
 

@@ -8,13 +8,16 @@ from stillhouse.verify.formula.node import Node, num
 _ONES = {
     word: value
     for value, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-        "eighteen nineteen".split()
+        str.split(
+            "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
+            "seventeen "
+            "eighteen nineteen"
+        )
     )
 }
 _TENS = {
     word: 10 * (value + 2)
-    for value, word in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split())
+    for value, word in enumerate(str.split("twenty thirty forty fifty sixty seventy eighty ninety"))
 }
 _LARGE = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _FACTORS = {**_LARGE, "hundred": 100, "dozen": 12, "k": 1000}
@@ -39,7 +42,8 @@ _REALS = frozenset(
         "any real number",
     )
 )
-_UNDEFINED = frozenset(("undefined", "does not exist", "dne", "not defined"))
+_UNDEFINED = frozenset(("undefined", "not defined"))
+_NO_VALUE = frozenset(("does not exist", "dne"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +141,8 @@ def from_words(words: str) -> Node | None:
         return Node("reals")
     if text in _UNDEFINED:
         return Node("word", name="undefined")
+    if text in _NO_VALUE:
+        return Node("word", name="does not exist")
     if text in ("infinity", "positive infinity"):
         return Node("const", name="infty")
     return _number_in_words(text.split())
@@ -151,10 +157,10 @@ def _number_in_words(words: list[str]) -> Node | None:
         return None
     for word in words:
         if word in _ONES or word in _TENS:
-            value = _ONES.get(word, _TENS.get(word, 0))
-            if last_small and not (group % 100 in range(20, 100, 10) and 0 < value < 10):
+            small = _ONES.get(word, _TENS.get(word, 0))
+            if last_small and not (group % 100 in range(20, 100, 10) and 0 < small < 10):
                 return None
-            group += value
+            group += small
             last_small = True
         elif word == "hundred" and 0 < group < 100:
             group *= 100

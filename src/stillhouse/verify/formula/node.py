@@ -10,9 +10,10 @@ class Node:
     """One operation with its operands.
 
     Attributes:
-        op: what it is. Leaves are `num`, `sym`, `const`, `word`, `dots`, `empty`, `reals`; operations of arithmetic are `add`,
-            `mul`, `div`, `neg`, `pm`, `pow`, `mixed`, `fact`, `fn`, `abs`, `based`; what is no number is `list`, `group`, `rel`,
-            `ratio`, `matrix`, `row`, `setop`, `builder`; what stands beside a number is `percent`, `degree`, `unit`, `mod`.
+        op: what it is. Leaves: `num`, `sym`, `const`, `word`, `dots`, `empty`, `reals`, `blank`. Arithmetic: `add`,
+            `mul`, `div`, `neg`, `pm`, `pow`, `mixed`, `fact`, `fn`, `abs`, `based`, `matrix`, `row`. No number:
+            `list`, `group`, `rel`, `ratio`, `setop`, `builder`. With something beside it: `percent`, `degree`, `unit`,
+            `mod`, `compound` (several units), `noted` (a condition in words).
         args: the operands.
         name: the symbol, function, relation, brackets, separator or unit.
         value: the number of a `num`.

@@ -14,11 +14,14 @@ MAX_TOKENS = 600
 
 # Words that may stand before a result and say nothing about it.
 _FILLERS = frozenset(
-    "the answer is are a an about approximately approx exactly only just total of final result value roughly around equals be "
-    "there so thus hence therefore it both".split()
+    str.split(
+        "the answer is are a an about approximately approx exactly only just total of final result value roughly "
+        "around equals be "
+        "there so thus hence therefore it both"
+    )
 )
 # Words with which a condition begins.
-_CONDITIONS = frozenset("for if when where with such while whenever provided unless as".split())
+_CONDITIONS = frozenset(str.split("for if when where with such while whenever provided unless as"))
 _ONLY_WORDS = re.compile(r"\\(?:text|textbf|mathrm|mbox)\s?\{([A-Za-z .-]*)\}|([A-Za-z .-]*)")
 _CALLED = frozenset("fgFG")  # these letters before a bracket are functions, any other is a factor
 _STARTS = frozenset(("num", "sym", "fn", "cmd", "accent", "begin"))
@@ -157,6 +160,8 @@ class _Parser:
             following.text in ("=", ":") and following.kind in ("rel", "op")
         )
         if named and span and any(token.kind == "word" for token in span) and span[0].kind != "num":
+            if {token.text.lower() for token in span} & (QUALIFIERS | _CONDITIONS):
+                raise self.unread()
             self.i = end
             self.take("op", ":")
             name = " ".join(token.text for token in span)
@@ -320,7 +325,7 @@ class _Parser:
         if token.kind in _STARTS:
             return token.kind != "num"
         if token.kind == "open":
-            return token.text in ("(", "{", "[", "floor", "ceil") and not self.peek(1).text == "mod"
+            return token.text in ("(", "{", "[", "floor", "ceil") and self.peek(1).text != "mod"
         return token.kind == "op" and token.text == "|" and self.bars == 0
 
     def factor(self) -> Node:
@@ -330,10 +335,8 @@ class _Parser:
         while True:
             if self.at("op", "^"):
                 self.next()
-                if self.degree():
-                    tree = Node("degree", (tree,))
-                else:
-                    tree = Node("pow", (tree, self.argument(exponent=True)))
+                raised = () if self.degree() else (self.argument(exponent=True),)
+                tree = Node("pow" if raised else "degree", (tree, *raised))
             elif self.take("op", "deg"):
                 tree = Node("degree", (tree,))
             elif self.take("op", "!"):
@@ -523,10 +526,7 @@ class _Parser:
             return self.derivative(start) or Node("div", (over, under))
         if name == "sqrt":
             index = self.group() if self.at("open", "[") else None
-            if self.at("num"):
-                inner = _number(self.next())
-            else:
-                inner = self.argument()
+            inner = _number(self.next()) if self.at("num") else self.argument()
             return Node("fn", (inner,) if index is None else (inner, index), "sqrt")
         if name == "binom":
             return Node("fn", (self.argument(), self.argument()), "binom")

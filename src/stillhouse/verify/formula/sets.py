@@ -43,7 +43,7 @@ def unlike_points(node: Node) -> bool:
 
 
 def real_set(node: Node) -> tuple[Pieces, str] | None:
-    """Return a set of real numbers as intervals apart from each other, in order, and its variable's name (may be empty).
+    """Return a set of real numbers as intervals apart from each other, in order, and its variable's name or "".
 
     Null where the tree is no such set, or an end of it has a variable.
     """

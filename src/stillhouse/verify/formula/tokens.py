@@ -13,12 +13,18 @@ from stillhouse.verify.formula.units import UNIT_LETTERS, known_unit
 MAX_DIGITS = 400  # digits in a row; the longest number of a textbook is far shorter
 
 GREEK = frozenset(
-    "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi rho sigma tau upsilon phi "
-    "varphi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega ell hbar".split()
+    str.split(
+        "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi rho sigma tau "
+        "upsilon phi "
+        "varphi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega ell hbar"
+    )
 )
 FUNCTIONS = frozenset(
-    "sin cos tan cot sec csc arcsin arccos arctan arccot sinh cosh tanh coth ln log lg exp gcd lcm min max arg det dim ker "
-    "deg Re Im tr sgn asin acos atan".split()
+    str.split(
+        "sin cos tan cot sec csc arcsin arccos arctan arccot sinh cosh tanh coth ln log lg exp gcd lcm min max arg "
+        "det dim ker "
+        "deg Re Im tr sgn asin acos atan"
+    )
 )
 _ALIASES = {
     "asin": "arcsin",
@@ -29,7 +35,8 @@ _ALIASES = {
     "cosec": "csc",
 }
 _RELATIONS = {
-    "=": "=", "<": "<", ">": ">", "\\lt": "<", "\\gt": ">", "\\le": "<=", "\\leq": "<=", "\\leqslant": "<=", "\\ge": ">=",
+    "=": "=", "<": "<", ">": ">", "\\lt": "<", "\\gt": ">", "\\le": "<=", "\\leq": "<=", "\\leqslant": "<=",
+    "\\ge": ">=",
     "\\geq": ">=", "\\geqslant": ">=", "\\ne": "!=", "\\neq": "!=", "\\approx": "~", "\\in": "in", "\\notin": "not in",
     "\\subset": "sub", "\\subseteq": "sub=", "\\supset": "sup", "\\supseteq": "sup=", "\\equiv": "mod=", "\\sim": "sim",
     "\\cong": "cong", "\\parallel": "par", "\\perp": "perp", "\\to": "to", "\\rightarrow": "to", "\\mapsto": "mapsto",
@@ -37,12 +44,17 @@ _RELATIONS = {
     "<=": "<=", ">=": ">=", "!=": "!=", "==": "=",
 }  # fmt: skip
 _OPERATORS = {
-    "+": "+", "-": "-", "*": "*", "\\cdot": "*", "\\times": "*", "\\ast": "*", "/": "/", "\\div": "/", "\\pm": "pm", "\\mp": "mp",
-    "\\cup": "cup", "\\cap": "cap", "\\setminus": "minus", "\\backslash": "minus", "^": "^", "**": "^", "!": "!", "%": "%",
+    "+": "+", "-": "-", "*": "*", "\\cdot": "*", "\\times": "*", "\\ast": "*", "/": "/", "\\div": "/", "\\pm": "pm",
+    "\\mp": "mp",
+    "\\cup": "cup", "\\cap": "cap", "\\setminus": "minus", "\\backslash": "minus", "^": "^", "**": "^", "!": "!",
+    "%": "%",
     "_": "_", "'": "'", "\\prime": "'", "&": "&", ",": ",", ";": ";", ":": ":", "\\colon": ":", "|": "|", "\\vert": "|",
-    "\\lvert": "|", "\\rvert": "|", "¤": "cur", "€": "cur", "£": "cur", "¥": "cur", "₹": "cur", "\\pounds": "cur", "\\bullet": "*",
-    "\\times ": "*", "\\bmod": "mod", "\\mod": "mod", "\\pmod": "mod", "\\circ": "circ", "\\degree": "deg", "°": "deg", "?": "?",
-    "\\dollar": "cur", "\\percent": "%", "\\#": "#", "\\Vert": "||", "\\|": "||", "\\lVert": "||", "\\rVert": "||", "\\euro": "cur",
+    "\\lvert": "|", "\\rvert": "|", "¤": "cur", "€": "cur", "£": "cur", "¥": "cur", "₹": "cur", "\\pounds": "cur",
+    "\\bullet": "*",
+    "\\times ": "*", "\\bmod": "mod", "\\mod": "mod", "\\pmod": "mod", "\\circ": "circ", "\\degree": "deg",
+    "°": "deg", "?": "?",
+    "\\dollar": "cur", "\\percent": "%", "\\#": "#", "\\Vert": "||", "\\|": "||", "\\lVert": "||", "\\rVert": "||",
+    "\\euro": "cur",
 }  # fmt: skip
 CURRENCIES = {"¤": "dollar", "€": "euro", "£": "pound sterling", "¥": "yen", "₹": "rupee", "\\dollar": "dollar",
               "\\pounds": "pound sterling", "\\euro": "euro"}  # fmt: skip
@@ -51,14 +63,20 @@ _OPENING = {"(": "(", "[": "[", "{": "{", "\\{": "\\{", "\\langle": "<", "\\lflo
 _CLOSING = {")": ")", "]": "]", "}": "}", "\\}": "\\}", "\\rangle": ">", "\\rfloor": "floor", "\\rceil": "ceil",
             "\\rbrace": "\\}", "\\rbrack": "]"}  # fmt: skip
 _ACCENTS = frozenset(
-    "bar hat vec tilde dot ddot overline underline widehat overrightarrow widetilde".split()
+    str.split("bar hat vec tilde dot ddot overline underline widehat overrightarrow widetilde")
 )
-_COMMANDS = frozenset("frac sqrt binom pi infty emptyset varnothing angle triangle".split())
-_DOTS = frozenset("ldots dots cdots dotsc dotsb dotsm".split())
-_STYLES = "text|textbf|textrm|textit|textsf|texttt|textnormal|mbox|hbox|mathrm|mathbf|mathit|mathsf|operatorname\\*?|boldsymbol|bm|emph|rm|bf"
+_COMMANDS = frozenset(str.split("frac sqrt binom pi infty emptyset varnothing angle triangle"))
+_DOTS = frozenset(str.split("ldots dots cdots dotsc dotsb dotsm"))
+_STYLES = (
+    "text|textbf|textrm|textit|textsf|texttt|textnormal|mbox|hbox|mathrm|mathbf|mathit|mathsf|operatorname\\*?|"
+    "boldsymbol|bm|emph|rm|bf"
+)
 _STOPWORDS = frozenset(
-    "a no on is to of in an at it if or so we he by as be am us go do my up per the and for are not all any one two six ten has "
-    "was its him her yes now how day act add men cm mm km kg am pm mi ft is".split()
+    str.split(
+        "a no on is to of in an at it if or so we he by as be am us go do my up per the and for are not all any one "
+        "two six ten has "
+        "was its him her yes now how day act add men cm mm km kg am pm mi ft is"
+    )
 )
 _SPELLED = {
     "pi": "\\pi",
@@ -218,7 +236,7 @@ def _command(text: str, start: int, spaced: bool) -> Token:
 
 
 def _styled(tokens: list[Token], style: str, content: str, start: int, spaced: bool) -> None:
-    """Add the tokens of a text macro: a letter in roman or bold type is a variable, a name a function, the rest prose."""
+    """Add the tokens of a text macro: a letter in roman or bold type is a variable, a name a function, else prose."""
     plain = content.strip()
     lone = re.fullmatch(r"[A-Za-z]", plain)
     if lone and style.startswith(("math", "bold", "bm", "operator", "rm", "bf")):
@@ -321,7 +339,7 @@ def _is_word(run: str, text: str, end: int, previous: Token | None, spaced: bool
 
 
 def _units(tokens: list[Token], variables: frozenset[str]) -> list[Token]:
-    """Return the tokens with units behind numbers made words: `m` in `5 m`, `m/s^2` in `9.8 m/s^2`, the square of `cm^2`."""
+    """Return the tokens with units behind numbers made words: `m` in `5 m`, `m/s^2` in `9.8 m/s^2`, all of `cm^2`."""
     result: list[Token] = []
     i = 0
     while i < len(tokens):
@@ -356,7 +374,7 @@ def _ends_number(before: list[Token]) -> bool:
 
 
 def _end_of_unit(tokens: list[Token], start: int, variables: frozenset[str]) -> int | None:
-    """Return where a unit that begins at a token ends: at the end, at a separator or at a word; null where it is none."""
+    """Return where a unit that begins at a token ends: at the end, a separator or a word; null where it is none."""
     i = start
     while True:
         i += 1
@@ -383,7 +401,7 @@ def _end_of_unit(tokens: list[Token], start: int, variables: frozenset[str]) -> 
 
 def _after_exponent(tokens: list[Token], i: int) -> int:
     """Return the place after an exponent of one digit, braces or not."""
-    for length, inside in ((2, 1), (4, 2), (3, 2), (5, 3)):
+    for length in (2, 4, 3, 5):
         part = tokens[i : i + length]
         texts = "".join(t.text for t in part)
         if len(part) == length and re.fullmatch(r"\^-?\d|\^\{-?\d\}", texts):

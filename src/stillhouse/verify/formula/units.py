@@ -67,22 +67,29 @@ UNITS: dict[str, tuple[str, Fraction]] = {
     for name in names.split()
 }
 # A letter of these after a number is a unit, unless the other text has it as a variable.
-UNIT_LETTERS = frozenset("m s h g l L N J W V".split())
+UNIT_LETTERS = frozenset(str.split("m s h g l L N J W V"))
 MAX_WORDS = 12  # behind a number; a longer stretch is a sentence
 _POWERS = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
 _COMPOUND = {"mph": ("mile", "hour"), "kmh": ("km", "hour"), "kph": ("km", "hour")}
 # Words that turn a quantity into something else: never a counted thing.
 QUALIFIERS = frozenset(
-    "not no never neither nor or and more less fewer greater smaller larger least most minimum maximum over under above below "
-    "between up minus negative plus times except excluding without than within other half twice double triple almost nearly "
-    "per-cent hundredths tenths thousandths squared cubed "
-    "factorial base modulo mod wrong incorrect if unless when where either any".split()
+    str.split(
+        "not no never neither nor or and more less fewer greater smaller larger least most minimum maximum over "
+        "under above below "
+        "between up minus negative plus times except excluding without than within other half twice double triple "
+        "almost nearly "
+        "per-cent hundredths tenths thousandths squared cubed "
+        "factorial base modulo mod wrong incorrect if unless when where either any"
+    )
 )
 # Words of which one excludes the other.
 PROPERTIES = frozenset(
-    "odd even prime composite positive negative true false yes no increasing decreasing rational irrational real complex "
-    "am pm a.m p.m north south east west convergent divergent converges diverges dependent independent "
-    "noon midnight ad bc bce ce heads tails winner loser male female gain loss profit debit credit".split()
+    str.split(
+        "odd even prime composite positive negative true false yes no increasing decreasing rational irrational "
+        "real complex "
+        "am pm a.m p.m north south east west convergent divergent converges diverges dependent independent "
+        "noon midnight ad bc bce ce heads tails winner loser male female gain loss profit debit credit"
+    )
 )
 
 
@@ -100,7 +107,7 @@ def known_unit(name: str) -> tuple[str, Fraction] | None:
 
 
 def dimension(words: str) -> tuple[tuple[tuple[str, int], ...], Fraction] | None:
-    """Return what a unit in words measures, and its size: `square cm` is (("length", 2),), 100; null for an unknown one.
+    """Return what a unit in words measures, and its size: `square cm` is (("length", 2),), 100; null for an unknown.
 
     `words` may hold powers (cm^2, square feet) and quotients (km/h, miles per hour).
     """
