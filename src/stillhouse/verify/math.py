@@ -10,7 +10,14 @@ from functools import lru_cache
 from stillhouse.records import Check
 from stillhouse.verify.checks import Reason, make_check
 from stillhouse.verify.final_answer import final_answer, joined_boxes, last_boxed
-from stillhouse.verify.formula import Node, TooComplexError, UnreadError, compare, parse
+from stillhouse.verify.formula import (
+    Node,
+    TooComplexError,
+    UndefinedError,
+    UnreadError,
+    compare,
+    parse,
+)
 from stillhouse.verify.formula.literal import is_plain_number, quantity
 from stillhouse.verify.notation import clean, essence, same_text
 from stillhouse.verify.options import chosen_option, option_letter
@@ -112,6 +119,8 @@ def _compare_trees(reference: str, expected: Node, text: str, found: Node, promp
             right = _as_lists(reference, text, order)
     except UnreadError as unread:
         return _check(None, "unread", f"{evidence}: not read: {unread}")
+    except UndefinedError as undefined:
+        return _verdict(False, f"{evidence}: {undefined}")
     return _verdict(right, evidence)
 
 
@@ -153,7 +162,7 @@ def _compare_text(reference: str, expected: Node | UnreadError, final: str, mark
 def _accepted(expected: Node, found: Node) -> bool:
     try:
         return compare(expected, found)
-    except UnreadError:
+    except (UnreadError, UndefinedError):
         return False
 
 

@@ -4,8 +4,21 @@ No module here knows of queries, prompts or verdicts; `verify/math.py` does.
 """
 
 from stillhouse.verify.formula.compare import compare
-from stillhouse.verify.formula.errors import FormulaError, TooComplexError, UnreadError
+from stillhouse.verify.formula.errors import (
+    FormulaError,
+    TooComplexError,
+    UndefinedError,
+    UnreadError,
+)
 from stillhouse.verify.formula.node import Node
 from stillhouse.verify.formula.parser import parse
 
-__all__ = ["FormulaError", "Node", "TooComplexError", "UnreadError", "compare", "parse"]
+__all__ = [
+    "FormulaError",
+    "Node",
+    "TooComplexError",
+    "UndefinedError",
+    "UnreadError",
+    "compare",
+    "parse",
+]

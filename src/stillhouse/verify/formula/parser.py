@@ -10,7 +10,9 @@ from stillhouse.verify.formula.tokens import Token, is_accent_dropped, tokenise
 from stillhouse.verify.formula.units import QUALIFIERS, dimension
 
 MAX_NESTING = 20  # brackets within brackets; the parser is recursive
+MAX_APPLIED = 60  # functions of functions, and brackets
 MAX_TOKENS = 600
+MAX_DEPTH = 200  # of the tree: the terms of a sum are nested too
 
 # Words that may stand before a result and say nothing about it.
 _FILLERS = frozenset(
@@ -53,7 +55,18 @@ def parse(text: str, variables: frozenset[str] = frozenset(), thousands: bool = 
         deepest = max(deepest, depth)
     if deepest > MAX_NESTING:
         raise TooComplexError(f"{deepest} nested brackets, at most {MAX_NESTING}")
-    return _Parser(tokens, text).whole()
+    tree = _Parser(tokens, text).whole()
+    if _depth(tree) > MAX_DEPTH:
+        raise TooComplexError(f"more than {MAX_DEPTH} operations on one another")
+    return tree
+
+
+def _depth(tree: Node) -> int:
+    level, deepest = [tree], 0
+    while level:
+        level = [arg for node in level for arg in node.args]
+        deepest += 1
+    return deepest
 
 
 class _Parser:
@@ -63,7 +76,7 @@ class _Parser:
         self.i = 0
         self.bars = 0
         self.in_set = False  # where a bar begins a condition
-        self.depth = 0
+        self.depth = self.nested = 0
 
     # What stands next.
 
@@ -383,6 +396,14 @@ class _Parser:
         raise self.unread()
 
     def base(self) -> Node:
+        self.nested += 1
+        if self.nested > MAX_APPLIED:
+            raise TooComplexError(f"more than {MAX_APPLIED} functions of functions")
+        tree = self.bare()
+        self.nested -= 1
+        return tree
+
+    def bare(self) -> Node:
         token = self.peek()
         if token.kind == "num":
             return self.number()
