@@ -23,13 +23,15 @@ SMALL: dict[str, tuple[list[str], dict[str, Any]]] = {
     "journal_hits": ([], {"ANSWERS": 1000, "ASKED": 200}),
     "loop_memory": ([], {"COUNTS": (50, 100)}),
     "package": (["--rows", "300"], {}),
+    "verdict_store": (["--answers", "40"], {"ROUNDS": 1}),
     "verify_code": (["--answers", "4"], {"ROUNDS": 1}),
     "verify_hang": (["--answers", "100"], {"ROUNDS": 1}),
     "verify_math": (["--answers", "20"], {"ROUNDS": 1}),
     "verify_memory": (["--answers", "40"], {"FEW": 20}),
+    "verify_under_load": (["--answers", "6"], {"BUSY": 1}),
 }
 NOT_HERE = {"vllm_loop"}  # loads vLLM four times: seven minutes even with 40 queries
-NEEDS_SANDBOX = {"verify_code"}
+NEEDS_SANDBOX = {"verify_code", "verify_under_load"}
 
 
 def test_a_new_benchmark_is_missed_here() -> None:
