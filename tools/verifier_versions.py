@@ -58,12 +58,9 @@ def unversioned(recorded: dict[str, dict[str, str]], now: dict[str, dict[str, st
 
 
 def _hash(name: str, module: str) -> str:
-    modules = {module} if name == "grading" else _with_imports(module)
-    code = {VERIFY / f"{one}.py" for one in modules}
-    named: set[Path] = set()
-    for one in modules:
-        named |= _named_files(VERIFY / f"{one}.py")
-        code |= set(BESIDE.get(one, ()))
+    code = {_file(module)} if name == "grading" else _with_imports(module)
+    named: set[Path] = set().union(*map(_named_files, code))
+    code |= {path for holder, paths in BESIDE.items() if _file(holder) in code for path in paths}
     digest = hashlib.sha256()
     for path in sorted(code | named):
         text = path.read_text(encoding="utf-8")
@@ -72,23 +69,26 @@ def _hash(name: str, module: str) -> str:
     return digest.hexdigest()
 
 
-def _with_imports(module: str) -> set[str]:
-    """Return a module of the package and all that it imports of the package."""
-    found: set[str] = set()
+def _file(module: str) -> Path:
+    """Return the file of a module of the package, named without the package ("math", "formula.parser")."""
+    path = VERIFY / module.replace(".", "/")
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def _with_imports(module: str) -> set[Path]:
+    """Return the files of a module of the package and of all that it imports of the package."""
+    found: set[Path] = set()
     waiting = [module]
     while waiting:
         name = waiting.pop()
-        if name in found or name in LEFT_OUT:
+        path = _file(name)
+        if name in LEFT_OUT or path in found or not path.is_file():  # a name that is no module
             continue
-        found.add(name)
-        tree = ast.parse((VERIFY / f"{name}.py").read_text(encoding="utf-8"))
-        for node in ast.walk(tree):
-            if not isinstance(node, ast.ImportFrom) or node.module is None:
-                continue
-            if node.module == PACKAGE.rstrip("."):
-                waiting += [alias.name for alias in node.names]
-            elif node.module.startswith(PACKAGE):
-                waiting.append(node.module.removeprefix(PACKAGE).split(".")[0])
+        found.add(path)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith(PACKAGE):
+                inside = f"{node.module}.".removeprefix(PACKAGE)
+                waiting += [inside.rstrip("."), *(inside + alias.name for alias in node.names)]
     return found
 
 

@@ -33,6 +33,8 @@ KEEPS_ITS_MEANING: dict[tuple[str, str], str] = {
     ("numbered roots", "x_1 = 3, z_2 = 8"): NO_VARIABLE,
     ("numbered roots in another order", "z_1 = 8, x_2 = 3"): NO_VARIABLE,
     ("numbered roots in another order", "x_1 = 8, z_2 = 3"): NO_VARIABLE,
+    ("a point with its names", "(z,y)=(4,9)"): NO_VARIABLE,
+    ("a point with its names", "(x,w)=(4,9)"): NO_VARIABLE,
     ("unit in the answer", r"5 \text{ km}"): NO_UNIT,
     ("unit spelled out", r"12\text{ square miles}"): NO_UNIT,
     ("unit in roman type", r"12\,\mathrm{cm}"): NO_UNIT,

@@ -147,7 +147,7 @@ def _checked(function: Callable[..., Check | None], args: tuple[Any, ...]) -> Ch
 
 
 def _math(row: dict[str, Any]) -> _Case:
-    args = (row["reference"], row["output"])
+    args = (row["reference"], row["output"], row.get("prompt", ""))
     return _Case(math.NAME, row["verdict"], math.check_math, args)
 
 

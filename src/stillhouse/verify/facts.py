@@ -33,14 +33,7 @@ from stillhouse.verify import (
 from stillhouse.verify.checks import GRADING_VERSION
 
 FORMAT = 1  # of what is stored
-# What reads formulas; science has numbers read by the same.
-MATH_PACKAGES = (
-    "math-verify",
-    "sympy",
-    "mpmath",
-    "latex2sympy2_extended",
-    "antlr4-python3-runtime",
-)
+MATH_PACKAGES = ("mpmath",)  # values of formulas are computed by it
 # The last one carries the data of the tokenizer.
 IFEVAL_PACKAGES = ("if-verifiable", "langdetect", "nltk", "llama-index-core")
 QUERIES_KEPT = (
@@ -94,7 +87,6 @@ class Facts:
                 found["judge"] = self._judge_facts(judge.VERSION, self._verify.judge.math)
             case "science":
                 found["rule"] = science.VERSION
-                found["packages"] = versions(MATH_PACKAGES)
                 found["judge"] = self._judge_facts(judge.VERSION, self._verify.judge.science)
             case "code":
                 found["tests"] = code.VERSION

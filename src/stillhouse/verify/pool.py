@@ -7,7 +7,7 @@ nothing of the item, which is run again while nothing else is; only if that fail
 of the machine.
 
 Each worker has a channel of its own, so that one that is stopped or killed at any moment holds up no other. Workers are
-forked from a small server process that has the symbolic engine imported and warm, so that a killed one is replaced in
+forked from a small server process that has the rules imported and warm, so that a killed one is replaced in
 milliseconds; neither has torch, an engine, or anything else of the process that asks.
 """
 
@@ -32,7 +32,7 @@ from stillhouse.verify.worker import LENGTH, OVER_TIME, READY, Failed, Limits, s
 NAME = "pool"
 VERSION = "2"
 SPARE = 1  # workers beyond those asked for: no core is idle while one that was killed is replaced
-# Beyond what a warm worker has. Math-Verify and sympy take tens of megabytes for an answer that they can read.
+# Beyond what a warm worker has. No check of an answer that it can read takes more than tens of megabytes.
 ITEM_MEMORY_BYTES = 1 << 30
 # The guard on wall time: so much slower than alone may a worker run, and so long may it not run at all.
 GUARD_FACTOR = 30.0

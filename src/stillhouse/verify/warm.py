@@ -1,18 +1,15 @@
-"""Imported by the server that workers are forked from, never by other code: math-verify and IFEval after first use.
+"""Imported by the server that workers are forked from, never by other code: the rules after their first use.
 
-The first text of each kind of notation builds its part of the grammar's tables and fills sympy's caches, which takes as
-long as ten or a hundred answers. Done here, it is not done again by each worker, nor by one that replaces a killed one.
+The first formula imports mpmath and fills its tables, and the first constraint loads models of language. Done here, it
+is not done again by each worker, nor by one that replaces a killed one.
 """
 
 import contextlib
 import gc
-import logging
 
 from stillhouse.verify import ifeval
 from stillhouse.verify.math import check_math
 
-# It warns on every call that its own time limit, a signal, is off.
-logging.getLogger("math_verify").setLevel(logging.ERROR)
 for reference, answer in (
     ("\\frac{1}{2}", "\\frac{2}{4}"),
     ("x^2 + 3x + 2", "(x + 1)(x + 2)"),
@@ -32,7 +29,7 @@ for reference, answer in (
 ):
     check_math(reference, f"So it is $\\boxed{{{answer}}}$.")
 
-# Whoever needs the checkers is told what is missing; this server serves other checks as well.
+# Without its data IFEval fails where it is used, with the reason; this server serves other checks too.
 with contextlib.suppress(ifeval.IfevalError, ImportError, OSError):
     ifeval.warm()
 

@@ -78,8 +78,7 @@ def _outcome(text: bytes) -> Any:
     except OSError as error:  # no process, no file: no check function opens what an answer names
         return Failed("system", _said(error))
     except Exception as error:
-        # Libraries that parse a model's text fail in ways of their own (sympy: InconsistentAssumptions). One such text
-        # must not end a run of a million others.
+        # Libraries that parse a model's text raise errors of their own. One such text must not end a run of a million.
         return Failed("error", _said(error))
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)

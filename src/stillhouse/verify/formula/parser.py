@@ -24,6 +24,7 @@ _FILLERS = frozenset(
 )
 # Words with which a condition begins.
 _CONDITIONS = frozenset(str.split("for if when where with such while whenever provided unless as"))
+_DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}|\d{1,2}/\d{1,2}/\d{2,4}|\d{4}/\d{1,2}/\d{1,2}")
 _ONLY_WORDS = re.compile(r"\\(?:text|textbf|mathrm|mbox)\s?\{([A-Za-z .-]*)\}|([A-Za-z .-]*)")
 _CALLED = frozenset("fgFG")  # these letters before a bracket are functions, any other is a factor
 _STARTS = frozenset(("num", "sym", "fn", "cmd", "accent", "begin"))
@@ -41,6 +42,8 @@ def parse(text: str, variables: frozenset[str] = frozenset(), thousands: bool = 
         UnreadError: something in the text has no place in the grammar.
         TooComplexError: the text is outside the bounds.
     """
+    if _DATE.fullmatch(text):
+        raise UnreadError("a date")  # no difference or quotient of its parts
     words = _ONLY_WORDS.fullmatch(text)
     if words and (named := from_words(words[1] or words[2])):
         return named
