@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from verify_builder import (
+    LIMITS,
     ScriptedJudge,
     code_query,
     golden,
@@ -257,8 +258,16 @@ def test_if_and_code_run_in_the_pool(grade: Grade, sandboxed: None) -> None:
     half = next(case for case in golden("code") if case["why"] == "half right")
     verdict = grade(code_query(half), half["output"])
     assert outcome(verdict) == ("fail", 0.5, "wrong_output", "code_tests")
-    lenient = grade(code_query(half), half["output"], threshold=0.5)
-    assert outcome(lenient) == ("pass", 0.5, None, "code_tests")
+    below = grade(code_query(half), half["output"], threshold=0.5)
+    assert outcome(below) == (
+        "fail",
+        0.5,
+        "wrong_output",
+        "code_tests",
+    )  # not the threshold decides
+    code = LIMITS.model_copy(update={"pass_share": 0.5})
+    partial = grade(code_query(half), half["output"], code=code)
+    assert outcome(partial) == ("pass", 0.5, None, "code_tests")
 
 
 def make_constraint(rule: dict[str, Any]) -> Any:
