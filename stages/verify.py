@@ -12,13 +12,13 @@ import click
 from stillhouse.attempts import Attempt, read_attempts
 from stillhouse.models.build import ModelRoom
 from stillhouse.models.journal import Journal
-from stillhouse.params import StageParams, Verify, load_stage, load_teacher
+from stillhouse.params import CodeLimits, StageParams, Verify, load_stage, load_teacher
 from stillhouse.progress import Figures, Progress
 from stillhouse.records import Verdict
 from stillhouse.stage import stage_command, write_metrics
 from stillhouse.tables import TableWriter, column_counts
 from stillhouse.verify.checks import by_judge_alone
-from stillhouse.verify.facts import Facts
+from stillhouse.verify.facts import Facts, versions
 from stillhouse.verify.grade import Grader
 from stillhouse.verify.stored import Stored
 from stillhouse.verify.trouble import Ungradable
@@ -34,7 +34,7 @@ JUDGE_ONLY = "judge_only"  # counts the passes that rest on the judge's word alo
 def main(teacher: str) -> None:
     """Write data/verdicts/TEACHER."""
     params = load_stage()
-    tally = Tally(params.section(Verify, "verify").code.isolation)
+    tally = Tally(params.section(Verify, "verify").code)
     with Journal.open() as journal:
         asyncio.run(grade_all(teacher, params, journal, tally))
     write_metrics(Path("metrics/verify") / f"{teacher}.json", tally.metrics())
@@ -104,9 +104,9 @@ def not_stored(
 class Tally:
     """Counts by state, reason, verifier and category, what the judge cost, and where rule and judge disagree."""
 
-    def __init__(self, isolation: str) -> None:
+    def __init__(self, code: CodeLimits) -> None:
         self.ungradable = Ungradable()
-        self._isolation = isolation
+        self._code = code
         self._states: Counter[str] = Counter()
         self._reasons: Counter[str] = Counter()
         self._by_category: dict[str, dict[str, Counter[str]]] = {}
@@ -165,7 +165,8 @@ class Tally:
             "ungradable_by_kind": self.ungradable.by_kind(),
             "reasons": dict(self._reasons),
             "verifiers": dict(verifiers),
-            "isolation": self._isolation,
+            "isolation": self._code.isolation,
+            "packages": versions(tuple(self._code.packages)),
             "judge_cost": None if self._cost is None else round(self._cost, 6),
             "rule_judge": {"both": self._both, "disagree": self._disagree},
             "disagreements": self._examples,

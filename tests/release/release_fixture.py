@@ -359,6 +359,7 @@ def metrics() -> dict[str, Any]:
             "reasons": {"wrong_answer": 1193},
             "verifiers": {"math_rule": 1201},
             "isolation": "bubblewrap",
+            "packages": {},
             "by_category": {
                 "math": {
                     "pass": 1213,

@@ -3,11 +3,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from huggingface_hub import DatasetCard
 from release_fixture import CARDS, REPLAY, facts, metrics, teacher, write_tables
 
 from stillhouse.release.card import CardError, is_weak_judge, model_size, size_category
+from stillhouse.release.counts import TeacherCounts
 from stillhouse.release.package import write_release
 
 pytestmark = pytest.mark.usefixtures("made_release", "no_load")
@@ -123,6 +125,27 @@ def test_the_card_says_by_category_what_verified_the_rows(tmp_path: Path) -> Non
     assert "| math | math_rule 10 | 10 | 0 |" in table
     assert "| code | code_tests 1 | 1 | 0 |" in table
     assert "| if | judge_demands (a model of 135M parameters) 1 | 1 | 1 |" in table
+
+
+def test_the_card_says_how_programs_were_tested(tmp_path: Path) -> None:
+    changed = metrics()
+    changed["verify"]["packages"] = {"numpy": "2.3.1", "sympy": "1.14.0"}
+    text = card_of(tmp_path, metrics=changed)
+    assert "a program if it passes 100.0 % of its tests, of which at most 10 are run" in text
+    assert "isolation `bubblewrap`, with the packages numpy 2.3.1, sympy 1.14.0." in text
+    assert "0 of the 1 released programs failed some of their tests" in text
+
+
+def test_programs_that_passed_a_part_of_their_tests_are_counted() -> None:
+    counts = TeacherCounts()
+    scores = [("code", 1.0), ("code", 0.9), ("math", 1.0), ("if", 0.9)]
+    columns = dict.fromkeys(("source", "source_license", "think", "verifier"), "any")
+    rows = [
+        columns | {"category": category, "verify_score": score, "tokens": 1, "attempt": 0}
+        for category, score in scores
+    ]
+    counts.add_data(pa.RecordBatch.from_pylist(rows))
+    assert counts.partly_passed == 1
 
 
 def test_what_licences_ask_for_is_said(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -266,6 +267,22 @@ def test_what_datasets_cannot_load_is_an_error(
     found = lint_files(release)
     assert rules(found) == {"load"}
     assert {m.partition("(")[2].partition(")")[0] for m in (f.message for f in found)} >= {"plain"}
+
+
+def test_a_program_needs_its_share_of_tests_and_any_other_row_the_threshold(release: Path) -> None:
+    provenance = release / "provenance.json"
+    content = json.loads(provenance.read_text())
+    verify = content["predicate"]["buildDefinition"]["externalParameters"]["verify"]
+    verify["code"]["pass_share"] = 0.5
+    provenance.write_text(json.dumps(content))
+
+    def lower(rows: Rows) -> None:
+        for row in rows:
+            row["verify_score"] = 0.6
+
+    rows = rewrite(release, lower)
+    found = {finding.row for finding in lint_rows(release) if finding.rule == "score"}
+    assert found == {row["id"] for row in rows if row["category"] != "code"}
 
 
 def test_twenty_defects_in_one_release_are_all_found(release: Path) -> None:

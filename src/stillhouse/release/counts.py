@@ -72,8 +72,8 @@ class TeacherCounts:
     """What the rows of one teacher say.
 
     `sources` and `categories` count released rows, `verifiers` released rows by category and by the verifier that
-    decided, `attempts` attempts by (source, state), `dropped` those not in the training set by (stage, reason);
-    `source_licenses` are the pairs of source and licence.
+    decided, `partly_passed` released programs that failed some of their tests, `attempts` attempts by (source, state),
+    `dropped` those not in the training set by (stage, reason); `source_licenses` are the pairs of source and licence.
     """
 
     tokens: Tokens = field(default_factory=Tokens)
@@ -81,6 +81,7 @@ class TeacherCounts:
     categories: dict[str, dict[str, int]] = field(default_factory=dict)
     sources: dict[str, dict[str, Any]] = field(default_factory=dict)
     verifiers: dict[str, Counter[str]] = field(default_factory=dict)
+    partly_passed: int = 0
     accepted_attempt: Counter[int] = field(default_factory=Counter)
     attempts: Counter[tuple[str, str]] = field(default_factory=Counter)
     source_licenses: set[tuple[str, str]] = field(default_factory=set)
@@ -103,6 +104,9 @@ class TeacherCounts:
             origin["rows"] += row["rows"]
         for row in _groups(batch, ["category", "verifier"]):
             self.verifiers.setdefault(row["category"], Counter())[row["verifier"]] += row["rows"]
+        programs = pc.equal(batch.column("category"), "code")
+        partly = pc.and_(programs, pc.less(batch.column("verify_score"), 1.0))
+        self.partly_passed += pc.sum(partly).as_py() or 0
         for row in _groups(batch, ["attempt"]):
             self.accepted_attempt[row["attempt"]] += row["rows"]
 

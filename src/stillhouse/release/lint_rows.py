@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -48,12 +48,19 @@ class Finding:
         return f"{where}: {self.message} [{self.rule}]"
 
 
+class _Accepted(NamedTuple):
+    """The scores that accepted rows reach at least: programs their share of tests, all others the threshold."""
+
+    threshold: float
+    pass_share: float
+
+
 @dataclass
 class _Table:
     """One configuration while its rows are looked at, in order."""
 
     kind: Kind
-    threshold: float | None
+    accepted: _Accepted | None
     overlaps: Overlaps | None
     file: str = ""
     seen: int = 0
@@ -98,7 +105,7 @@ class _Batch:
 
 def lint_rows(folder: Path, *, overlaps: Overlaps | None = None) -> list[Finding]:
     """Return what is wrong with the rows of all configurations of a release folder."""
-    threshold = _threshold(folder)
+    accepted = _accepted(folder)
     findings: list[Finding] = []
     for path in sorted({shard.parent for shard in folder.rglob("*.parquet")}):
         kind = kind_of(path.relative_to(folder).as_posix())
@@ -106,7 +113,7 @@ def lint_rows(folder: Path, *, overlaps: Overlaps | None = None) -> list[Finding
             name = path.relative_to(folder).as_posix()
             findings.append(Finding("error", "shards", name, None, "is no configuration's folder"))
             continue
-        table = _Table(kind, threshold, overlaps)
+        table = _Table(kind, accepted, overlaps)
         for shard in sorted(path.glob("*.parquet")):
             table.file = shard.relative_to(folder).as_posix()
             findings += _shard(shard, table)
@@ -114,12 +121,12 @@ def lint_rows(folder: Path, *, overlaps: Overlaps | None = None) -> list[Finding
     return findings
 
 
-def _threshold(folder: Path) -> float | None:
-    """Return the score that an accepted row must reach, as the provenance states it."""
+def _accepted(folder: Path) -> _Accepted | None:
+    """Return the scores that an accepted row must reach, as the provenance states them."""
     try:
         content = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
-        build = content["predicate"]["buildDefinition"]
-        return float(build["externalParameters"]["verify"]["threshold"])
+        verify = content["predicate"]["buildDefinition"]["externalParameters"]["verify"]
+        return _Accepted(float(verify["threshold"]), float(verify["code"]["pass_share"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -360,12 +367,16 @@ def _scores(batch: _Batch) -> Iterator[Finding]:
     yield from batch.findings(
         pc.invert(inside), "score", lambda i: f"verify_score {score[i].as_py()} is not in 0..1"
     )
-    threshold = batch.table.threshold
-    if threshold is not None and batch.table.kind == "data":
+    accepted = batch.table.accepted
+    if accepted is not None and batch.table.kind == "data":
+        is_program = pc.equal(batch.column("category"), "code")
+        least = pc.if_else(is_program, accepted.pass_share, accepted.threshold)
         yield from batch.findings(
-            pc.and_(inside, pc.less(score, threshold)),
+            pc.and_(inside, pc.less(score, least)),
             "score",
-            lambda i: f"verify_score {score[i].as_py()} is below the threshold {threshold}",
+            lambda i: (
+                f"verify_score {score[i].as_py()} is below {least[i].as_py()}, the least of an accepted row"
+            ),
         )
 
 
