@@ -13,6 +13,7 @@ COMMANDS = [
     ["doctor"],
     ["journal"],
     ["journal", "compact"],
+    ["journal", "drop"],
     ["journal", "export"],
     ["journal", "import"],
     ["journal", "stats"],

@@ -60,7 +60,8 @@ MATH: dict[str, tuple[str, Script]] = {
     ),
     "unclosed": ("75", [("<think>The answer is 75.", "stop")] * ATTEMPTS),
     "empty": ("76", [("", "stop")] * ATTEMPTS),
-    "stray": ("77", [("<think>I know.</think>The answer is 77. <think>", "stop")]),
+    "stray": ("77", [("<think>I know.</think>The answer is 77. </think>", "stop")]),
+    "reopened": ("78", [("<think>I know.</think>The answer is 78. <think>", "stop")] * ATTEMPTS),
 }
 HOSTILE = (
     "<think>Ha.</think>```python\nimport os\nos.system('touch /tmp/escaped')\nos._exit(0)\n```"
@@ -83,6 +84,7 @@ EXPECTED: dict[str, tuple[int, str | None]] = {
     "unclosed": (3, "not_verified"),
     "empty": (3, "not_verified"),
     "stray": (1, "stray_mark"),
+    "reopened": (3, "not_verified"),
     "hostile": (3, "not_verified"),
     "adding": (1, None),
     "polite": (2, None),

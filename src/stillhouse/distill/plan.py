@@ -186,11 +186,12 @@ def _longest(spec: Teacher, rules: Generate | None = None) -> int:
 
 
 def _not_graded(query: Query, response: Response) -> Verdict:
+    """Return a verdict that is no pass and has no reason, so that the loop looks up the next attempt."""
     return Verdict(
         response_id=response.id,
         query_id=query.id,
         state="ungradable",
         score=None,
-        reason="not_graded",
+        reason=None,
         verifier="plan",
     )

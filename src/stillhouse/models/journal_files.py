@@ -21,6 +21,7 @@ LIVE_NAME = "answers.sqlite"
 WRITING_SUFFIX = ".writing"  # of a network folder's file that its writer has not finished
 FORMAT = 2  # PRAGMA user_version; raised when a file of an older version can no longer be read
 BUSY_SECONDS = 60.0  # how long to wait for another process that writes
+BUSY_PAUSE_SECONDS = 0.01
 KEYS_AT_ONCE = 500  # of one look-up; SQLite takes no more than 999 everywhere
 PROBES = 100_000  # rows of one broken page, at most: an inner page of 4 KiB has some 500 leaves of up to 100 rows
 # Beside a database: write-ahead log and rollback journal belong to it, shared memory can be made again.
@@ -129,7 +130,7 @@ class AnswerFile:
             self._connection.text_factory = partial(str, encoding="utf-8", errors="replace")
             try:
                 for pragma in _PRAGMAS[access]:
-                    self._connection.execute(f"PRAGMA {pragma}")
+                    self._set(pragma)
                 if _PRAGMAS[access]:
                     self._prepare()
                 found = self._connection.execute("PRAGMA user_version").fetchone()[0]
@@ -142,6 +143,19 @@ class AnswerFile:
                 f"{path}: has journal format {found}, this version of stillhouse reads {FORMAT}; "
                 "move the file away (its answers are then asked for again)"
             )
+
+    def _set(self, pragma: str) -> None:
+        """Run a PRAGMA; the change to WAL does not wait by itself for another process that opens the file."""
+        deadline = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                self._connection.execute(f"PRAGMA {pragma}")
+                return
+            except sqlite3.OperationalError as error:
+                locked = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
+                if not locked or time.monotonic() > deadline:
+                    raise
+            time.sleep(BUSY_PAUSE_SECONDS)
 
     def _prepare(self) -> None:
         (tables,) = self._connection.execute("SELECT COUNT(*) FROM sqlite_schema").fetchone()
