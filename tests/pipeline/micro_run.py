@@ -60,7 +60,7 @@ MATH: dict[str, tuple[str, Script]] = {
     ),
     "unclosed": ("75", [("<think>The answer is 75.", "stop")] * ATTEMPTS),
     "empty": ("76", [("", "stop")] * ATTEMPTS),
-    "stray": ("77", [("<think>I know.</think>The answer is 77. </think>", "stop")]),
+    "stray": ("77", [("<think>I know.</think>So </think> it is.\n\nThe answer is 77.", "stop")]),
     "reopened": ("78", [("<think>I know.</think>The answer is 78. <think>", "stop")] * ATTEMPTS),
 }
 HOSTILE = (
