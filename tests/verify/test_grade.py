@@ -139,9 +139,7 @@ def _under(
     async def said(self: Pool, *_: Any, **__: Any) -> Check | None:
         return rule
 
-    # Whichever way the grader runs the rule, in the pool or in its own process.
-    for name in ("run", "run_within"):
-        monkeypatch.setattr(Pool, name, said)
+    monkeypatch.setattr(Pool, "run", said)
     monkeypatch.setattr(science, "check_science", lambda *_: rule)
     yes = ScriptedJudge("yes" if category == "math" else "5")
     query = make_query(category, "How many?", ground_truth="seven of them, it is said")
@@ -298,10 +296,16 @@ class FailingSandbox:
         self.alone: list[bool] = []
         self._reasons = iter(reasons)
         monkeypatch.setattr(sandbox, "probe", lambda _: None)
-        monkeypatch.setattr(Pool, "run_within", lambda *_: self._check(False))
-        monkeypatch.setattr(Pool, "run_alone", lambda *_, **__: self._check(True))
 
-    async def _check(self, alone: bool) -> Check:
+        async def run(
+            _: Pool, limits: Any, guard: float, alone: bool, /, *args: Any, **keywords: Any
+        ) -> Check:
+            assert keywords == ({"alone": True} if alone else {})
+            return self._check(alone)
+
+        monkeypatch.setattr(Pool, "_run", run)
+
+    def _check(self, alone: bool) -> Check:
         self.alone.append(alone)
         reason: Any = next(self._reasons)
         return make_check("code_tests", "2", None if reason else 1.0, reason, "")

@@ -104,9 +104,10 @@ def test_hostile_program(
 
 def as_graded(case: dict[str, Any], answer: str) -> Check:
     """Return the check as the grader gets it: what only the guard has ended is checked again, alone."""
-    check = check_code(code_query(case), answer, SHORT)
+    limits = SHORT.model_copy(update={"packages": case.get("packages", [])})
+    check = check_code(code_query(case), answer, limits)
     if check.reason == "timeout":
-        check = check_code(code_query(case), answer, SHORT, alone=True)
+        check = check_code(code_query(case), answer, limits, alone=True)
     return check
 
 
@@ -155,6 +156,74 @@ def test_it_would_find_the_tests_in_a_referee_that_can_be_read(
     check = check_code(code_query(case), case["output"], LIMITS)
     assert check.score is not None
     assert check.score > 0, check
+
+
+# What a text would do in the referee: say on every pipe that the test has passed, and leave.
+SAYS_PASS = """import os
+for fd in range(3, 40):
+    try: os.write(fd, b'["pass", ""]' + bytes([10]))
+    except OSError: pass
+os._exit(0)
+"""
+EVALUATED = {
+    "eval": "assert eval(secret(2)) == 41",
+    "exec, and every exception is caught": (
+        "names = {}\ntry: exec(secret(2), names)\nexcept BaseException: names['x'] = 41\n"
+        "assert names['x'] == 41"
+    ),
+    "a name of the test": "wanted = 41\nassert eval(secret(3)) == wanted",
+    "timeit": "import timeit\nassert timeit.timeit(secret(2), number=1) == 41",
+    "an annotation": (
+        "import typing\nclass C: pass\nC.__annotations__ = {'n': secret(2)}\n"
+        "assert typing.get_type_hints(C)['n'] == 41"
+    ),
+    "pickle": "import pickle\nassert pickle.loads(secret(4)) == 41",
+    "pickle, by way of a module": "import pickle\nassert pickle.loads(secret(6)) == 41",
+    "simplify of sympy": "import sympy\nassert sympy.simplify(secret(2)) == 41",
+    "lambdify of sympy": "import sympy\nassert sympy.lambdify(sympy.Symbol('x'), secret(2))(1) == 41",
+    "lambdify of an object": "import sympy\nassert sympy.lambdify(sympy.Symbol('x'), secret(5))(1) == 41",
+}
+TEXTS = f"""
+import pickle
+class Named:
+    def __reduce__(self): return exec, ({SAYS_PASS!r},)
+class Printed:
+    def __str__(self): return secret(2)
+    __repr__ = __str__
+def secret(n):
+    text = "exec(" + repr({SAYS_PASS!r}) + ")"
+    by_module = b"ccollections\\n_itemgetter\\n(S'exec'\\ntR(ccollections\\n__builtins__\\ntR."
+    return {{2: text, 3: "wanted", 4: pickle.dumps(Named()), 5: Printed(), 6: by_module}}[n]
+"""
+
+
+@pytest.mark.parametrize("test", EVALUATED.values(), ids=EVALUATED)
+def test_no_text_of_an_answer_is_evaluated_in_the_referee(test: str, sandboxed: None) -> None:
+    check = evaluated(test, TEXTS)
+    assert (check.state, check.reason) == ("ungradable", "unsupported_test"), check
+
+
+@pytest.mark.parametrize(
+    ("test", "text"),
+    [
+        ("assert eval(secret(2)) == 41", "(1 + 3) * 10 + 1"),
+        ("import sympy\nassert sympy.simplify(secret(2)) == sympy.sympify('2*x + 1')", "x + x + 1"),
+        ("from collections import namedtuple\nassert namedtuple('P', 'x')(secret(2)).x", "text"),
+        (
+            "import pickle\nassert pickle.loads(pickle.dumps({1, 2})) == {1, 2} and secret(2)",
+            "text",
+        ),
+    ],
+)
+def test_what_can_do_nothing_is_evaluated(test: str, text: str, sandboxed: None) -> None:
+    check = evaluated(test, f"def secret(n): return {text!r}")
+    assert check.state == "pass", check
+
+
+def evaluated(test: str, code: str) -> Check:
+    case = {"tests": [{"kind": "assert", "code": test}], "entry_point": "secret"}
+    packages = ["sympy"] if "sympy" in test else []
+    return as_graded({**case, "packages": packages}, f"```python\n{code}\n```")
 
 
 def wait_until_gone(user: int, before: set[int]) -> set[int]:

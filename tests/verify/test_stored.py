@@ -90,7 +90,7 @@ def no_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     async def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("something was graded")
 
-    for name in ("run", "run_within", "run_alone"):
+    for name in ("run", "run_sandboxed"):
         monkeypatch.setattr(Pool, name, refuse)
 
 

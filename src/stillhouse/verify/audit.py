@@ -20,7 +20,7 @@ from stillhouse.params import CodeLimits
 from stillhouse.records import Check, Constraint, Message, Query, Test
 from stillhouse.verify import code, demands, ifeval, judge, math, sandbox, science
 from stillhouse.verify.checks import MachineReason, make_check
-from stillhouse.verify.pool import Pool
+from stillhouse.verify.pool import GUARD_SECONDS, Pool
 
 GOLDEN = Path("tests/verify/golden")
 JUDGE_REPLY_PARSING = "judge_reply_parsing"
@@ -30,7 +30,6 @@ LIMITS = CodeLimits(
     isolation="bubblewrap", max_tests=10, test_seconds=5.0, total_seconds=20.0, memory_mb=512
 )
 ITEM_SECONDS = 30.0
-CODE_SECONDS = 90.0
 
 
 class AuditError(StillhouseError):
@@ -69,8 +68,11 @@ async def run_cases(
     pool = Pool(workers, ITEM_SECONDS)
 
     async def outcome(why: str, case: _Case) -> Outcome:
-        seconds = CODE_SECONDS if case.verifier == code.NAME else ITEM_SECONDS
-        check = await pool.run_within(seconds, _checked, case.function, case.args)
+        if case.verifier == code.NAME:
+            guard = code.seconds_at_most(case.args[0], LIMITS) + GUARD_SECONDS
+            check = await pool.run_sandboxed(guard, code.check_code, *case.args)
+        else:
+            check = await pool.run(_checked, case.function, case.args)
         told()
         if check.reason in get_args(MachineReason) and case.right != "ungradable":
             raise AuditError(

@@ -27,7 +27,7 @@ REFEREE = Path(__file__).with_name("referee")
 # The modules of the referee; each imports only from those before it.
 MODULES = (
     *("wire", "values", "peer", "remote", "referee_end", "candidate_end", "meter", "compare"),
-    *("programs", "names", "testing", "asserts", "nursery", "main"),
+    *("programs", "names", "testing", "texts", "asserts", "nursery", "main"),
 )
 MAX_ANSWER_CHARS = 200_000  # finding fences is quadratic in their number
 OVERHEAD_SECONDS = 30.0  # start of the sandbox and writing of the report

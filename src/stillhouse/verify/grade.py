@@ -21,10 +21,10 @@ from stillhouse.models.engine import Request
 from stillhouse.params import Price, Verify
 from stillhouse.records import Check, Query, Response, State, Verdict
 from stillhouse.verify import code, demands, ifeval, judge, math, sandbox, science
-from stillhouse.verify.checks import Reason, kind_of, make_check
+from stillhouse.verify.checks import Reason, make_check
 from stillhouse.verify.judge import Judge, Metered
 from stillhouse.verify.options import option_letter
-from stillhouse.verify.pool import ALONE_FACTOR, GUARD_SECONDS, Pool
+from stillhouse.verify.pool import GUARD_SECONDS, Pool
 from stillhouse.verify.reward import Marks, check_reward
 from stillhouse.verify.stored import Graded, Stored
 
@@ -186,12 +186,7 @@ class Grader:
                 raise sandbox.SandboxError(trouble)
             self._isolation_checked = True
         guard = code.seconds_at_most(query, limits) + GUARD_SECONDS
-        check = await self._pool.run_within(guard, code.check_code, query, answer, limits)
-        if kind_of(check.reason) != "machine":
-            return check
-        return await self._pool.run_alone(
-            ALONE_FACTOR * guard, code.check_code, query, answer, limits, alone=True
-        )
+        return await self._pool.run_sandboxed(guard, code.check_code, query, answer, limits)
 
     async def _science(self, query: Query, answer: str, asked: Judge | None) -> list[Check]:
         if query.ground_truth is None:

@@ -47,7 +47,7 @@ OWN_SUFFIXES = (".libs",)  # folders without __init__.py that belong to one dist
 # What an import may cost is measured once, and it varies: so much more is allowed.
 CPU_FACTOR = 2.0
 SPACE_FACTOR = 1.25
-MEASURE_SECONDS = 120.0
+MEASURE_SECONDS = 600.0  # a guard: beside many other processes an import takes ten times as long
 MEASURE = """
 import json, os, resource, sys
 def peak():

@@ -191,23 +191,30 @@ class Pool:
             guard = ALONE_FACTOR * self._guard
             return await self._run(self._limits, guard, True, function, *args, **kwargs)
 
-    async def run_within(
-        self, seconds: float, function: Callable[P, C], *args: P.args, **kwargs: P.kwargs
-    ) -> C | Check:
-        """As `run`, once, for a check that waits for processes with limits of their own, such as a sandbox.
+    async def run_sandboxed(
+        self, seconds: float, function: Callable[..., Check], *args: object
+    ) -> Check:
+        """As `run`, for a check that waits for a sandbox, which has limits of its own.
 
-        `seconds` is a guard on wall time. The worker's own CPU time is limited, its memory is not.
+        The worker's own CPU time is limited, its memory is not. The second time, the function is called with
+        `alone=True`.
+
+        Args:
+            seconds: the guard on wall time, the first time.
+            function: returns a check, and takes `alone`.
+            args: its other arguments.
+
+        Raises:
+            StillhouseError: as in `run`.
         """
         limits = self._limits._replace(memory_bytes=None)
-        return await self._once(limits, seconds, function, *args, **kwargs)
-
-    async def run_alone(
-        self, seconds: float, function: Callable[P, C], *args: P.args, **kwargs: P.kwargs
-    ) -> C | Check:
-        """As `run_within`, while nothing else is run."""
-        limits = self._limits._replace(memory_bytes=None)
+        check = await self._once(limits, seconds, function, *args)
+        if kind_of(check.reason) != "machine":
+            return check
         async with self._turns.alone():
-            return await self._run(limits, seconds, True, function, *args, **kwargs)
+            return await self._run(
+                limits, ALONE_FACTOR * seconds, True, function, *args, alone=True
+            )
 
     async def close(self) -> None:
         """Stop all workers at once, dropping what they have not finished."""
@@ -241,6 +248,7 @@ class Pool:
         guard: float,
         alone: bool,
         function: Callable[P, C],
+        /,  # the function may take arguments of these names
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> C | Check:

@@ -19,6 +19,7 @@ from stillhouse.verify.referee.names import (
 from stillhouse.verify.referee.programs import limit
 from stillhouse.verify.referee.referee_end import RefereeEnd
 from stillhouse.verify.referee.testing import provide_pytest, run_defined
+from stillhouse.verify.referee.texts import guard_texts
 from stillhouse.verify.referee.wire import (
     GoneError,
     Unsupported,
@@ -115,6 +116,8 @@ def assert_tests(
     Fewer outcomes than tests are told where the candidate is of no more use.
     """
     peer = RefereeEnd(*pipes)
+    sources = [job["setup"], *(test["code"] for test in tests)]
+    guard_texts(sources, job["paths"], peer.end_with)
     setup, failed = _started(job, peer)
     tell(None)
     if setup is None:

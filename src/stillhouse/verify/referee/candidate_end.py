@@ -103,7 +103,8 @@ class CandidateEnd(Peer):
         self.kinds[kind] = len(self.kinds)
         base = base_of(value)
         methods = [name for name in METHODS if getattr(kind, name, None) is not None]
-        described = [base and base.__name__, kind.__name__, methods]
+        home = str(getattr(kind, "__module__", None)).partition(".")[0]
+        described = [base and base.__name__, kind.__name__, methods, home]
         return {"mine": [self.number(value), self.kinds[kind], *described]}
 
     def _exception_class(self, kind: type) -> Any:

@@ -52,8 +52,12 @@ class RefereeEnd(Peer):
         try:
             return super().ask(what, *positional, **keywords)
         except (GoneError, Unsupported) as error:
-            self.ended = self.ended or error
+            self.end_with(error)
             raise
+
+    def end_with(self, error: BaseException) -> None:
+        """Have a test end with this, whatever it catches."""
+        self.ended = self.ended or error
 
     def serve(self, message: dict[str, Any]) -> None:
         """Do what the candidate asked for and reply."""
@@ -134,8 +138,8 @@ class RefereeEnd(Peer):
         proxy = self.proxies.get(number)
         if proxy is None:
             if described:
-                base, name, methods = described
-                made = proxy_class(str(name)[:MAX_NAME_CHARS], methods)
+                base, name, methods, home = described
+                made = proxy_class(str(name)[:MAX_NAME_CHARS], methods, home)
                 self.kinds[kind] = made, next((b for b in BASES if b.__name__ == base), None)
             if type(number) is not int or kind not in self.kinds:
                 raise GoneError("the program sent an object of no class")

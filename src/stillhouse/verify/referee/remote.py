@@ -9,8 +9,9 @@ object by calling a class of the answer (a name with a capital letter).
 from __future__ import annotations
 
 import operator
+import sys
 
-from stillhouse.verify.referee.wire import suppress
+from stillhouse.verify.referee.wire import Unsupported, suppress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
     from typing import Any
 
 NUMBERS = (int, float)
+# By these a library takes memory or an object for its own, or hands over its result, unseen by the test.
+NOT_LENT = ("__sympy__", "_sympy_", "_typ")
+NOT_LENT_PREFIX = "__array_"  # of numpy; `__array__` itself is called and gives plain data
+
+# Their objects stay in the candidate, and those of a test cannot be compared with them.
+LIBRARIES = ("networkx", "pandas", "scipy", "sympy")
 
 
 class Remote:
@@ -34,6 +41,8 @@ class Remote:
         "remote_value",  # a number or text that it extends, once asked for
     )
 
+    remote_home: str | None = None  # the library of its class, of those above
+
     def __init__(self, peer: Any, number: int, kind: int, base: Any) -> None:
         for name, value in (
             ("remote_peer", peer),
@@ -49,6 +58,8 @@ class Remote:
     def __getattr__(self, name: str) -> Any:
         if name == "__signature__":
             return signature(self)
+        if name in NOT_LENT or (name.startswith(NOT_LENT_PREFIX) and name != "__array__"):
+            raise AttributeError(name)
         return self.remote_peer.ask("getattr", self, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -78,7 +89,7 @@ class Remote:
         if isinstance_of_remote(other) or (self.remote_own and not isinstance(other, type)):
             return bool(self.remote_peer.ask("operator", "eq", self, other))
         if self.remote_base is None:
-            return NotImplemented
+            return _incomparable(self)
         return bool(remote_plain(self) == other)
 
     def __ne__(self, other: object) -> Any:
@@ -126,7 +137,22 @@ def signature(remote: Any) -> Any:
     return inspect.Signature(parameters)
 
 
+def _incomparable(remote: Any) -> Any:
+    """Return NotImplemented.
+
+    Raises:
+        Unsupported: the object is one of a library that the test uses too, so that it may well be the right one.
+    """
+    if remote.remote_home in sys.modules:
+        error = Unsupported(f"a test compares with an object of {remote.remote_home}")
+        remote.remote_peer.end_with(error)
+        raise error
+    return NotImplemented
+
+
 def _class(self: Any) -> Any:
+    if self.remote_base is None:
+        _incomparable(self)
     return self.remote_base or self.remote_peer.ask("getattr", self, "__class__")
 
 
@@ -184,7 +210,7 @@ def _binary(name: str, swapped: bool) -> Callable[[Any, Any], Any]:
             operands = (other, self) if swapped else (self, other)
             return _own(self, self.remote_peer.ask("operator", name, *operands))
         if self.remote_base is None:
-            return NotImplemented
+            return _incomparable(self)
         mine = remote_plain(self)
         return getattr(operator, name)(*((other, mine) if swapped else (mine, other)))
 
@@ -238,15 +264,17 @@ for _name in ARITHMETIC:
     METHODS[f"__i{_name}__"] = _binary(f"i{_name}", False)
 
 
-def proxy_class(name: str, methods: list[Any]) -> type[Remote]:
+def proxy_class(name: str, methods: list[Any], home: Any) -> type[Remote]:
     """Return the class of the proxies of objects of one class.
 
     Args:
         name: the name of that class.
         methods: its special methods; others than those of `METHODS` do not count.
+        home: the library that it says it is of.
     """
     body: dict[str, Any] = {"__slots__": (), "__class__": property(_class)}
     body |= {method: METHODS[method] for method in METHODS if method in methods}
+    body["remote_home"] = home if home in LIBRARIES else None
     body["__doc__"] = property(lambda self: self.remote_peer.ask("getattr", self, "__doc__"))
     body["__module__"] = property(lambda self: self.remote_peer.ask("getattr", self, "__module__"))
     return type(name, (Remote,), body)

@@ -129,7 +129,29 @@ def _array(content: Any, part: Callable[[Any], Any]) -> Any:
     if not ARRAY_TYPE.fullmatch(kind):
         raise ValueError(kind)
     array = _library("numpy", "frombuffer")(bytearray.fromhex(data), dtype=kind)
-    return array[0] if shape is None else array.reshape(shape)
+    if shape is None:
+        return array[0]
+    array = array.reshape(shape)
+    return array if array.size else array.view(_empty_kind())
+
+
+def _empty_kind() -> Any:
+    """Return the class of arrays without items that are not stretched to match an array that has some.
+
+    By numpy's rules nothing, compared with one item, gives nothing, of which all is true.
+    """
+    numpy = sys.modules["numpy"]
+
+    class Empty(numpy.ndarray):  # type: ignore[misc, name-defined]
+        def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+            shapes = [numpy.shape(item) for item in inputs]
+            if any(shape and 0 not in shape for shape in shapes):
+                raise ValueError(f"an array without items cannot be compared with shape {shapes}")
+            plain = [numpy.asarray(item) for item in inputs]
+            return getattr(ufunc, method)(*plain, **options)
+
+    Empty.__name__ = Empty.__qualname__ = "ndarray"
+    return Empty
 
 
 _DECODERS: dict[str, Callable[[Any, Callable[[Any], Any]], Any]] = {
