@@ -44,8 +44,6 @@ KEEPS_ITS_MEANING: dict[tuple[str, str], str] = {
     ("kilograms without a macro", "3 g"): NO_UNIT,
     ("a currency behind the number", r"25\text{ euros}"): NO_UNIT,
     ("acceleration with its unit", r"9.8\text{ m/s}^3"): NO_UNIT,
-    ("choice letter in brackets", r"-\text{(B)}"): OPTION,
-    ("letter with its value", r"-\textbf{(B) } 12"): OPTION,
     ("letter with its value", r"\textbf{(B) } 22"): OPTION,
     ("letter with its value", r"\textbf{(B) } 13"): OPTION,
     ("touching intervals joined", r"(0,3]\cup(2,5)"): SAME_SET,

@@ -21,12 +21,22 @@ from stillhouse.verify.formula import (
 from stillhouse.verify.formula.literal import is_plain_number, quantity
 from stillhouse.verify.notation import clean, essence, same_text
 from stillhouse.verify.options import chosen_option, option_letter
-from stillhouse.verify.prose import cleaned, last_statement, stated_results, without_reason
+from stillhouse.verify.prose import (
+    bold_result,
+    cleaned,
+    is_bare,
+    last_statement,
+    shortened,
+    stated_results,
+    without_possessive,
+    without_reason,
+)
 
 NAME = "math_rule"
 VERSION = "3"
 
 MAX_FINAL_CHARS = 1000  # the longest reference of MATH-500 has under 100; longer texts are ramblings, slow to parse
+MAX_LINE_CHARS = 80  # of an answer that is nothing but its result
 MAX_ANSWER_CHARS = 4000  # of an answer that is compared with the reference as a whole
 
 _EDGES = " \t\n.,;:!*_`'\"()$"
@@ -94,18 +104,27 @@ def _compare(reference: str, final: str, marked: bool, prompt: str) -> Check:
 def _candidates(final: str, marked: bool) -> list[str]:
     """Return the texts that may be the result, as they are tried: the first that can be read is taken."""
     if not marked:
-        statement = last_statement(final)
         whole = [clean(final)] if "\n" in final.strip() and "$$" in final else []
-        return whole + [cleaned(text) for text in stated_results(statement)]
+        stated = stated_results(last_statement(final))
+        short = [text for text in map(shortened, stated) if text]
+        found = [*bold_result(final), *short, *stated]
+        return whole + [cleaned(without_possessive(text)) for text in (*found, *_line_alone(final))]
     bare = without_reason(final) if "\\" not in final else final
     candidates = [clean(bare.strip("*")), clean(final.strip("*"))]
     if re.search(r"[.!?]\s+\S", final) and _CORRECTED.search(final):
         return [cleaned(text) for text in stated_results(last_statement(final))]
-    first = re.split(r"(?<=[^\d\s][.!?])\s+|(?<=\d[.!?])\s+(?=[A-Z])", final)[0]
-    candidates.append(cleaned(without_reason(first)))
+    first = re.split(r"(?<=[^\d\s][.!?])\s+|(?<=\d[.!?])\s+(?=[A-Z][a-z]*\s)", final)[0]
+    place = 0 if re.search(r"\d\.$", first) and first != final else len(candidates)
+    candidates.insert(place, cleaned(without_reason(first)))
     if len(final.split()) > 3:
         candidates.extend(cleaned(text) for text in stated_results(without_reason(first)))
     return list(dict.fromkeys(candidates))
+
+
+def _line_alone(text: str) -> list[str]:
+    """Return an answer of one short line that has no verb, as a formula or words alone."""
+    line = text.strip()
+    return [line] if "\n" not in line and len(line) <= MAX_LINE_CHARS and is_bare(line) else []
 
 
 def _compare_trees(reference: str, expected: Node, text: str, found: Node, prompt: str) -> Check:

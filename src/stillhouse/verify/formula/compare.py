@@ -3,9 +3,9 @@
 import re
 from collections.abc import Sequence
 
-from stillhouse.verify.formula.equal import same_curve
+from stillhouse.verify.formula.equal import same_curve, same_value
 from stillhouse.verify.formula.errors import TooComplexError, UnreadError
-from stillhouse.verify.formula.literal import from_words, is_plain_number
+from stillhouse.verify.formula.literal import counted_in_words, from_words, is_plain_number
 from stillhouse.verify.formula.node import Node, num
 from stillhouse.verify.formula.quantities import SCALARS, as_number, consistent, same_quantity
 from stillhouse.verify.formula.sets import real_set, same_set, unlike_points
@@ -161,6 +161,8 @@ def _words(reference: Node, answer: Node) -> bool:
             and same is not False
         )
     worded, other = (reference, answer) if reference.op == "word" else (answer, reference)
+    if worded is answer and as_number(other) and (counted := counted_in_words(worded.name)):
+        return same_quantity(other, counted, top=True)
     if other.op == "sym" or is_plain_number(other) or worded is reference:
         return worded.name == other.name and other.op == "sym"
     if any(character.isdigit() for character in worded.name):
@@ -478,6 +480,8 @@ def _valued(reference: Node, answer: Node, order: Sequence[str], top: bool) -> b
     if sides[0] is None or sides[1] is None:
         return False
     expected, given = sides[0], sides[1]
+    if answer.op != "rel" and not _names_value(reference.args[0]):
+        return False  # 12 for 2x + 3y = 12
     if reference.op == answer.op == "rel":
         names = [node.args[0] for node in (reference, answer)]
         if not names[0].symbols() and not names[1].symbols():
@@ -522,7 +526,13 @@ def _any_side(expected: Node, answer: Node, order: Sequence[str], top: bool) -> 
         return True
     if first.op == "fn" and last.symbols() and not first.symbols() <= last.symbols():
         return False  # f(t) = x + 1
-    if _is_name(first) or (number and first.op != "neg" and len(first.symbols()) > 1):
+    if number and first.op == "add" and len(answer.args) == 2 and same_value(expected, num(0)):
+        return False  # x + y = 0 is rather an equation
+    if (
+        _is_name(first)
+        or (number and first.op == "abs")
+        or (number and first.op != "neg" and len(first.symbols()) > 1)
+    ):
         return _same(expected, last, order, top)
     # An identity may end in the result; an equation between two unlike sides is none.
     return (
@@ -536,6 +546,15 @@ def _is_name(node: Node) -> bool:
         or (node.op == "fn" and all(arg.op == "sym" or arg.op == "num" for arg in node.args))
         or (node.op == "mul" and all(arg.op == "sym" for arg in node.args))
     )
+
+
+def _names_value(node: Node) -> bool:
+    """Whether the left side of an equation only names its right side, and is no equation between variables."""
+    if node.op == "blank" or not node.symbols() or _is_name(node):
+        return True
+    if node.op in ("abs", "fn", "div", "pow", "group"):
+        return all(arg.op == "num" or _names_value(arg) for arg in node.args) and node.op != "pow"
+    return node.op == "mul" and node.args[0].op == "sym" and node.args[0].name[:1].isupper()  # P(X = 2)
 
 
 def _same_name(reference: Node, answer: Node) -> bool:

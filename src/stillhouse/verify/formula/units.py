@@ -78,7 +78,7 @@ QUALIFIERS = frozenset(
         "under above below "
         "between up minus negative plus times except excluding without than within other half twice double triple "
         "almost nearly "
-        "per-cent hundredths tenths thousandths squared cubed "
+        "per-cent hundredths tenths thousandths thirds fourths fifths sixths sevenths eighths ninths squared cubed "
         "factorial base modulo mod wrong incorrect if unless when where either any"
     )
 )
@@ -164,6 +164,8 @@ def same_words(left: str, right: str) -> bool | None:
 
 def counted(words: str) -> bool:
     """Whether words after a number name only its unit or the thing counted, and do not change the number."""
+    if words.strip() == "times":
+        return True
     return not set(_stems(words)) & (PROPERTIES | QUALIFIERS) and len(words.split()) <= MAX_WORDS
 
 
