@@ -43,6 +43,8 @@ KEPT: dict[str, tuple[str, str]] = {
     "bracket at the start": (REASON, r"C\) because .*"),
     "neither of two, then a conclusion": (REASON, r".*D is not inert\. Hence C\."),
     "letter in brackets with the text of its option": (CHOICE, r"\(C\) 56 N"),
+    "a check mark before the letter": (CHOICE, r"✅ \*\*C\) 67 N\*\*"),
+    "option behind the result": (CHOICE, r"F = 67 N, option C\."),
     "letter and text in one box": (CHOICE, r".*\(C\) 56 N.*"),
     "after a mark": ("a word before the mark lost a letter", r"Th answer is Isaac Newton\."),
     "unit in a text macro": (KILO, r".*Kg\}\}"),

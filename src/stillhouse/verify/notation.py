@@ -85,10 +85,12 @@ _PROSE_AFTER_NUMBER = re.compile(
     r"\s*\d[\d,.]*\s+[A-Za-z]{2,}[^\\=]*$"
 )  # $18 and $20: money, no formula
 _GOES_ON = re.compile(r"(?<=[\d,;\s])\.\.\.+$")  # an ellipsis after numbers is no mark of the end
+_CLOCK = re.compile(r"(?<=\d)(?: ?)(?i:([ap])\.\s?m\b\.?)")
+_COUNTED = re.compile(r"^(-?[\d.,/]+) \((?!mod\b|base\b|in base\b)([a-z][a-z' .-]*[a-z])\)$")  # 9 (apples)
 _TIMES_TEN = re.compile(r"(?<=\d)\s*[xX]\s*(?=10\s*\^)")
 _OVER = re.compile(r"\{([^{}]{1,200}?)\\over(?![A-Za-z])([^{}]{1,200})\}")
 _COLOURED = re.compile(r"\\(?:textcolor\s*\{\w{1,20}\}|color\s*\{\w{1,20}\})\s*(?=[{\\\d])")
-_PHANTOM = re.compile(r"\\[hv]?phantom\s*\{[^{}]{0,20}\}")
+_PHANTOM = re.compile(r"^\\[hv]?phantom\s*\{[^{}]{0,20}\}|\\[hv]?phantom\s*\{[^{}]{0,20}\}$")
 _WHOLE = re.compile(
     r"\\(?:mathbf|boldsymbol|bm|textbf|mathrm|text|underline|boxed|fbox|mathit|bf)\s*\{(.*)\}|"
     r"\\begin\s*\{(?P<aligned>aligned|split|gathered|align\*?)\}([^&\\]*)\\end\s*\{(?P=aligned)\}",
@@ -132,6 +134,8 @@ def clean(text: str) -> str:
         text = _SIZING.sub("", text).replace("\\!", "")
         text = _STYLED_FRACTION.sub(r"\\\1", text)
         text = _without_layout(text)
+    text = _CLOCK.sub(r"\1m", text)
+    text = _COUNTED.sub(r"\1 \2", text)
     text = _TIMES_TEN.sub(r"\\times ", text)
     text = _ORDINAL.sub(r"\1", text)
     text = " ".join(_SPACING.sub(" ", text).split()).strip(" ,;:")
@@ -140,7 +144,7 @@ def clean(text: str) -> str:
 
 def _without_layout(text: str) -> str:
     """Return a formula without colour, invisible parts, and a macro of type or an environment round the whole."""
-    text = _OVER.sub(r"{\\frac{\1}{\2}}", _PHANTOM.sub("", _COLOURED.sub("", text))).strip()
+    text = _OVER.sub(r"{\\frac{\1}{\2}}", _PHANTOM.sub("", _COLOURED.sub("", text).strip())).strip()
     for _ in range(3):
         whole = _WHOLE.fullmatch(text)
         inside = whole and (whole[1] if whole[1] is not None else whole[3])

@@ -12,7 +12,7 @@ _CLAUSE_END = re.compile(
     re.IGNORECASE,
 )
 _REASON = re.compile(
-    r",?\s+\(?(?:because|since|as|which is why|given that)\s+(?=[A-Za-z\d$\\]).*$",
+    r",?(?<!times)\s+\(?(?:because|since|as|which is why|given that)\s+(?=[-A-Za-z\d$\\]).*$",
     re.IGNORECASE | re.DOTALL,
 )
 _REJECTED = re.compile(
@@ -42,6 +42,7 @@ _RESULT = re.compile(
 _HEDGE = re.compile(
     r"\b(?:not|n't|never|cannot|can't|isn't|neither|nor|if|unless|unsure|sure|wrong|incorrect|too|might|maybe|"
     r"perhaps|could|guess|"
+    r"let|suppose|assume|assuming|"
     r"either|between|more than|less than|fewer than|at least|at most|greater than|over|under|up to|instead of|"
     r"rather than)\b",
     re.IGNORECASE,
@@ -57,7 +58,9 @@ _CIRCUMSTANCE = re.compile(
 _ITEM = re.compile(
     r"(?:(?:and|or)\s+)?\$?\s*(?:[A-Za-z](?:_\{?\w{1,3}\}?)?\s*=\s*)?[-+]?\s*(?:\\[a-z]|[\d.(√])"
 )
-_VERB = re.compile(r"\b(?:is|are|was|were|has|have|had|can|does|do|did|will|would)\b", re.IGNORECASE)
+_COMPARED = re.compile(r"\s*(?:more|less|fewer|times|of|out)\b")
+_EACH = re.compile(r"\b(?:each|every|per|most|least|minimum|maximum|worst|best)\b", re.IGNORECASE)
+_VERB = re.compile(r"\b(?:fails?|works?|is|are|was|were|has|have|had|can|does|do|did|will|would)\b", re.IGNORECASE)
 _BOLD = re.compile(r"\*\*([^*\n]{1,100})\*\*")
 _ADVERBIAL = re.compile(
     r"([-+]?\s*[$¤€£]?\s*\d[\d,.]*(?:\s+[a-z]{2,}){0,2}?)\s+(?:for|to|in|at|on|from|of|during|after|before|with)\s+[^\d]{1,80}$",
@@ -116,7 +119,7 @@ def bold_result(text: str) -> list[str]:
         return []
     before, inside, after = lines[-1][: found[-1].start()], found[-1][1], lines[-1][found[-1].end() :]
     sentence = _SENTENCE_END.split(before)[-1] or ""
-    if re.search(r"\d", after) or _HEDGE.search(f"{sentence} {inside}{after}"):
+    if re.search(r"\d", after) or _COMPARED.match(after) or _HEDGE.search(f"{sentence} {inside}{after}"):
         return []
     if inside.rstrip().endswith(":") or not re.search(r"\d", inside):
         return []
@@ -128,7 +131,7 @@ def bold_result(text: str) -> list[str]:
 def shortened(text: str) -> str | None:
     """Return a number with its noun without where, when or what for it is, as in `$64 for the glasses`."""
     found = _ADVERBIAL.match(text.strip())
-    return found[1] if found else None
+    return found[1] if found and not _EACH.search(text) else None
 
 
 def _last_clause(statement: str) -> str:
@@ -148,7 +151,7 @@ def _goes_on(before: str, after: str) -> bool:
     """Whether a comma is between two items of a list of values: `1, 2, and 3`, `x = 1, y = 2`."""
     item = after.split(",")[0]
     return (
-        re.search(r"[\d)}\]$]\s*$", before) is not None
+        re.search(r"(?:[\d)}\]$]|\.\.\.|\\l?dots)\s*$", before) is not None
         and _CIRCUMSTANCE.match(before) is None
         and _ITEM.match(item) is not None
         and item.count("=") == len(re.findall(r"(?<![\w)}])[A-Za-z](?:_\{?\w{1,3}\}?)?\s*=", item))
@@ -178,9 +181,23 @@ def _with_left_side(clause: str, first: int, last: int) -> list[str]:
     return found
 
 
+def without_aside(text: str) -> str:
+    """Return a result without a remark in brackets or behind a semicolon: `10 (see above)`, `10; the other is -3`."""
+    text = re.sub(r";\s+[A-Za-z]{2,}.*$", "", text, flags=re.DOTALL)
+    aside = _ASIDE.search(text)
+    if aside is None or not is_certain(aside[0]) or re.match(r"\s*\((?:mod|base|in)\b", aside[0]):
+        return text
+    return text[: aside.start()]
+
+
+def is_certain(statement: str) -> bool:
+    """Whether nothing in a statement denies, doubts or bounds what it says."""
+    return _HEDGE.search(statement) is None and not statement.endswith("?")
+
+
 def is_bare(line: str) -> bool:
     """Whether a line holds no verb and nothing that denies or doubts."""
-    return not (_HEDGE.search(line) or _VERB.search(line) or line.endswith("?"))
+    return is_certain(line) and _VERB.search(line) is None
 
 
 def without_possessive(text: str) -> str:

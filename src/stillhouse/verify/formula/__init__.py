@@ -3,7 +3,7 @@
 No module here knows of queries, prompts or verdicts; `verify/math.py` does.
 """
 
-from stillhouse.verify.formula.compare import compare
+from stillhouse.verify.formula.compare import compare, is_equation
 from stillhouse.verify.formula.errors import (
     FormulaError,
     TooComplexError,
@@ -20,5 +20,6 @@ __all__ = [
     "UndefinedError",
     "UnreadError",
     "compare",
+    "is_equation",
     "parse",
 ]

@@ -16,6 +16,7 @@ MAX_PAIRS = 40_000  # operations of one list times those of the other
 MAX_RANGE = 1000  # items of a list that is written with dots
 
 _INTEGER_NAMES = frozenset(str.split("k n m l"))
+_CONSTANTS = frozenset(str.split("c K k C_1 c_1 C_0"))
 _MIRRORED = {
     "<": ">",
     ">": "<",
@@ -46,11 +47,27 @@ def compare(reference: Node, answer: Node, order: Sequence[str] = ()) -> bool:
     reference, answer = _point(reference, answer), _point(answer, reference)
     if not consistent(answer):
         return False
+    answer = _with_constant(reference, answer)
     return _same(reference, answer, order, top=True)
+
+
+def is_equation(node: Node) -> bool:
+    """Whether a tree is an equation of a sum of multiples or powers of variables (2x + 3y = 12), not a value's name."""
+    if node.op != "rel" or node.name != "=" or node.args[0].op != "add":
+        return False
+    left = node.args[0]
+    terms = [arg.args[0] if arg.op == "neg" else arg for arg in _terms(left)]
+    return len(left.symbols()) > 1 and any(term.op != "sym" for term in terms)
+
+
+def _terms(node: Node) -> list[Node]:
+    return [term for arg in node.args for term in _terms(arg)] if node.op == "add" else [node]
 
 
 def _point(node: Node, other: Node) -> Node:
     """Return `(x, y) = (1, 2)` as the point, or as two named values where the other side has these."""
+    if node.op == "mul" and node.args[0].op == "sym" and node.args[1].op == "group":
+        return node.args[1] if node.args[0].name.isupper() and other.op == "group" else node  # P(3, 4)
     if node.op != "rel" or node.name != "=" or {arg.op for arg in node.args} != {"group"}:
         return node
     names, values = (arg.args for arg in node.args)
@@ -354,6 +371,16 @@ def _renamed(reference: Node, answer: Node) -> bool:
     if len(names[0]) != 1 or len(names[1]) != 1:
         return False
     return _same(reference, _with_name(answer, names[1][0], names[0][0]))
+
+
+def _with_constant(reference: Node, answer: Node) -> Node:
+    """Return an answer with the reference's name of the constant of integration: `+ c` for `+ C`."""
+    sums = [node for node in reference.walk() if node.op == "add"]
+    added = any(arg == Node("sym", name="C") for node in sums for arg in node.args)
+    names = (answer.symbols() - reference.symbols()) & _CONSTANTS
+    if not added or "C" in answer.symbols() or len(names) != 1:
+        return answer
+    return _with_name(answer, names.pop(), "C")
 
 
 def _with_name(node: Node, old: str, new: str) -> Node:

@@ -25,6 +25,7 @@ _CURRENCIES = frozenset(str.split("dollar euro pound sterling yen rupee USD EUR 
 _PARTS = {
     word: 3 + value for value, word in enumerate(str.split("third fourth fifth sixth seventh eighth ninth tenth"))
 } | {"half": 2, "halve": 2, "quarter": 4}
+_NUMBER_WORDS = frozenset({*_ONES, *_TENS, "point"})
 MAX_NUMBER_WORDS = 8
 _NO_SOLUTION = frozenset(
     (
@@ -166,7 +167,8 @@ def _is_power_of_ten(node: Node) -> bool:
 
 def from_words(words: str) -> Node | None:
     """Return what words name: a number, the empty set, all real numbers; null for other words."""
-    text = " ".join(words.replace("-", " ").lower().split()).strip(".")
+    sign = "minus " if words.strip().startswith("-") else ""
+    text = " ".join((sign + words.replace("-", " ")).lower().split()).strip(".")
     if text in _NO_SOLUTION:
         return Node("empty")
     if text in _REALS:
@@ -175,6 +177,8 @@ def from_words(words: str) -> Node | None:
         return Node("word", name="undefined")
     if text in _NO_VALUE:
         return Node("word", name="does not exist")
+    if text == "half":
+        return num(Fraction(1, 2))
     if text in ("infinity", "positive infinity"):
         return Node("const", name="infty")
     return _number_in_words(text.split()) or _part_in_words(text.split())
@@ -186,6 +190,8 @@ def counted_in_words(words: str) -> Node | None:
     for end in range(min(len(parts) - 1, MAX_NUMBER_WORDS), 0, -1):
         number = from_words(" ".join(parts[:end]))
         if number is not None and number.op == "num":
+            if not _NUMBER_WORDS.isdisjoint(" ".join(parts[end:]).lower().split()):
+                return None  # five to six
             return Node("unit", (number,), " ".join(parts[end:]))
     return None
 
@@ -195,6 +201,9 @@ def _part_in_words(words: list[str]) -> Node | None:
     part = _PARTS.get(words[-1].removesuffix("s")) if len(words) > 1 else None
     if part is None:
         return None
+    if words[0] in ("minus", "negative"):
+        positive = _part_in_words(words[1:])
+        return positive and num(-(positive.value or 0))
     if words[-2] == "a" and len(words) > 3 and words[-3] == "and":
         whole = _number_in_words(words[:-3])
         return whole and num((whole.value or 0) + Fraction(1, part))

@@ -97,6 +97,8 @@ _TOKEN = re.compile(
     r"|(?P<row>\\\\(?:\s*\[[^\]]{0,9}\])?)|(?P<command>\\(?:[A-Za-z]+|[{}|%#&_]))|(?P<run>[A-Za-z]+)|(?P<dots>\.\.\.+)"
     r"|(?P<sign>\*\*|<=|>=|!=(?!=)|==|[-+*/^!%_'&,;:|=<>(){}\[\]¤€£¥₹?°])"
 )
+# 12 t-shirts, 9 star-shaped stones; but 2 ab-c is a difference.
+_COMPOUND = re.compile(r"(?:[A-Za-z][a-z]+|[A-Za-z](?=-[a-z]{4}))(?:-[a-z]+){0,3}-[a-z]{3,}(?![\w^(])")
 _PROSE = re.compile(
     rf"(?P<space>\s+)|{_NUMBER}|(?P<word>[^\W\d_](?:[^\W\d_]|[.'’-](?=\w)|\.(?=\s|$))*)|(?P<sign>.)"
 )
@@ -134,6 +136,11 @@ def tokenise(text: str, variables: frozenset[str], thousands: bool) -> list[Toke
         found = _TOKEN.match(text, position)
         if found is None:
             raise UnreadError(f"{text[position]!r}")
+        compound = _COMPOUND.match(text, position) if tokens and spaced else None
+        if compound and tokens[-1].kind in ("num", "word"):
+            tokens.append(Token("word", compound[0], position, True))
+            position, spaced = compound.end(), False
+            continue
         kind = found.lastgroup or ""
         end = found.end()
         if kind == "space":

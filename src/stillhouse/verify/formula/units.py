@@ -164,7 +164,7 @@ def same_words(left: str, right: str) -> bool | None:
 
 def counted(words: str) -> bool:
     """Whether words after a number name only its unit or the thing counted, and do not change the number."""
-    if words.strip() == "times":
+    if re.fullmatch(r"times(?: (?:a|per|each|every|in|altogether|total|day|week|month|year|hour)){0,4}", words):
         return True
     return not set(_stems(words)) & (PROPERTIES | QUALIFIERS) and len(words.split()) <= MAX_WORDS
 
