@@ -86,7 +86,9 @@ _PROSE_AFTER_NUMBER = re.compile(
 )  # $18 and $20: money, no formula
 _GOES_ON = re.compile(r"(?<=[\d,;\s])\.\.\.+$")  # an ellipsis after numbers is no mark of the end
 _CLOCK = re.compile(r"(?<=\d)(?: ?)(?i:([ap])\.\s?m\b\.?)")
-_COUNTED = re.compile(r"^(-?[\d.,/]+) \((?!mod\b|base\b|in base\b)([a-z][a-z' .-]*[a-z])\)$")  # 9 (apples)
+_COUNTED = re.compile(
+    r"^(-?[\d.,/]+) \((?!mod\b|base\b|in base\b)([a-z][a-z' .-]*[a-z])\)$"
+)  # 9 (apples)
 _TIMES_TEN = re.compile(r"(?<=\d)\s*[xX]\s*(?=10\s*\^)")
 _OVER = re.compile(r"\{([^{}]{1,200}?)\\over(?![A-Za-z])([^{}]{1,200})\}")
 _COLOURED = re.compile(r"\\(?:textcolor\s*\{\w{1,20}\}|color\s*\{\w{1,20}\})\s*(?=[{\\\d])")
@@ -96,7 +98,9 @@ _WHOLE = re.compile(
     r"\\begin\s*\{(?P<aligned>aligned|split|gathered|align\*?)\}([^&\\]*)\\end\s*\{(?P=aligned)\}",
     re.DOTALL,
 )
-_TYPE_OF_NUMBER = re.compile(r"\\(?:underline|begin|boxed|fbox)(?![A-Za-z])")  # text inside stays text
+_TYPE_OF_NUMBER = re.compile(
+    r"\\(?:underline|begin|boxed|fbox)(?![A-Za-z])"
+)  # text inside stays text
 _DOLLAR = "¤"
 _EDGE = " \t\n.,;:"
 
@@ -148,7 +152,11 @@ def _without_layout(text: str) -> str:
     for _ in range(3):
         whole = _WHOLE.fullmatch(text)
         inside = whole and (whole[1] if whole[1] is not None else whole[3])
-        if not inside or not _balanced(inside) or not ("\\" in inside or _TYPE_OF_NUMBER.match(text)):
+        if (
+            not inside
+            or not _balanced(inside)
+            or not ("\\" in inside or _TYPE_OF_NUMBER.match(text))
+        ):
             return text
         text = inside.strip()
     return text

@@ -60,7 +60,9 @@ _ITEM = re.compile(
 )
 _COMPARED = re.compile(r"\s*(?:more|less|fewer|times|of|out)\b")
 _EACH = re.compile(r"\b(?:each|every|per|most|least|minimum|maximum|worst|best)\b", re.IGNORECASE)
-_VERB = re.compile(r"\b(?:fails?|works?|is|are|was|were|has|have|had|can|does|do|did|will|would)\b", re.IGNORECASE)
+_VERB = re.compile(
+    r"\b(?:fails?|works?|is|are|was|were|has|have|had|can|does|do|did|will|would)\b", re.IGNORECASE
+)
 _BOLD = re.compile(r"\*\*([^*\n]{1,100})\*\*")
 _ADVERBIAL = re.compile(
     r"([-+]?\s*[$¤€£]?\s*\d[\d,.]*(?:\s+[a-z]{2,}){0,2}?)\s+(?:for|to|in|at|on|from|of|during|after|before|with)\s+[^\d]{1,80}$",
@@ -117,9 +119,17 @@ def bold_result(text: str) -> list[str]:
     found = list(_BOLD.finditer(lines[-1])) if lines else []
     if not found:
         return []
-    before, inside, after = lines[-1][: found[-1].start()], found[-1][1], lines[-1][found[-1].end() :]
+    before, inside, after = (
+        lines[-1][: found[-1].start()],
+        found[-1][1],
+        lines[-1][found[-1].end() :],
+    )
     sentence = _SENTENCE_END.split(before)[-1] or ""
-    if re.search(r"\d", after) or _COMPARED.match(after) or _HEDGE.search(f"{sentence} {inside}{after}"):
+    if (
+        re.search(r"\d", after)
+        or _COMPARED.match(after)
+        or _HEDGE.search(f"{sentence} {inside}{after}")
+    ):
         return []
     if inside.rstrip().endswith(":") or not re.search(r"\d", inside):
         return []

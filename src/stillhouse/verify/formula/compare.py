@@ -7,9 +7,9 @@ from stillhouse.verify.formula.equal import same_curve, same_value
 from stillhouse.verify.formula.errors import TooComplexError, UnreadError
 from stillhouse.verify.formula.literal import counted_in_words, from_words, is_plain_number
 from stillhouse.verify.formula.node import Node, num
-from stillhouse.verify.formula.quantities import SCALARS, as_number, consistent, same_quantity
+from stillhouse.verify.formula.same_quantity import SCALARS, as_number, consistent, same_quantity
 from stillhouse.verify.formula.sets import real_set, same_set, unlike_points
-from stillhouse.verify.formula.units import same_words
+from stillhouse.verify.formula.words import same_words
 
 MAX_ITEMS = 60  # of a list that is compared in any order
 MAX_PAIRS = 40_000  # operations of one list times those of the other
@@ -67,7 +67,9 @@ def _terms(node: Node) -> list[Node]:
 def _point(node: Node, other: Node) -> Node:
     """Return `(x, y) = (1, 2)` as the point, or as two named values where the other side has these."""
     if node.op == "mul" and node.args[0].op == "sym" and node.args[1].op == "group":
-        return node.args[1] if node.args[0].name.isupper() and other.op == "group" else node  # P(3, 4)
+        return (
+            node.args[1] if node.args[0].name.isupper() and other.op == "group" else node
+        )  # P(3, 4)
     if node.op != "rel" or node.name != "=" or {arg.op for arg in node.args} != {"group"}:
         return node
     names, values = (arg.args for arg in node.args)
@@ -581,7 +583,9 @@ def _names_value(node: Node) -> bool:
         return True
     if node.op in ("abs", "fn", "div", "pow", "group"):
         return all(arg.op == "num" or _names_value(arg) for arg in node.args) and node.op != "pow"
-    return node.op == "mul" and node.args[0].op == "sym" and node.args[0].name[:1].isupper()  # P(X = 2)
+    return (
+        node.op == "mul" and node.args[0].op == "sym" and node.args[0].name[:1].isupper()
+    )  # P(X = 2)
 
 
 def _same_name(reference: Node, answer: Node) -> bool:

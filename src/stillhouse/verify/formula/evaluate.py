@@ -367,7 +367,9 @@ _SMOOTH = {
 
 # Functions that have a value here; any other name stands for a number that is drawn from it.
 EVALUATED = (
-    _PERIODIC | _SMOOTH.keys() | set(str.split("sqrt ln log lg exp floor ceil gcd lcm min max binom"))
+    _PERIODIC
+    | _SMOOTH.keys()
+    | set(str.split("sqrt ln log lg exp floor ceil gcd lcm min max binom"))
 )
 
 

@@ -20,10 +20,19 @@ _TENS = {
     for value, word in enumerate(str.split("twenty thirty forty fifty sixty seventy eighty ninety"))
 }
 _LARGE = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
-_FACTORS = {**_LARGE, "hundred": 100, "dozen": 12, "k": 1000, "lakh": 10**5, "crore": 10**7, "tens": 10}
+_FACTORS = {
+    **_LARGE,
+    "hundred": 100,
+    "dozen": 12,
+    "k": 1000,
+    "lakh": 10**5,
+    "crore": 10**7,
+    "tens": 10,
+}
 _CURRENCIES = frozenset(str.split("dollar euro pound sterling yen rupee USD EUR GBP"))
 _PARTS = {
-    word: 3 + value for value, word in enumerate(str.split("third fourth fifth sixth seventh eighth ninth tenth"))
+    word: 3 + value
+    for value, word in enumerate(str.split("third fourth fifth sixth seventh eighth ninth tenth"))
 } | {"half": 2, "halve": 2, "quarter": 4}
 _NUMBER_WORDS = frozenset({*_ONES, *_TENS, "point"})
 MAX_NUMBER_WORDS = 8

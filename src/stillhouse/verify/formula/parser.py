@@ -7,7 +7,7 @@ from stillhouse.verify.formula.errors import TooComplexError, UnreadError
 from stillhouse.verify.formula.literal import from_words
 from stillhouse.verify.formula.node import Node, num
 from stillhouse.verify.formula.tokens import Token, is_accent_dropped, tokenise
-from stillhouse.verify.formula.units import QUALIFIERS, dimension
+from stillhouse.verify.formula.words import QUALIFIERS, dimension
 
 MAX_NESTING = 20  # brackets within brackets; the parser is recursive
 MAX_APPLIED = 60  # functions of functions, and brackets

@@ -13,7 +13,7 @@ from stillhouse.verify.formula.literal import (
     quantity,
 )
 from stillhouse.verify.formula.node import Node, num
-from stillhouse.verify.formula.units import counted, dimension, same_words
+from stillhouse.verify.formula.words import counted, dimension, same_words
 
 SCALARS = frozenset(
     str.split(
