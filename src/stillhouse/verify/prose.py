@@ -25,7 +25,8 @@ _LABEL = re.compile(r"^(?:[A-Z]|[A-Za-z][A-Za-z ]{2,30}):\s*(?=\S)")
 _RESULT = re.compile(
     r"\b(?:is|are|was|were|be|being|equals?|equal to|gives?|gave|gets?|got|getting|yields?|has|have|had|makes?|made|"
     r"making|costs?|pays?|"
-    r"paid|takes?|took|(?:takes|took|costs?|gives?|leaves?|pays?)\s+(?-i:[A-Z])[a-z]+|needs?|needed|earns?|earned|spends?|spent|leaves?|leaving|left with|remains?|becomes?|became|"
+    r"paid|takes?|took|(?:takes|took|costs?|gives?|leaves?|pays?)\s+(?-i:[A-Z])[a-z]+|"
+    r"needs?|needed|earns?|earned|spends?|spent|leaves?|leaving|left with|remains?|becomes?|became|"
     r"totals?|totaling|"
     r"sells?|sold|buys?|bought|saves?|saved|weighs?|measures|contains?|requires?|receives?|collects?|owes?|runs?|"
     r"drives?|"

@@ -3,13 +3,14 @@
 No module here knows of queries, prompts or verdicts; `verify/math.py` does.
 """
 
-from stillhouse.verify.formula.compare import compare, is_equation
+from stillhouse.verify.formula.compare import compare
 from stillhouse.verify.formula.errors import (
     FormulaError,
     TooComplexError,
     UndefinedError,
     UnreadError,
 )
+from stillhouse.verify.formula.naming import is_equation
 from stillhouse.verify.formula.node import Node
 from stillhouse.verify.formula.parser import parse
 

@@ -217,7 +217,7 @@ def _part_in_words(words: list[str]) -> Node | None:
         whole = _number_in_words(words[:-3])
         return whole and num((whole.value or 0) + Fraction(1, part))
     over = num(1) if words[:-1] == ["a"] else _number_in_words(words[:-1])
-    return over and num((over.value or 0) / part)
+    return over and num((over.value or Fraction(0)) / part)
 
 
 def _number_in_words(words: list[str]) -> Node | None:

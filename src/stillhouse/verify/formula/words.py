@@ -1,4 +1,4 @@
-"""Words beside a number: units of daily life, what is counted, and words that change the number or exclude each other."""
+"""Words beside a number: units of daily life, what is counted, and words that change or exclude."""
 
 import re
 from fractions import Fraction
