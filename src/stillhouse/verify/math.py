@@ -25,6 +25,7 @@ from stillhouse.verify.options import chosen_option, option_letter
 from stillhouse.verify.prose import (
     bold_result,
     cleaned,
+    displayed_result,
     is_bare,
     is_certain,
     last_statement,
@@ -114,7 +115,7 @@ def _candidates(final: str, marked: bool) -> list[str]:
         whole = [clean(final)] if "\n" in final.strip() and "$$" in final else []
         stated = stated_results(last_statement(final))
         short = [text for text in map(shortened, stated) if text]
-        found = [*bold_result(final), *short, *stated]
+        found = [*displayed_result(final), *bold_result(final), *short, *stated]
         return whole + [cleaned(without_possessive(text)) for text in (*found, *_line_alone(final))]
     bare = without_aside(without_reason(final)) if "\\" not in final else final
     candidates = [clean(bare.strip("*")), clean(final.strip("*"))]

@@ -23,7 +23,7 @@ _BOXED = re.compile(r"⟦([^⟦⟧]*)⟧")
 _BOX_START = re.compile(r"\\(?:boxed|fbox)\s*\{")
 _TAG = re.compile(r"<answer>(.{0,400}?)</answer>", re.IGNORECASE | re.DOTALL)
 _TYPE = re.compile(
-    r"[\u2600-\u27bf\u2b00-\u2bff\ufe0f\U0001f300-\U0001faff]|"
+    r"[✅✔☑➡👉⭐🎯\ufe0f]|"
     r"</?(?:b|strong|i|em|u|p|br)\s*/?>|\*\*|__|[`$\"“”„«»]|\\[()\[\]]|^[ \t]*#+(?=[ \t]|$)|^[ \t]*>[ \t]",
     re.MULTILINE,
 )

@@ -59,6 +59,17 @@ _CIRCUMSTANCE = re.compile(
 _ITEM = re.compile(
     r"(?:(?:and|or)\s+)?\$?\s*(?:[A-Za-z](?:_\{?\w{1,3}\}?)?\s*=\s*)?[-+]?\s*(?:\\[a-z]|[\d.(√])"
 )
+_DISPLAYED = re.compile(
+    r"(?:^|[.\n])(?P<said>[^.\n]{0,200}\b(?:is|are|be|equals?|get|have|gives?)(?: (?:then|therefore|thus))?):?\s*"
+    r"(?:\\\[|\$\$)(?P<formula>(?:(?!\\\]|\$\$).){1,200})(?:\\\]|\$\$)\s*\.?$",
+    re.DOTALL | re.IGNORECASE,
+)
+_ITALIC = re.compile(r"(?<![\w*)])\*([^*\n]{1,40})\*(?![\w*(])")
+_IS = re.compile(r"\b(?:is|are|equals)\b")
+# Part of a subject (the difference between 8 and 4 is 4); behind the verb they bound the value.
+_COMPARISON = re.compile(
+    r"\b(?:between|over|under|more than|less than|greater than|fewer than|at least|at most)\b"
+)
 _COMPARED = re.compile(r"\s*(?:more|less|fewer|times|of|out)\b")
 _EACH = re.compile(r"\b(?:each|every|per|most|least|minimum|maximum|worst|best)\b", re.IGNORECASE)
 _VERB = re.compile(
@@ -84,7 +95,7 @@ def last_statement(text: str) -> str:
 
 def without_reason(text: str) -> str:
     """Return a statement without the reason that follows it and the value that it rejects."""
-    text = unstopped(plain_symbols(text).strip().replace("**", ""))
+    text = _ITALIC.sub(r"\1", unstopped(plain_symbols(text).strip().replace("**", "")))
     return _REJECTED.sub("", _REASON.sub("", text)).strip()
 
 
@@ -95,7 +106,7 @@ def stated_results(statement: str) -> list[str]:
     equals sign, after a label (`A:`), or is all there is. A clause with `not`, `more than` or `if` gives none.
     """
     clause = _last_clause(statement)
-    if not clause or _HEDGE.search(clause):
+    if not clause or not is_certain(clause):
         return []
     label = _LABEL.match(clause)
     if label:
@@ -108,6 +119,8 @@ def stated_results(statement: str) -> list[str]:
     results = list(_RESULT.finditer(clause))
     if results and not relation:
         found.append(clause[results[-1].end() :])
+    elif results and results[-1].start() > relation[-1].end():
+        found.insert(0, clause[results[-1].end() :])  # the asymptote of y = 1/x is 0
     currency = re.search(r"(?:(?<!\\)\$|\\\$|€|£)\s*\d[\d,.]*(?:\s+[a-z]+){0,4}$", clause)
     if currency and not relation:
         found.append(currency[0])
@@ -137,6 +150,12 @@ def bold_result(text: str) -> list[str]:
     if _OPERATOR_BEFORE.search(sentence.replace("*", "")):
         return []
     return stated_results(inside) if re.match(r"\W*[A-Za-z]{2,}", inside) else [inside]
+
+
+def displayed_result(text: str) -> list[str]:
+    """Return the formula in a line of its own at the end, where the text before it says that it is the result."""
+    found = _DISPLAYED.search(text.strip())
+    return [found["formula"]] if found and is_certain(found["said"]) else []
 
 
 def shortened(text: str) -> str | None:
@@ -203,7 +222,10 @@ def without_aside(text: str) -> str:
 
 def is_certain(statement: str) -> bool:
     """Whether nothing in a statement denies, doubts or bounds what it says."""
-    return _HEDGE.search(statement) is None and not statement.endswith("?")
+    verbs = list(_IS.finditer(statement))
+    subject = statement[: verbs[-1].start()] if verbs else ""
+    said = _COMPARISON.sub("", subject) + statement[len(subject) :]
+    return _HEDGE.search(said) is None and not statement.endswith("?")
 
 
 def is_bare(line: str) -> bool:
