@@ -12,8 +12,8 @@ import pytest
 from verify_builder import golden
 
 from stillhouse.verify.options import option_letter
-from stillhouse.verify.quantities import read_quantity
 from stillhouse.verify.science import check_science
+from stillhouse.verify.science_numbers import read_quantity
 
 RIGHT = [case for case in golden("science") if case["verdict"] == "pass"]
 LETTERS = [case for case in RIGHT if option_letter(case["reference"])]
@@ -43,11 +43,16 @@ KEPT: dict[str, tuple[str, str]] = {
     "bracket at the start": (REASON, r"C\) because .*"),
     "neither of two, then a conclusion": (REASON, r".*D is not inert\. Hence C\."),
     "letter in brackets with the text of its option": (CHOICE, r"\(C\) 56 N"),
+    "a check mark before the letter": (CHOICE, r"✅ \*\*C\) 67 N\*\*"),
+    "option behind the result": (CHOICE, r"F = 67 N, option C\."),
     "letter and text in one box": (CHOICE, r".*\(C\) 56 N.*"),
     "after a mark": ("a word before the mark lost a letter", r"Th answer is Isaac Newton\."),
     "unit in a text macro": (KILO, r".*Kg\}\}"),
     "kilowatts for megawatts, converted": (KILO, r"5000 KW"),
     "capital K as kilo": (KILO, r"5 kg"),
+    "miles per hour by their symbol": (SPELLING, r"60 Miles per hour"),
+    "feet in words": (SPELLING, r"5 Feet"),
+    "weeks in days": (SPELLING, r"14 Days"),
     "unit in words": (SPELLING, r".* 5 Kilograms\."),
     "unit in words with a power": (SPELLING, r".* 9\.8 Meters per second squared\."),
     "degrees for a temperature": (SPELLING, r"It is -40 Degrees\."),

@@ -2,6 +2,8 @@
 
 import re
 
+from stillhouse.verify.notation import unstopped
+
 MAX_BOXES = 50  # looked at from the end
 MAX_BOX_CHARS = 2000  # twice of what is parsed; a longer box is no final answer
 MAX_BETWEEN_CHARS = 60  # between two boxes of one answer
@@ -9,11 +11,13 @@ TAIL_CHARS = 400  # without a marked final answer only the last paragraph can ho
 SHORT_CHARS = 100  # a marked line up to this length is nothing but the answer
 
 _MARKED = re.compile(
-    r"\banswer\s{0,3}(?:\*\*)?\s{0,3}(?:is|:|=)\s{0,3}:?\s{0,3}(?:\*\*)?|^####",
+    r"\b(?:answer|antwort|réponse|respuesta|resposta|risposta|ответ)\s{0,3}(?:\*\*)?\s{0,3}"
+    r"(?:is\b|ist\b|lautet\b|est\b|es\b|è|é|:|=)\s{0,3}:?\s{0,3}(?:\*\*)?|(?:答案|答|答え|정답)\s{0,3}(?:\*\*)?(?:是|为|為|は|：|:)"
+    r"\s{0,3}[：:]?\s{0,3}(?:\*\*)?|^####",
     re.IGNORECASE | re.MULTILINE,
 )
 _TAGGED = re.compile(r"<answer>(.{0,2000}?)</answer>", re.DOTALL | re.IGNORECASE)
-_BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
+_BOX = re.compile(r"\\(?:boxed|fbox|framebox)\s*\{")
 # What may stand between the boxes of one answer: a connection, the name of the next value, the marks of a formula.
 _CONNECTION = re.compile(
     r"(?:\s|\$|\\[()\[\],;]|\\q?quad\b|\*\*|[,;&.]|\band\b|\bor\b|\\text\s*\{\s*(?:,?\s*and|,?\s*or|,)\s*\}|\([a-e]\))*"
@@ -40,7 +44,8 @@ def final_answer(answer: str) -> tuple[str, bool]:
         line = rest.splitlines()[0].strip() if rest else ""
         # The formula may stand on lines of its own after the mark.
         text = rest if line.startswith(("$$", "\\[")) else line
-        text = text[:TAIL_CHARS].strip().strip("*").rstrip(".").strip()
+        text = text[:TAIL_CHARS].strip().strip("*`")
+        text = unstopped(text, ".。").strip()
         if text:
             return text, len(text) <= SHORT_CHARS
     # A longer stretch would offer numbers from the working as answers.

@@ -16,19 +16,37 @@ from stillhouse.verify.formula import (
     UndefinedError,
     UnreadError,
     compare,
+    is_equation,
     parse,
 )
 from stillhouse.verify.formula.literal import is_plain_number, quantity
 from stillhouse.verify.notation import clean, essence, same_text
 from stillhouse.verify.options import chosen_option, option_letter
-from stillhouse.verify.prose import cleaned, last_statement, stated_results, without_reason
+from stillhouse.verify.prose import (
+    bold_result,
+    cleaned,
+    displayed_result,
+    is_bare,
+    is_certain,
+    last_statement,
+    shortened,
+    stated_results,
+    without_aside,
+    without_possessive,
+    without_reason,
+)
 
 NAME = "math_rule"
 VERSION = "3"
 
 MAX_FINAL_CHARS = 1000  # the longest reference of MATH-500 has under 100; longer texts are ramblings, slow to parse
+MAX_LINE_CHARS = 80  # of an answer that is nothing but its result
 MAX_ANSWER_CHARS = 4000  # of an answer that is compared with the reference as a whole
 
+_LABELLED = re.compile(r"\\(?:text|textbf|mathrm|mathbf)\s*\{\s*\(([A-J])\)\s*\}[\s~\\]*(.+)")
+_ABBREVIATION = re.compile(r"\b(sq|cu|approx)\.(?=\s)")
+_SAID = re.compile(r"(?:\b(?:is|are|was|were)|:)\s+(?!not\b)(?P<said>[^\d:]{1,60})$", re.IGNORECASE)
+_CLOSED = re.compile(r"\W*(yes|no|true|false)\**\s*[,.;:!]", re.IGNORECASE)
 _EDGES = " \t\n.,;:!*_`'\"()$"
 _CORRECTED = re.compile(
     r"\b(?:no|wait|actually|instead|correction|sorry|rather|mistake|hmm|or is it|maybe|perhaps|unsure)\b",
@@ -58,18 +76,17 @@ def check_math(ground_truth: str, answer: str, prompt: str = "") -> Check:
     final = joined_boxes(answer) or final
     if same_text(final, reference):
         return _check(1.0, None, f"same text: {final}")
-    letter = option_letter(reference)
+    letter, text = option_letter(reference), reference
+    if labelled := _LABELLED.fullmatch(reference):
+        letter, text = labelled[1], labelled[2]  # (B) 5
     if letter and (chosen := chosen_option(answer, prompt)):
         return _verdict(chosen == letter, f"option {chosen} against {letter}")
-    for text in (reference, final):
-        if len(text) > MAX_FINAL_CHARS:
-            return _check(
-                None,
-                "too_complex",
-                f"not parsed: {len(text)} characters, at most {MAX_FINAL_CHARS}",
-            )
+    longest = max(len(reference), len(final))
+    if longest > MAX_FINAL_CHARS:
+        evidence = f"not parsed: {longest} characters, at most {MAX_FINAL_CHARS}"
+        return _check(None, "too_complex", evidence)
     try:
-        return _compare(reference, final, marked, prompt)
+        return _compare(text, final, marked, prompt)
     except TooComplexError as refused:
         return _check(None, "too_complex", f"not parsed: {refused}")
 
@@ -93,23 +110,37 @@ def _compare(reference: str, final: str, marked: bool, prompt: str) -> Check:
 
 def _candidates(final: str, marked: bool) -> list[str]:
     """Return the texts that may be the result, as they are tried: the first that can be read is taken."""
+    final = _ABBREVIATION.sub(r"\1", final)
     if not marked:
-        statement = last_statement(final)
         whole = [clean(final)] if "\n" in final.strip() and "$$" in final else []
-        return whole + [cleaned(text) for text in stated_results(statement)]
-    bare = without_reason(final) if "\\" not in final else final
+        stated = stated_results(last_statement(final))
+        short = [text for text in map(shortened, stated) if text]
+        found = [*displayed_result(final), *bold_result(final), *short, *stated]
+        return whole + [cleaned(without_possessive(text)) for text in (*found, *_line_alone(final))]
+    bare = without_aside(without_reason(final)) if "\\" not in final else final
     candidates = [clean(bare.strip("*")), clean(final.strip("*"))]
     if re.search(r"[.!?]\s+\S", final) and _CORRECTED.search(final):
         return [cleaned(text) for text in stated_results(last_statement(final))]
-    first = re.split(r"(?<=[^\d\s][.!?])\s+|(?<=\d[.!?])\s+(?=[A-Z])", final)[0]
-    candidates.append(cleaned(without_reason(first)))
+    first = re.split(r"(?<=[^\d\s][.!?])\s+|(?<=\d[.!?])\s+(?=[A-Z][a-z]*\s)", final)[0]
+    place = 0 if re.search(r"\d\.$", first) and first != final else len(candidates)
+    candidates.insert(place, cleaned(without_reason(first)))
     if len(final.split()) > 3:
         candidates.extend(cleaned(text) for text in stated_results(without_reason(first)))
     return list(dict.fromkeys(candidates))
 
 
+def _line_alone(text: str) -> list[str]:
+    """Return an answer of one short line that has no verb, as a formula or words alone."""
+    line = text.strip()
+    return [line] if "\n" not in line and len(line) <= MAX_LINE_CHARS and is_bare(line) else []
+
+
 def _compare_trees(reference: str, expected: Node, text: str, found: Node, prompt: str) -> Check:
     evidence = f"{text} against {clean(reference)}"
+    if is_plain_number(expected) and is_equation(found):
+        left = essence(text.split("=")[0])
+        if left not in essence(prompt):
+            return _verdict(False, f"{evidence}: an equation between variables")
     if _is_echo(found, text, prompt):
         return _verdict(False, f"{evidence}: it repeats the question")
     order = _asked_order(prompt)
@@ -146,7 +177,10 @@ def _as_lists(reference: str, text: str, order: tuple[str, ...]) -> bool:
 
 def _compare_text(reference: str, expected: Node | UnreadError, final: str, marked: bool) -> Check:
     """Compare with a reference that is words, or that cannot be read as a formula: only the same text is right."""
-    candidates = [final, *_lines(final)] if not marked else [final]
+    candidates = [final] if marked else [final, *_lines(final), *_said(final)]
+    closed = _CLOSED.match(final)
+    if closed and len({*re.findall(r"\b(?:yes|no|true|false)\b", final.casefold())}) == 1:
+        candidates.append(closed[1])
     if any(_free_text(reference, text) for text in candidates):
         return _check(1.0, None, f"same text: {final}")
     if isinstance(expected, Node):
@@ -164,6 +198,13 @@ def _accepted(expected: Node, found: Node) -> bool:
         return compare(expected, found)
     except (UnreadError, UndefinedError):
         return False
+
+
+def _said(text: str) -> list[str]:
+    """Return what the last sentence says that the answer is, in words."""
+    statement = last_statement(text)
+    found = _SAID.search(statement)
+    return [found["said"]] if found and is_certain(statement) else []
 
 
 def _lines(text: str) -> list[str]:

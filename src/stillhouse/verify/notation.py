@@ -71,7 +71,7 @@ _RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n")
 _RAISED_RUN = re.compile(r"[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ]+")
 _ROOT = re.compile(r"(∛|√)\s*(?:\(([^()]{0,200})\)|(\d{1,99}(?:\.\d{1,99})?|[A-Za-z]))")
 _SIZING = re.compile(
-    r"\\(?:left|right|middle|[bB]igg?[lrm]?|displaystyle|textstyle|limits|nolimits|mathstrut|strut|hfill|noindent)(?![A-Za-z])"
+    r"\\(?:left|right|middle|[bB]igg?[lrm]?|displaystyle|textstyle|limits|nolimits|mathstrut|strut|hfill|noindent|large|Large|LARGE|huge|Huge|small|normalsize|bfseries|scriptstyle)(?![A-Za-z])"
 )
 _SPACING = re.compile(
     r"(?<!\\)\\(?:[,;: ]|q?quad(?![A-Za-z])|hspace\*?\{[^{}]{0,20}\}|thinspace(?![A-Za-z]))|[~\s]"
@@ -84,8 +84,31 @@ _STYLED_FRACTION = re.compile(r"\\[dtc](frac|binom)(?![A-Za-z])")
 _PROSE_AFTER_NUMBER = re.compile(
     r"\s*\d[\d,.]*\s+[A-Za-z]{2,}[^\\=]*$"
 )  # $18 and $20: money, no formula
+_GOES_ON = re.compile(r"(?<=[\d,;\s])\.\.\.+$")  # an ellipsis after numbers is no mark of the end
+_CLOCK = re.compile(r"(?<=\d)(?: ?)(?i:([ap])\.\s?m\b\.?)")
+_COUNTED = re.compile(
+    r"^(-?[\d.,/]+) \((?!mod\b|base\b|in base\b)([a-z][a-z' .-]*[a-z])\)$"
+)  # 9 (apples)
+_TIMES_TEN = re.compile(r"(?<=\d)\s*[xX]\s*(?=10\s*\^)")
+_OVER = re.compile(r"\{([^{}]{1,200}?)\\over(?![A-Za-z])([^{}]{1,200})\}")
+_COLOURED = re.compile(r"\\(?:textcolor\s*\{\w{1,20}\}|color\s*\{\w{1,20}\})\s*(?=[{\\\d])")
+_PHANTOM = re.compile(r"^\\[hv]?phantom\s*\{[^{}]{0,20}\}|\\[hv]?phantom\s*\{[^{}]{0,20}\}$")
+_WHOLE = re.compile(
+    r"\\(?:mathbf|boldsymbol|bm|textbf|mathrm|text|underline|boxed|fbox|mathit|bf)\s*\{(.*)\}|"
+    r"\\begin\s*\{(?P<aligned>aligned|split|gathered|align\*?)\}([^&\\]*)\\end\s*\{(?P=aligned)\}",
+    re.DOTALL,
+)
+_TYPE_OF_NUMBER = re.compile(
+    r"\\(?:underline|begin|boxed|fbox)(?![A-Za-z])"
+)  # text inside stays text
 _DOLLAR = "¤"
 _EDGE = " \t\n.,;:"
+
+
+def unstopped(text: str, stops: str = " .;:,") -> str:
+    """Return a text without the stops at its end; an ellipsis after numbers is none."""
+    bare = text.rstrip()
+    return bare if _GOES_ON.search(bare) else bare.rstrip(stops)
 
 
 def plain_symbols(text: str) -> str:
@@ -114,9 +137,39 @@ def clean(text: str) -> str:
         text = re.sub(r"(?<!\\)\\[()\[\]]", " ", text)
         text = _SIZING.sub("", text).replace("\\!", "")
         text = _STYLED_FRACTION.sub(r"\\\1", text)
+        text = _without_layout(text)
+    text = _CLOCK.sub(r"\1m", text)
+    text = _COUNTED.sub(r"\1 \2", text)
+    text = _TIMES_TEN.sub(r"\\times ", text)
     text = _ORDINAL.sub(r"\1", text)
-    text = " ".join(_SPACING.sub(" ", text).split())
-    return text.strip(" ,;:").rstrip(_EDGE)
+    text = " ".join(_SPACING.sub(" ", text).split()).strip(" ,;:")
+    return unstopped(text, _EDGE)
+
+
+def _without_layout(text: str) -> str:
+    """Return a formula without colour, invisible parts, and a macro of type or an environment round the whole."""
+    text = _OVER.sub(r"{\\frac{\1}{\2}}", _PHANTOM.sub("", _COLOURED.sub("", text).strip())).strip()
+    for _ in range(3):
+        whole = _WHOLE.fullmatch(text)
+        inside = whole and (whole[1] if whole[1] is not None else whole[3])
+        if (
+            not inside
+            or not _balanced(inside)
+            or not ("\\" in inside or _TYPE_OF_NUMBER.match(text))
+        ):
+            return text
+        text = inside.strip()
+    return text
+
+
+def _balanced(text: str) -> bool:
+    """Whether no brace is closed before it is opened, so that an outer pair belongs together."""
+    depth = 0
+    for sign in re.findall(r"(?<!\\)[{}]", text):
+        depth += 1 if sign == "{" else -1
+        if depth < 0:
+            return False
+    return depth == 0
 
 
 def same_text(left: str, right: str) -> bool:

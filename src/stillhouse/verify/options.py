@@ -23,6 +23,7 @@ _BOXED = re.compile(r"⟦([^⟦⟧]*)⟧")
 _BOX_START = re.compile(r"\\(?:boxed|fbox)\s*\{")
 _TAG = re.compile(r"<answer>(.{0,400}?)</answer>", re.IGNORECASE | re.DOTALL)
 _TYPE = re.compile(
+    r"[✅✔☑➡👉⭐🎯\ufe0f]|"
     r"</?(?:b|strong|i|em|u|p|br)\s*/?>|\*\*|__|[`$\"“”„«»]|\\[()\[\]]|^[ \t]*#+(?=[ \t]|$)|^[ \t]*>[ \t]",
     re.MULTILINE,
 )
@@ -111,12 +112,13 @@ _LEADING = re.compile(
 )
 _SMALL_LEADING = re.compile(r"\s*\(?([a-j])[).:]\s*(\S.*)")
 _TRAILING_NOUN = re.compile(
-    r"(?:\bwhich\s+is|\bcorresponds\s+to|\bmatches|\()\s*(?:option|choice|answer)\s+[(\[]?([A-J])[)\]]?\W{0,4}$"
+    r"(?:,|\bwhich\s+is|\bcorresponds\s+to|\bmatches|\()\s*(?:option|choice|answer)\s+[(\[]?([A-J])[)\]]?\W{0,4}$"
 )
 _TRAILING = re.compile(r"^(.*?)[(\[]([A-J])[)\]]\s*[.!]?\s*$")
 _CALLED_WRONG = re.compile(
     r"(?:is|was|are)?\s*(?:wrong|incorrect|false|not|n['’]t|cannot|can['’]t|fails)\b"
 )
+_STATED = re.compile(r".*(?:\b(?:is|are|equals)|=)\s+(?P<text>[^=]{1,200})$")
 _SINGLE = frozenset("AI")  # words of English
 
 
@@ -292,10 +294,22 @@ def _line_claims(text: str, options: Options) -> list[_Claim]:
             said = own and before[-len(own) :] == own and not _DENIED.search(trailing[1])
             if options.offers(trailing[2]) and said:
                 claims.append(_Claim(line.start(), line.end(), CONCLUDED, trailing[2]))
+        elif last and (letter := _stated_text(content, options)):
+            claims.append(_Claim(line.start(), line.end(), CALLED_RIGHT, letter))
         noun = _TRAILING_NOUN.search(content) if last and not _DENIED.search(content) else None
-        if noun and options.offers(noun[1]):
+        beside = _stated_text(content[: noun.start()].rstrip(" ,("), options) if noun else None
+        if noun and options.offers(noun[1]) and beside in (None, noun[1]):
             claims.append(_Claim(line.end() - 1, line.end(), CALLED_RIGHT, noun[1]))
     return claims
+
+
+def _stated_text(line: str, options: Options) -> str | None:
+    """Return the letter of the option whose text the last sentence gives as its result: "The force is 56 N."."""
+    sentence = re.split(r"[.!?]\s+(?=[A-Z])", line.rstrip(" ."))[-1]
+    found = _STATED.search(sentence)
+    if found is None or _DENIED.search(sentence) or line.rstrip().endswith("?"):
+        return None
+    return options.named(found[1])
 
 
 def _leading(line: str, options: Options) -> str | None:

@@ -11,7 +11,7 @@ from stillhouse.verify.checks import Reason, make_check
 from stillhouse.verify.final_answer import final_answer, last_boxed
 from stillhouse.verify.options import chosen_option, option_letter
 from stillhouse.verify.phrases import MACRO, same_text
-from stillhouse.verify.quantities import Quantity, compare, read_quantity, read_result
+from stillhouse.verify.science_numbers import Quantity, compare, read_quantity, read_result
 
 NAME = "science_rule"
 VERSION = "3"
@@ -58,7 +58,7 @@ def check_science(ground_truth: str, answer: str, prompt: str = "") -> Check | N
     - One letter A-J: the answer must choose that option, by its letter or by its text in the prompt (`options.py`).
     - The same text as the reference is a yes, wherever the final answer is.
     - A number, with or without a unit: equal to it within half a unit of the reference's last decimal (an integer
-      exactly), known units converted; a unit may be missing (`quantities.py`).
+      exactly), known units converted; a unit may be missing (`science_numbers.py`).
     - yes, no, true, false: the first word, or what the last sentence says that the answer is.
     """
     reference = ground_truth.strip()

@@ -1,4 +1,8 @@
-"""Units of measurement: their size in base units, so that 5 mW and 5 MW are told apart, and 5 MW is 5,000 kW."""
+"""Units of measurement: their size in base units, so that 5 mW and 5 MW are told apart, and 5 MW is 5,000 kW.
+
+The one table of units of all rules. Science reads them in texts (`read_unit`); the math rule knows the names of daily
+life among them (`formula/words.py`), since a letter or a word of capitals in a formula is rather a variable.
+"""
 
 import re
 from fractions import Fraction
@@ -6,10 +10,14 @@ from typing import NamedTuple
 
 
 class Unit(NamedTuple):
-    """A unit: its size in base units, and the power of each base unit, sorted."""
+    """A unit: its size in base units, the power of each base unit, sorted, and whether it is metric.
+
+    A conversion between metric units and others is rarely exact in an answer.
+    """
 
     size: Fraction
     powers: tuple[tuple[str, int], ...]
+    metric: bool = True
 
 
 _PREFIXES = {
@@ -37,6 +45,7 @@ _BASES: dict[str, tuple[str, dict[str, int]]] = {
     "A amp ampere": ("1", {"A": 1}),
     "K kelvin": ("1", {"K": 1}),
     "mol mole": ("1", {"mol": 1}),
+    "M molar": ("1000", {"mol": 1, "m": -3}),
     "Hz hertz": ("1", {"s": -1}),
     "N newton": ("1", {"kg": 1, "m": 1, "s": -2}),
     "Pa pascal": ("1", {"kg": 1, "m": -1, "s": -2}),
@@ -62,6 +71,10 @@ _WHOLE: dict[str, tuple[str, dict[str, int]]] = {
     "Wh": ("3600", {"kg": 1, "m": 2, "s": -2}),
     "kWh": ("3600000", {"kg": 1, "m": 2, "s": -2}),
     "day": ("86400", {"s": 1}),
+    "week wk": ("604800", {"s": 1}),
+    "kilo": ("1", {"kg": 1}),
+    "micron": ("1/1000000", {"m": 1}),
+    "kmh kph kmph": ("5/18", {"m": 1, "s": -1}),
     "cc": ("1/1000000", {"m": 3}),
     "Å angstrom": ("1/10000000000", {"m": 1}),
     "atm atmosphere": ("1", {"atm": 1}),
@@ -73,6 +86,37 @@ _WHOLE: dict[str, tuple[str, dict[str, int]]] = {
     "C": ("1", {"C": 1}),  # coulomb or Celsius
     "F": ("1", {"F": 1}),  # farad or Fahrenheit
 }
+# Not metric.
+_CUSTOMARY: dict[str, tuple[str, dict[str, int]]] = {
+    "inch in inche inches": ("0.0254", {"m": 1}),
+    "foot ft feet": ("0.3048", {"m": 1}),
+    "yard yd": ("0.9144", {"m": 1}),
+    "mile mi": ("1609.344", {"m": 1}),
+    "mph": ("0.44704", {"m": 1, "s": -1}),
+    "ounce oz": ("0.028349523125", {"kg": 1}),
+    "pound lb": ("0.45359237", {"kg": 1}),
+    "ton": ("907.18474", {"kg": 1}),
+    "cup": ("0.0002365882365", {"m": 3}),
+    "pint pt": ("0.000473176473", {"m": 3}),
+    "quart qt": ("0.000946352946", {"m": 3}),
+    "gallon gal": ("0.003785411784", {"m": 3}),
+}
+# What has no fixed size in the units above.
+_COUNTED: dict[str, tuple[str, dict[str, int]]] = {
+    "month": ("1", {"month": 1}),
+    "year yr": ("12", {"month": 1}),
+    "decade": ("120", {"month": 1}),
+    "century centurie centuries": ("1200", {"month": 1}),
+    "dollar USD buck": ("1", {"USD": 1}),
+    "cent ¢": ("1/100", {"USD": 1}),
+    "euro EUR": ("1", {"EUR": 1}),
+    "sterling GBP": ("1", {"GBP": 1}),
+    "rupee INR rs": ("1", {"INR": 1}),
+    "yen JPY": ("1", {"JPY": 1}),
+    "byte B": ("1", {"byte": 1}),
+}
+# Names that are something else in most texts: science does not read them, nor what is counted and not measured.
+_NOT_READ = frozenset(("in", "pt", "cup", "cups", "ton", "tons", "pounds", "pound"))
 _POWER_WORDS = {"square": 2, "squared": 2, "cubic": 3, "cubed": 3}
 # Units that may mean the same thing as another kind: a comparison across these says nothing.
 SPECIAL = frozenset({"eV", "cal", "atm", "°C", "°F", "°", "rad", "%", "C", "F", "K", "mol"})
@@ -85,7 +129,7 @@ _OPERATOR = re.compile(r"\s*(?P<sign>/|\bper\b|\\cdot\b|[*·⋅]|\.(?=[A-Za-z])|
 
 def read_unit(text: str) -> tuple[Unit, int] | None:
     """Return the longest unit that a text begins with, and where it ends; null where it begins with none."""
-    size, powers = Fraction(1), dict[str, int]()
+    size, powers, metric = Fraction(1), dict[str, int](), True
     at = end = 0
     sign, inside, pending = 1, False, 1
     while at < len(text):
@@ -114,6 +158,7 @@ def read_unit(text: str) -> tuple[Unit, int] | None:
             power *= _POWER_WORDS[after[1]]
             found_end += after.end()
         size *= known.size**power
+        metric = metric and known.metric
         for name, one in known.powers:
             powers[name] = powers.get(name, 0) + one * power
         end = at = found_end
@@ -130,27 +175,40 @@ def read_unit(text: str) -> tuple[Unit, int] | None:
                 inside, at = True, at + 1
     if end == 0 or inside:
         return None
-    return Unit(size, tuple(sorted((n, p) for n, p in powers.items() if p))), end
+    return Unit(size, tuple(sorted((n, p) for n, p in powers.items() if p)), metric), end
 
 
 def _skip(text: str, at: int) -> int:
     return at + len(text[at:]) - len(text[at:].lstrip())
 
 
+def unit_named(name: str) -> Unit | None:
+    """Return the unit of exactly this name."""
+    return _UNITS.get(name)
+
+
 def _known(word: str) -> Unit | None:
-    return _UNITS.get(word) or _UNITS.get(word.casefold() if len(word) > 3 else word)
+    name = word if word in _UNITS or len(word) <= 3 else word.casefold()
+    unit = _UNITS.get(name)
+    counted = unit is not None and unit.powers[0][0] in _COUNTED_KINDS
+    return None if counted or name in _NOT_READ else unit
 
 
 def _table() -> dict[str, Unit]:
     units: dict[str, Unit] = {}
-    for table, prefixed in ((_WHOLE, False), (_BASES, True)):
+    for table, prefixed in (
+        (_WHOLE, False),
+        (_BASES, True),
+        (_CUSTOMARY, False),
+        (_COUNTED, False),
+    ):
         for names, (size, powers) in table.items():
             symbol, *words = names.split()
             if symbol.isalpha() and len(symbol) > 3:
                 words = [symbol, *words]
             known = tuple(sorted(powers.items()))
             for prefix, factor in {"": Fraction(1), **(_PREFIXES if prefixed else {})}.items():
-                unit = Unit(Fraction(size) * factor, known)
+                unit = Unit(Fraction(size) * factor, known, table is not _CUSTOMARY)
                 if len(prefix) > 1:  # in words
                     units.update({f"{prefix}{word}{s}": unit for word in words for s in ("", "s")})
                     continue
@@ -170,4 +228,5 @@ def _symbols(names: str) -> list[str]:
     ]
 
 
+_COUNTED_KINDS = frozenset(kind for _, powers in _COUNTED.values() for kind in powers)
 _UNITS = _table()

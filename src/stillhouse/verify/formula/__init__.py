@@ -10,6 +10,7 @@ from stillhouse.verify.formula.errors import (
     UndefinedError,
     UnreadError,
 )
+from stillhouse.verify.formula.naming import is_equation
 from stillhouse.verify.formula.node import Node
 from stillhouse.verify.formula.parser import parse
 
@@ -20,5 +21,6 @@ __all__ = [
     "UndefinedError",
     "UnreadError",
     "compare",
+    "is_equation",
     "parse",
 ]

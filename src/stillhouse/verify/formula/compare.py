@@ -3,17 +3,26 @@
 import re
 from collections.abc import Sequence
 
-from stillhouse.verify.formula.equal import same_curve
+from stillhouse.verify.formula.equal import same_curve, same_value
 from stillhouse.verify.formula.errors import TooComplexError, UnreadError
-from stillhouse.verify.formula.literal import from_words, is_plain_number
+from stillhouse.verify.formula.forms import as_point, resolved, spread, with_constant, with_name
+from stillhouse.verify.formula.literal import counted_in_words, is_plain_number
+from stillhouse.verify.formula.naming import (
+    is_name,
+    mixed_names,
+    names_value,
+    other_names,
+    same_name,
+    value_of,
+    values_by_name,
+)
 from stillhouse.verify.formula.node import Node, num
-from stillhouse.verify.formula.quantities import SCALARS, as_number, consistent, same_quantity
+from stillhouse.verify.formula.same_quantity import SCALARS, as_number, consistent, same_quantity
 from stillhouse.verify.formula.sets import real_set, same_set, unlike_points
-from stillhouse.verify.formula.units import same_words
+from stillhouse.verify.formula.words import same_words
 
 MAX_ITEMS = 60  # of a list that is compared in any order
 MAX_PAIRS = 40_000  # operations of one list times those of the other
-MAX_RANGE = 1000  # items of a list that is written with dots
 
 _INTEGER_NAMES = frozenset(str.split("k n m l"))
 _MIRRORED = {
@@ -42,60 +51,12 @@ def compare(reference: Node, answer: Node, order: Sequence[str] = ()) -> bool:
         UnreadError: one holds something that is not known to be the same or not.
         TooComplexError: a value is outside the bounds.
     """
-    reference, answer = _resolve(reference), _resolve(answer)
-    reference, answer = _point(reference, answer), _point(answer, reference)
+    reference, answer = resolved(reference), resolved(answer)
+    reference, answer = as_point(reference, answer), as_point(answer, reference)
     if not consistent(answer):
         return False
+    answer = with_constant(reference, answer)
     return _same(reference, answer, order, top=True)
-
-
-def _point(node: Node, other: Node) -> Node:
-    """Return `(x, y) = (1, 2)` as the point, or as two named values where the other side has these."""
-    if node.op != "rel" or node.name != "=" or {arg.op for arg in node.args} != {"group"}:
-        return node
-    names, values = (arg.args for arg in node.args)
-    if len(names) != len(values) or any(name.op != "sym" for name in names):
-        return node
-    if other.op == "group":
-        return node.args[1]
-    pairs = zip(names, values, strict=True)
-    return Node("list", tuple(Node("rel", pair, "=") for pair in pairs), ",")
-
-
-def _resolve(node: Node) -> Node:
-    """Return a tree with words for numbers and sets read, and dots between whole numbers written out."""
-    if node.op == "word":
-        return from_words(node.name) or node
-    if node.op in ("list", "group") and any(arg.op == "dots" for arg in node.args):
-        return _without_dots(node)
-    if node.op in ("list", "group", "rel"):
-        return Node(node.op, tuple(_resolve(arg) for arg in node.args), node.name)
-    return node
-
-
-def _without_dots(node: Node) -> Node:
-    place = [arg.op for arg in node.args].index("dots")
-    before, after = node.args[:place], node.args[place + 1 :]
-    values = [arg.value for arg in (*before, *after)]
-    if (
-        not before
-        or len(after) != 1
-        or None in values
-        or any(v is not None and v.denominator != 1 for v in values)
-    ):
-        return node
-    whole = [int(v) for v in values if v is not None]
-    step = whole[1] - whole[0] if len(before) > 1 else 1
-    if (
-        step == 0
-        or (whole[-1] - whole[0]) % step
-        or not 0 < (whole[-1] - whole[0]) // step < MAX_RANGE
-    ):
-        return node
-    full = range(whole[0], whole[-1] + (1 if step > 0 else -1), step)
-    if list(full[: len(before)]) != whole[:-1]:
-        return node
-    return Node(node.op, tuple(num(value) for value in full), node.name)
 
 
 def _same(reference: Node, answer: Node, order: Sequence[str] = (), top: bool = False) -> bool:
@@ -103,7 +64,7 @@ def _same(reference: Node, answer: Node, order: Sequence[str] = (), top: bool = 
         return _noted(reference, answer, order)
     if reference.op == "word" or answer.op == "word":
         return _words(reference, answer)
-    reference, answer = _spread(reference), _spread(answer)
+    reference, answer = spread(reference), spread(answer)
     integers = _integer_family(reference, answer)
     if integers is not None:
         return integers
@@ -161,6 +122,8 @@ def _words(reference: Node, answer: Node) -> bool:
             and same is not False
         )
     worded, other = (reference, answer) if reference.op == "word" else (answer, reference)
+    if worded is answer and as_number(other) and (counted := counted_in_words(worded.name)):
+        return same_quantity(other, counted, top=True)
     if other.op == "sym" or is_plain_number(other) or worded is reference:
         return worded.name == other.name and other.op == "sym"
     if any(character.isdigit() for character in worded.name):
@@ -171,47 +134,11 @@ def _words(reference: Node, answer: Node) -> bool:
 # Several values.
 
 
-def _spread(node: Node) -> Node:
-    """Return both values of a plus-or-minus as a list, wherever it stands."""
-    if (
-        node.op == "rel"
-        and node.name.split()[-1:] == ["="]
-        and any(n.op == "pm" for n in node.args[-1].walk())
-    ):
-        values = _both_signs(node.args[-1])
-        return Node(
-            "list",
-            tuple(Node("rel", (*node.args[:-1], value), node.name) for value in values),
-            "or",
-        )
-    if node.op in ("list", "group") and node.name in ("or", "and", ",", "{}"):
-        items: list[Node] = []
-        for arg in node.args:
-            spread = _spread(arg)
-            items.extend(spread.args if spread.op == "list" and arg.op != "list" else [arg])
-        return Node(node.op, tuple(items), node.name)
-    if node.op in SCALARS and any(inner.op == "pm" for inner in node.walk()):
-        return Node("list", tuple(_both_signs(node)), "or")
-    return node
-
-
-def _both_signs(node: Node) -> list[Node]:
-    return [_signed(node, upper) for upper in (True, False)]
-
-
-def _signed(node: Node, upper: bool) -> Node:
-    args = tuple(_signed(arg, upper) for arg in node.args)
-    if node.op != "pm":
-        return Node(node.op, args, node.name, node.value, node.digits, node.places)
-    last = args[-1] if upper == (node.name == "pm") else Node("neg", (args[-1],))
-    return last if len(args) == 1 else Node("add", (args[0], last))
-
-
 def _listed(reference: Node, answer: Node, order: Sequence[str]) -> bool | None:
     """Compare where at least one is a list of statements apart by commas, `and` or `or`."""
     left, right = _items(reference), _items(answer)
-    named = [_named(items) for items in (left, right)]
-    if _mixed_names(right) or _other_names(left, right):
+    named = [values_by_name(items) for items in (left, right)]
+    if mixed_names(right) or other_names(left, right):
         return False
     if named[0] is not None and named[1] is not None:
         if set(named[0]) != set(named[1]):
@@ -229,7 +156,7 @@ def _listed(reference: Node, answer: Node, order: Sequence[str]) -> bool | None:
             )
     if named[1] is not None and ("{}" in (reference.name, answer.name) or answer.name == "or"):
         return False  # x = 1 or y = 2: no set of roots
-    left, right = ([_value_of(item) for item in items] for items in (left, right))
+    left, right = ([value_of(item) for item in items] for items in (left, right))
     if any(item.op == "dots" for item in (*left, *right)):
         if not all(any(item.op == "dots" for item in items) for items in (left, right)):
             raise UnreadError("dots on one side")
@@ -258,44 +185,6 @@ def _items(node: Node) -> list[Node]:
     ):
         return list(node.args[1].args)
     return [node]
-
-
-def _named(items: list[Node]) -> dict[str, Node] | None:
-    """Return the values of a list of equations by their names; null where a name is missing, or holds two values."""
-    values: dict[str, Node] = {}
-    for item in items:
-        if item.op != "rel" or set(item.name.split()) - {"=", "~"} or item.args[0].op != "sym":
-            return None
-        values[item.args[0].name] = item.args[-1]
-    bases = {name.partition("_")[0] for name in values}
-    roots = len(bases) == 1 and any("_" in name for name in values)
-    return values if len(values) == len(items) > 1 and not roots else None
-
-
-def _mixed_names(items: list[Node]) -> bool:
-    """Whether all items are named, one name twice and another beside it: no list of roots, and no point."""
-    names = [item.args[0].name for item in items if item.op == "rel" and item.args[0].op == "sym"]
-    return len(names) == len(items) and 1 < len(set(names)) < len(names)
-
-
-def _other_names(left: list[Node], right: list[Node]) -> bool:
-    """Whether both lists name whose values they hold, and no name is in both."""
-    names = [
-        {
-            item.args[0].name.partition("_")[0]
-            for item in items
-            if item.op == "rel" and item.args[0].op == "sym"
-        }
-        for items in (left, right)
-    ]
-    return bool(names[0] and names[1]) and not names[0] & names[1]
-
-
-def _value_of(item: Node) -> Node:
-    """Return what an item `x = 3` or `x_1 = 3` of a list says."""
-    if item.op == "rel" and not set(item.name.split()) - {"=", "~"} and item.args[0].op == "sym":
-        return item.args[-1]
-    return item
 
 
 def _in_order(left: list[Node], right: list[Node]) -> bool:
@@ -351,13 +240,7 @@ def _renamed(reference: Node, answer: Node) -> bool:
     names = [sorted(node.symbols() & _INTEGER_NAMES) for node in (reference, answer)]
     if len(names[0]) != 1 or len(names[1]) != 1:
         return False
-    return _same(reference, _with_name(answer, names[1][0], names[0][0]))
-
-
-def _with_name(node: Node, old: str, new: str) -> Node:
-    name = new if node.op == "sym" and node.name == old else node.name
-    args = tuple(_with_name(arg, old, new) for arg in node.args)
-    return Node(node.op, args, name, node.value, node.digits, node.places)
+    return _same(reference, with_name(answer, names[1][0], names[0][0]))
 
 
 # Brackets and sets.
@@ -478,13 +361,15 @@ def _valued(reference: Node, answer: Node, order: Sequence[str], top: bool) -> b
     if sides[0] is None or sides[1] is None:
         return False
     expected, given = sides[0], sides[1]
+    if answer.op != "rel" and not names_value(reference.args[0]):
+        return False  # 12 for 2x + 3y = 12
     if reference.op == answer.op == "rel":
         names = [node.args[0] for node in (reference, answer)]
         if not names[0].symbols() and not names[1].symbols():
             return _same(expected[0], given[-1], order, top)
-        if len(reference.args) == 2 and not (_is_name(names[0]) and _is_name(names[1])):
+        if len(reference.args) == 2 and not (is_name(names[0]) and is_name(names[1])):
             return False
-        if not _same_name(names[0], names[1]):
+        if not same_name(names[0], names[1]):
             return False
     elif answer.op == "rel":
         return _any_side(expected[0], answer, order, top)
@@ -506,7 +391,7 @@ def _any_side(expected: Node, answer: Node, order: Sequence[str], top: bool) -> 
         return answer.args[0].op == "sym" and _same(expected, answer.args[1], order, top)
     number = as_number(expected) is not None
     first, last = answer.args[0], answer.args[-1]
-    if _is_name(last) and not _is_name(first) and not number:
+    if is_name(last) and not is_name(first) and not number:
         return _same(expected, first, order, top)
     if number and as_number(first) is not None:
         return any(_same(expected, side, order, top) for side in answer.args)
@@ -522,28 +407,15 @@ def _any_side(expected: Node, answer: Node, order: Sequence[str], top: bool) -> 
         return True
     if first.op == "fn" and last.symbols() and not first.symbols() <= last.symbols():
         return False  # f(t) = x + 1
-    if _is_name(first) or (number and first.op != "neg" and len(first.symbols()) > 1):
+    if number and first.op == "add" and len(answer.args) == 2 and same_value(expected, num(0)):
+        return False  # x + y = 0 is rather an equation
+    if (
+        is_name(first)
+        or (number and first.op == "abs")
+        or (number and first.op != "neg" and len(first.symbols()) > 1)
+    ):
         return _same(expected, last, order, top)
     # An identity may end in the result; an equation between two unlike sides is none.
     return (
         first.op in SCALARS and last.op in SCALARS and _same(expected, last) and _same(first, last)
     )
-
-
-def _is_name(node: Node) -> bool:
-    return (
-        node.op == "sym"
-        or (node.op == "fn" and all(arg.op == "sym" or arg.op == "num" for arg in node.args))
-        or (node.op == "mul" and all(arg.op == "sym" for arg in node.args))
-    )
-
-
-def _same_name(reference: Node, answer: Node) -> bool:
-    if reference == answer:
-        return True
-    names = {reference.name, answer.name}
-    if reference.op != answer.op and "y" in names:
-        return True  # y for f(x)
-    if reference.op == answer.op == "sym" and any(len(name) > 1 and " " in name for name in names):
-        raise UnreadError(f"{answer.name!r} for {reference.name!r}")
-    return False

@@ -365,6 +365,13 @@ _SMOOTH = {
     "coth": "coth",
 }  # fmt: skip
 
+# Functions that have a value here; any other name stands for a number that is drawn from it.
+EVALUATED = (
+    _PERIODIC
+    | _SMOOTH.keys()
+    | set(str.split("sqrt ln log lg exp floor ceil gcd lcm min max binom"))
+)
+
 
 def drawn(name: str) -> Fraction:
     """Return a number between 1/2 and 2 that a name stands for."""

@@ -20,7 +20,22 @@ _TENS = {
     for value, word in enumerate(str.split("twenty thirty forty fifty sixty seventy eighty ninety"))
 }
 _LARGE = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
-_FACTORS = {**_LARGE, "hundred": 100, "dozen": 12, "k": 1000}
+_FACTORS = {
+    **_LARGE,
+    "hundred": 100,
+    "dozen": 12,
+    "k": 1000,
+    "lakh": 10**5,
+    "crore": 10**7,
+    "tens": 10,
+}
+_CURRENCIES = frozenset(str.split("dollar euro pound sterling yen rupee USD EUR GBP"))
+_PARTS = {
+    word: 3 + value
+    for value, word in enumerate(str.split("third fourth fifth sixth seventh eighth ninth tenth"))
+} | {"half": 2, "halve": 2, "quarter": 4}
+_NUMBER_WORDS = frozenset({*_ONES, *_TENS, "point"})
+MAX_NUMBER_WORDS = 8
 _NO_SOLUTION = frozenset(
     (
         "no solution",
@@ -73,11 +88,38 @@ def quantity(node: Node) -> Quantity:
         else:
             unit = f"{node.name} {unit}".strip()
         node = node.args[0]
-    first, _, rest = unit.partition(" ")
-    if first.lower() in _FACTORS and node.op == "num":
-        assert node.value is not None
-        return Quantity(num(node.value * _FACTORS[first.lower()]), percent, degree, rest)
+    factor, rest = _factor(unit)
+    if factor:
+        value = _plain_value(node)
+        core = Node("mul", (num(factor), node)) if value is None else num(value * factor)
+        return Quantity(core, percent, degree, rest)
     return Quantity(node, percent, degree, unit)
+
+
+def _factor(unit: str) -> tuple[int | None, str]:
+    """Return the multiplier that a unit begins with, a currency before it aside, and the rest of the unit."""
+    words = unit.split()
+    place = 0
+    while place < len(words) and words[place] in _CURRENCIES:
+        place += 1
+    word = words[place].lower() if place < len(words) else ""
+    factor = _FACTORS.get(word) or _FACTORS.get(word.removesuffix("s") if len(word) > 3 else "")
+    return factor, " ".join(words[:place] + words[place + 1 :]) if factor else unit
+
+
+def _plain_value(node: Node) -> Fraction | None:
+    """Return the value of a number that is written out, null for another formula."""
+    if node.op == "num":
+        return node.value
+    values = [_plain_value(arg) for arg in node.args]
+    known = [value for value in values if value is not None]
+    if len(known) != len(values) or node.op not in ("neg", "div", "mixed"):
+        return None
+    if node.op == "neg":
+        return -known[0]
+    if node.op == "mixed":
+        return known[0] + known[1]
+    return known[0] / known[1] if known[1] else None
 
 
 def is_plain_number(node: Node) -> bool:
@@ -134,7 +176,8 @@ def _is_power_of_ten(node: Node) -> bool:
 
 def from_words(words: str) -> Node | None:
     """Return what words name: a number, the empty set, all real numbers; null for other words."""
-    text = " ".join(words.replace("-", " ").lower().split()).strip(".")
+    sign = "minus " if words.strip().startswith("-") else ""
+    text = " ".join((sign + words.replace("-", " ")).lower().split()).strip(".")
     if text in _NO_SOLUTION:
         return Node("empty")
     if text in _REALS:
@@ -143,9 +186,38 @@ def from_words(words: str) -> Node | None:
         return Node("word", name="undefined")
     if text in _NO_VALUE:
         return Node("word", name="does not exist")
+    if text == "half":
+        return num(Fraction(1, 2))
     if text in ("infinity", "positive infinity"):
         return Node("const", name="infty")
-    return _number_in_words(text.split())
+    return _number_in_words(text.split()) or _part_in_words(text.split())
+
+
+def counted_in_words(words: str) -> Node | None:
+    """Return a number in words and what it counts (five apples) as a quantity; null for other words."""
+    parts = words.split()
+    for end in range(min(len(parts) - 1, MAX_NUMBER_WORDS), 0, -1):
+        number = from_words(" ".join(parts[:end]))
+        if number is not None and number.op == "num":
+            if not _NUMBER_WORDS.isdisjoint(" ".join(parts[end:]).lower().split()):
+                return None  # five to six
+            return Node("unit", (number,), " ".join(parts[end:]))
+    return None
+
+
+def _part_in_words(words: list[str]) -> Node | None:
+    """Return `two thirds`, `one half` and `five and a half` as numbers."""
+    part = _PARTS.get(words[-1].removesuffix("s")) if len(words) > 1 else None
+    if part is None:
+        return None
+    if words[0] in ("minus", "negative"):
+        positive = _part_in_words(words[1:])
+        return positive and num(-(positive.value or 0))
+    if words[-2] == "a" and len(words) > 3 and words[-3] == "and":
+        whole = _number_in_words(words[:-3])
+        return whole and num((whole.value or 0) + Fraction(1, part))
+    over = num(1) if words[:-1] == ["a"] else _number_in_words(words[:-1])
+    return over and num((over.value or Fraction(0)) / part)
 
 
 def _number_in_words(words: list[str]) -> Node | None:

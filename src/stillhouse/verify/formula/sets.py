@@ -61,6 +61,8 @@ def _real_set(node: Node) -> tuple[Pieces, str] | None:
         return [Piece(-mp.inf, mp.inf, False, False)], ""
     if node.op == "group" and len(node.args) == 2 and node.name in ("()", "[]", "[)", "(]"):
         low, high = (_end(arg) for arg in node.args)
+        if not _before(low, high) and not (node.name == "[]" and equal_values(low, high)):
+            return None  # (5, 3) is a point, and no interval without a member
         return _ordered([Piece(low, high, node.name[0] == "[", node.name[1] == "]")]), ""
     if node.op == "group" and node.name == "{}":
         ends = [_end(arg) for arg in node.args]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from stillhouse.verify.formula.errors import TooComplexError, UnreadError
-from stillhouse.verify.formula.units import UNIT_LETTERS, known_unit
+from stillhouse.verify.formula.words import UNIT_LETTERS, known_unit
 
 MAX_DIGITS = 400  # digits in a row; the longest number of a textbook is far shorter
 
@@ -56,8 +56,8 @@ _OPERATORS = {
     "\\dollar": "cur", "\\percent": "%", "\\#": "#", "\\Vert": "||", "\\|": "||", "\\lVert": "||", "\\rVert": "||",
     "\\euro": "cur",
 }  # fmt: skip
-CURRENCIES = {"¤": "dollar", "€": "euro", "£": "pound sterling", "¥": "yen", "₹": "rupee", "\\dollar": "dollar",
-              "\\pounds": "pound sterling", "\\euro": "euro"}  # fmt: skip
+CURRENCIES = {"¤": "dollar", "€": "euro", "£": "sterling", "¥": "yen", "₹": "rupee", "\\dollar": "dollar",
+              "\\pounds": "sterling", "\\euro": "euro"}  # fmt: skip
 _OPENING = {"(": "(", "[": "[", "{": "{", "\\{": "\\{", "\\langle": "<", "\\lfloor": "floor", "\\lceil": "ceil",
             "\\lbrace": "\\{", "\\lbrack": "["}  # fmt: skip
 _CLOSING = {")": ")", "]": "]", "}": "}", "\\}": "\\}", "\\rangle": ">", "\\rfloor": "floor", "\\rceil": "ceil",
@@ -97,6 +97,10 @@ _TOKEN = re.compile(
     r"|(?P<row>\\\\(?:\s*\[[^\]]{0,9}\])?)|(?P<command>\\(?:[A-Za-z]+|[{}|%#&_]))|(?P<run>[A-Za-z]+)|(?P<dots>\.\.\.+)"
     r"|(?P<sign>\*\*|<=|>=|!=(?!=)|==|[-+*/^!%_'&,;:|=<>(){}\[\]¤€£¥₹?°])"
 )
+# 12 t-shirts, 9 star-shaped stones; but 2 ab-c is a difference.
+_COMPOUND = re.compile(
+    r"(?:[A-Za-z][a-z]+|[A-Za-z](?=-[a-z]{4}))(?:-[a-z]+){0,3}-[a-z]{3,}(?![\w^(])"
+)
 _PROSE = re.compile(
     rf"(?P<space>\s+)|{_NUMBER}|(?P<word>[^\W\d_](?:[^\W\d_]|[.'’-](?=\w)|\.(?=\s|$))*)|(?P<sign>.)"
 )
@@ -134,6 +138,11 @@ def tokenise(text: str, variables: frozenset[str], thousands: bool) -> list[Toke
         found = _TOKEN.match(text, position)
         if found is None:
             raise UnreadError(f"{text[position]!r}")
+        compound = _COMPOUND.match(text, position) if tokens and spaced else None
+        if compound and tokens[-1].kind in ("num", "word"):
+            tokens.append(Token("word", compound[0], position, True))
+            position, spaced = compound.end(), False
+            continue
         kind = found.lastgroup or ""
         end = found.end()
         if kind == "space":

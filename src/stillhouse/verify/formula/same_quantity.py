@@ -4,7 +4,7 @@ from fractions import Fraction
 
 from stillhouse.verify.formula.equal import rounds_to, same_value
 from stillhouse.verify.formula.errors import UndefinedError, UnreadError
-from stillhouse.verify.formula.evaluate import evaluate
+from stillhouse.verify.formula.evaluate import EVALUATED, evaluate
 from stillhouse.verify.formula.literal import (
     Quantity,
     has_task,
@@ -13,7 +13,7 @@ from stillhouse.verify.formula.literal import (
     quantity,
 )
 from stillhouse.verify.formula.node import Node, num
-from stillhouse.verify.formula.units import counted, dimension, same_words
+from stillhouse.verify.formula.words import counted, dimension, same_words
 
 SCALARS = frozenset(
     str.split(
@@ -60,7 +60,8 @@ def as_number(node: Node) -> Node | None:
     """Return a formula that is one number, with what stands beside it; null for any other."""
     if node.op not in SCALARS or node.op in ("ratio", "matrix", "compound") or node.symbols():
         return None
-    return node
+    named = any(inner.op == "fn" and inner.name not in EVALUATED for inner in node.walk())
+    return None if named else node  # f(3) is only a name
 
 
 def _same_amount(left: Node, right: Node) -> bool:

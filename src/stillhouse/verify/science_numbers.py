@@ -134,6 +134,8 @@ def compare(reference: Quantity, given: Quantity, percent: bool) -> bool | Liter
             other = reference.noun or given.noun or special
             return "unknown" if other else False
         factor = ratio
+    if reference.unit and given.unit and reference.unit.metric != given.unit.metric:
+        return _same(reference, given, factor) or "unknown"  # rounded in the conversion
     if reference.off is not None and given.off is not None and reference.off != given.off * factor:
         return "unknown"
     return _same(reference, given, factor)
