@@ -305,7 +305,7 @@ def _line_claims(text: str, options: Options) -> list[_Claim]:
 
 def _stated_text(line: str, options: Options) -> str | None:
     """Return the letter of the option whose text the last sentence gives as its result: "The force is 56 N."."""
-    sentence = re.split(r"[.!?]\s+(?=[A-Z])", line.rstrip(" ."))[-1]
+    sentence = re.split(r"[.!?]\s+(?=[A-Z])", line.rstrip(" .")[-MAX_BOX_CHARS:])[-1]
     found = _STATED.search(sentence)
     if found is None or _DENIED.search(sentence) or line.rstrip().endswith("?"):
         return None
