@@ -186,7 +186,7 @@ def stage() -> float:
     tracked: dict[str, Any] = {"verify": VERIFY, "conf/teachers/judge.yaml:teacher": JUDGE}
     params = StageParams("verify@bench", tracked)
     started = time.perf_counter()
-    tally = Tally("bubblewrap")
+    tally = Tally(Verify.model_validate(VERIFY).code)
     with Journal.open(Path("journal")) as journal:
         asyncio.run(grade_all("bench", params, journal, tally))
     seconds = time.perf_counter() - started

@@ -362,7 +362,8 @@ def test_broken_pages_of_the_journal_are_told_and_only_what_they_held_is_asked_a
         journal = tmp_path / "journal/answers.sqlite"
         pages = journal.stat().st_size // PAGE
         with journal.open("r+b") as file:
-            for number in random.Random(0).sample(range(1, pages), 3):
+            # Not the first three: without the root of the index no look-up finds anything in the file.
+            for number in random.Random(0).sample(range(3, pages), 3):
                 file.seek(number * PAGE)
                 file.write(b"\xff" * PAGE)
         shutil.rmtree(tmp_path / "data/responses")  # as DVC does before a stage runs again
