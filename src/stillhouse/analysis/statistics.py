@@ -227,11 +227,20 @@ def paired_rows(
     confidence: float,
     seed: int,
 ) -> list[dict[str, Any]]:
-    """Return one row per task, student and pair of teachers; arguments as in `score_rows`.
+    """Return one row per task, student and pair of teachers.
+
+    Args:
+        samples: the columns `SAMPLE_COLUMNS` by (teacher, student).
+        tasks: the benchmarks of the run, in the order to print.
+        decides: which score is compared.
+        resamples: as in `estimate`.
+        confidence: as in `estimate`.
+        seed: as in `score_rows`.
 
     Returns:
         Rows of task, student, first, second, difference, low, high, favours_first, favours_second, items, and
-        `told`: whether the interval leaves out 0.
+        `significant`: whether the confidence interval excludes 0. The intervals are not corrected for the number of
+        pairs. Where no interval can be estimated, `significant` is False.
     """
     rows = []
     conditions = _conditions(samples, tasks, decides)
@@ -250,7 +259,6 @@ def paired_rows(
                     confidence=confidence,
                     seed=_row_seed(seed, task, first, second, student),
                 )
-                told = found.low is not None and found.high is not None
                 rows.append(
                     {
                         "task": task,
@@ -263,10 +271,16 @@ def paired_rows(
                         "favours_first": found.favours_first,
                         "favours_second": found.favours_second,
                         "items": found.items,
-                        "told": bool(told and (found.low > 0 or found.high < 0)),  # type: ignore[operator]
+                        "significant": _excludes_zero(found),
                     }
                 )
     return rows
+
+
+def _excludes_zero(found: Difference) -> bool:
+    if found.low is None or found.high is None:
+        return False
+    return found.low > 0 or found.high < 0
 
 
 def box(values: NDArray[Any]) -> dict[str, Any]:

@@ -13,14 +13,14 @@ from stillhouse.report.summary import rows_of_mean
 
 _SCORES = (
     "Strict: an answer cut at the token limit scores 0. Lenient: a cut answer counts if its reasoning is closed and "
-    "its result marked already; the closest to published pass@1. Finished: cut answers are left out, and with them "
-    "every item of which no answer ended by itself. Unread: answers that the verifier could not read; they score 0."
+    "its result is already marked; the closest to published pass@1. Finished: cut answers are left out, and with them "
+    "every item without a finished answer. Unread: answers that the verifier could not read; they score 0."
 )
 FEW_ITEMS = 30  # below this a percentile bootstrap gives intervals that are visibly too narrow
 
 
 def headline(files: RunFiles, figures: Figures, settings: Settings) -> list[str]:
-    """Return the answer in words: who scored best, and whether the run can tell it from the others."""
+    """Return the answer in words: who scored best, and whether the lead is significant."""
     names = teacher_names(settings.teachers)
     sentences = []
     students = list(files.student_ids)
@@ -49,7 +49,7 @@ def headline(files: RunFiles, figures: Figures, settings: Settings) -> list[str]
 def _verdict_on(
     student: str, figures: Figures, settings: Settings, names: Mapping[str, str]
 ) -> list[str]:
-    """Return who scored best with one student, and from whom that can be told."""
+    """Return who scored best with one student, and which leads are significant."""
     who = "over all students" if student == figures.all_students else f"with student {student}"
     rows = [
         row for row in rows_of_mean(figures.scores, figures.mean_task) if row["student"] == student
@@ -61,31 +61,35 @@ def _verdict_on(
     rows.sort(key=lambda row: -row["score"])
     best = rows[0]
     first = [names[row["teacher"]] for row in rows if row["score"] == best["score"]]
+    interval = _in_words(best["low"], best["high"], settings)
     gave = "gave the best score" if len(first) == 1 else "share the best score"
     sentences = [
         f"{who[0].upper()}{who[1:]}, the traces of {' and '.join(first)} {gave}: "
         f"{percent(best['score'])} % pass@1 ({settings.benchmark.score} score) on average over "
         f"{count(len(settings.benchmark.tasks), 'benchmark')}"
-        f"{_in_words(best['low'], best['high'], settings)}."
+        f"{f' ({interval})' if interval else ''}."
     ]
-    told: list[str] = []
+    leader = names[best["teacher"]]
+    significant: list[str] = []
     doubtful: list[str] = []
     unknown = False
     for row in rows[1:]:
         lead = _lead(figures, student, best["teacher"], row["teacher"])
+        interval = _in_words(lead["low"], lead["high"], settings, signed=True)
         text = (
-            f"{names[row['teacher']]}, {points(lead['difference']).removeprefix('+')} points behind"
-            f"{_in_words(lead['low'], lead['high'], settings, signed=True)}"
+            f"{names[row['teacher']]} ({points(lead['difference']).removeprefix('+')} points"
+            f"{', ' if interval else ''}{interval})"
         )
-        (told if lead["told"] else doubtful).append(text)
+        (significant if lead["significant"] else doubtful).append(text)
         unknown = unknown or lead["low"] is None
-    if told:
+    if significant:
         sentences.append(
-            f"{names[best['teacher']]} leads {'; '.join(told)}: the paired interval leaves out 0."
+            f"The lead of {leader} over {' and over '.join(significant)} is significant: "
+            "the paired interval excludes 0."
         )
     if doubtful:
         sentences.append(
-            f"{names[best['teacher']]} cannot be told from {'; '.join(doubtful)}: the paired interval "
+            f"The lead of {leader} over {' and over '.join(doubtful)} is not significant: the paired interval "
             f"{'includes 0 or cannot be estimated' if unknown else 'includes 0'}."
         )
     if len(rows) == 1:
@@ -94,7 +98,7 @@ def _verdict_on(
 
 
 def _lead(figures: Figures, student: str, first: str, second: str) -> dict[str, Any]:
-    """Return the paired row of two teachers, turned so that `first` stands first."""
+    """Return the paired row of two teachers, turned so that `first` is its first teacher."""
     for row in rows_of_mean(figures.paired, figures.mean_task):
         if row["student"] != student:
             continue
@@ -102,7 +106,7 @@ def _lead(figures: Figures, student: str, first: str, second: str) -> dict[str, 
             return dict(row)
         if (row["first"], row["second"]) == (second, first):
             return _turned(row)
-    return {"difference": None, "low": None, "high": None, "told": False}
+    return {"difference": None, "low": None, "high": None, "significant": False}
 
 
 def _turned(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -113,7 +117,7 @@ def _turned(row: Mapping[str, Any]) -> dict[str, Any]:
         "difference": minus(row["difference"]),
         "low": minus(row["high"]),
         "high": minus(row["low"]),
-        "told": row["told"],
+        "significant": row["significant"],
     }
 
 
@@ -247,7 +251,7 @@ def _paired_table(figures: Figures, names: Mapping[str, str], level: str) -> Tab
             bracket(row["low"], row["high"], signed=True) or DASH,
             percent(row["favours_first"]),
             percent(row["favours_second"]),
-            "yes" if row["told"] else "no",
+            "yes" if row["significant"] else "no",
         ]
         for row in figures.paired
     ]
@@ -259,7 +263,7 @@ def _paired_table(figures: Figures, names: Mapping[str, str], level: str) -> Tab
         level,
         "% for first",
         "% for second",
-        "Told apart",
+        "Significant",
     ]
     return Table("Paired differences over the same items", header, rows, labels=3)
 
@@ -296,4 +300,4 @@ def _in_words(
     if low is None or high is None:
         return ""
     form = points if signed else percent
-    return f" ({100 * settings.report.confidence:g} % interval {form(low)} to {form(high)})"
+    return f"{100 * settings.report.confidence:g} % interval {form(low)} to {form(high)}"
