@@ -5,8 +5,9 @@ from click.testing import CliRunner
 
 from stillhouse.cli import doctor as doctor_module  # noqa: F401  (loads the submodule)
 from stillhouse.cli import main
+from stillhouse.cli.check import Survey, survey
 from stillhouse.cli.doctor import (
-    Finding,
+    Diagnosis,
     amount,
     dvc_project,
     environment,
@@ -16,7 +17,6 @@ from stillhouse.cli.doctor import (
     main_locks,
     programs,
 )
-from stillhouse.cli.params_check import Survey, survey
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_missing_isolation_fails_only_where_it_is_asked_for(
 def test_only_a_failure_changes_the_exit_code(
     monkeypatch: pytest.MonkeyPatch, state: str, code: int
 ) -> None:
-    finding = Finding("disk", state, "3 [GB]", "free some")  # type: ignore[arg-type]
+    finding = Diagnosis("disk", state, "3 [GB]", "free some")  # type: ignore[arg-type]
     monkeypatch.setattr("stillhouse.cli.doctor._examine", lambda: iter([finding]))
     result = CliRunner().invoke(main, ["doctor"])
     assert result.exit_code == code

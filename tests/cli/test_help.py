@@ -92,7 +92,7 @@ def test_an_expected_error_is_its_message_and_exit_code_2(monkeypatch: pytest.Mo
     def fails(*_: object, **__: object) -> None:
         raise StillhouseError("file.yaml: key: found 1, 2 would be right")
 
-    monkeypatch.setattr("stillhouse.cli.params_check.survey", fails)
+    monkeypatch.setattr("stillhouse.cli.check.survey", fails)
     result = CliRunner().invoke(main, ["params", "check"])
     assert result.exit_code == 2
     assert result.stderr == "file.yaml: key: found 1, 2 would be right\n"
@@ -103,7 +103,7 @@ def test_a_defect_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -
     def fails(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("stillhouse.cli.params_check.survey", fails)
+    monkeypatch.setattr("stillhouse.cli.check.survey", fails)
     result = CliRunner().invoke(main, ["params", "check"])
     assert isinstance(result.exception, ZeroDivisionError)
 

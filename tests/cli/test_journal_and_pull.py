@@ -62,7 +62,7 @@ def test_answers_go_from_one_journal_to_another(
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "one"))
     assert "2 answers exported" in run("export", file)
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "two"))
-    assert "1 answers added, 1 were there already" in run("import", file)
+    assert "1 answers added, 1 were already there" in run("import", file)
     assert "3 answers, ok" in run("verify")
     assert "1 file of" in run("compact")
     (tmp_path / "answers.jsonl").write_text("rubbish")

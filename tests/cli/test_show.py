@@ -222,7 +222,7 @@ def test_a_unique_prefix_is_enough(run: Path, digits: int) -> None:
 def test_a_prefix_of_several_rows_lists_them(run: Path) -> None:
     twins = [RIGHT, *(make_twin(i) for i in range(7))]
     write_table(run / "data/responses/qwen3_8b/attempts", Response, twins)
-    with pytest.raises(LineageError, match=r"names 8 rows, give more digits: .* and 3 more"):
+    with pytest.raises(LineageError, match=r"matches 8 rows, give more digits: .* and 3 more"):
         find(RIGHT.id[:24], TEACHERS, run)
     assert find(RIGHT.id, TEACHERS, run).id == RIGHT.id
 

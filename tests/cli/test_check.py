@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from stillhouse.cli import main
-from stillhouse.cli.params_check import survey
+from stillhouse.cli.check import survey
 
 PROFILE = Path("profiles/single_gpu").absolute()
 Edit = Callable[[str, str, str], None]
