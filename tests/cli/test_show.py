@@ -21,6 +21,7 @@ from stillhouse.records import (
     response_id,
 )
 from stillhouse.tables import TableError, write_table
+from tests.cli.json_output import document
 
 TEACHERS = ["qwen3_8b", "openthinker3_7b"]
 
@@ -257,3 +258,14 @@ def test_responses_without_their_query_are_an_error(run: Path) -> None:
     shutil.rmtree(run / "data/queries")
     with pytest.raises(LineageError, match="the query is in neither"):
         trace(find(RIGHT.id, TEACHERS, run), TEACHERS, run)
+
+
+def test_the_document_has_all_attempts_of_all_teachers(run: Path) -> None:
+    found = document("show", ASKED.id)
+    assert (found["kind"], found["id"], found["query"]["id"]) == ("query", ASKED.id, ASKED.id)
+    asked, not_begun, _ = found["teachers"]
+    assert (asked["teacher"], asked["in_parallel_set"]) == ("qwen3_8b", True)
+    assert [attempt["response"]["text"] for attempt in asked["attempts"]] == [WRONG.text, "2"]
+    assert [attempt["verdict"]["state"] for attempt in asked["attempts"]] == ["fail", "pass"]
+    assert (not_begun["stages"], not_begun["attempts"]) == ([], [])
+    assert document("show", DROPPED.id)["rejected"]["reason"] == "near_duplicate"

@@ -1,5 +1,6 @@
-"""`stillhouse plan`: what the generate stage would still ask and cost, before anything is spent."""
+"""`stillhouse plan`: the requests, tokens and cost of the generate stage, before it runs."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -124,7 +125,7 @@ def _account(account: "Account", price: "Price | None") -> dict[str, Any]:
             "cost": price and account.cost_kept(price),
         },
         "requests_at_most": account.at_most,
-        "prompt_tokens_at_most": account.prompt_tokens_at_most,
+        "prompt_tokens_at_most": math.ceil(account.prompt_tokens_at_most),
         "prompt_tokens_estimated": not account.counted,
         "completion_tokens_at_most": account.completion_tokens_at_most,
         "cost_at_most": price and account.cost_at_most(price),
