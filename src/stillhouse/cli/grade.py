@@ -18,7 +18,13 @@ STATES = ("pass", "fail", "ungradable")
 
 @click.command()
 @click.argument("source", metavar="IN.jsonl", type=click.Path(path_type=Path))
-@click.option("--out", required=True, metavar="OUT.jsonl", type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    required=True,
+    metavar="OUT.jsonl",
+    type=click.Path(path_type=Path),
+    help="File of verdicts to write.",
+)
 @click.option(
     "--isolation",
     type=click.Choice(["bubblewrap", "rlimits"]),

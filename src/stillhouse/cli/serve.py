@@ -14,7 +14,13 @@ if TYPE_CHECKING:
 @click.argument("model", metavar="TEACHER|MODEL")
 @click.option("--revision", help="Commit or sha256 of a MODEL; a teacher's file has its own.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535))
+@click.option(
+    "--port",
+    default=8000,
+    show_default=True,
+    type=click.IntRange(1, 65535),
+    help="Port to listen on.",
+)
 def serve(model: str, revision: str | None, host: str, port: int) -> None:
     """Serve a local model to the openai engine.
 
