@@ -34,7 +34,7 @@ def main() -> None:
         "confidence": settings.report.confidence,
         "seed": settings.run.seed,
     }
-    figures = material.Figures(
+    figures = material.AnalysisRows(
         scores=statistics.score_rows(files.samples, *benchmarks, **bootstrap),
         paired=statistics.paired_rows(files.samples, *benchmarks, **bootstrap),
         lengths=lengths.length_rows(files.lengths),

@@ -175,7 +175,7 @@ def test_missing_parts_are_named_and_not_a_crash(tmp_path, monkeypatch):
         "the queries stage has left no metrics",
         "No perplexity was measured",
         "No training-loss curve",
-        "nothing to set side by side",
+        "so no answers are shown side by side",
         "No benchmark answers were found",
     ):
         assert said in html

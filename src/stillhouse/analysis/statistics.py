@@ -1,15 +1,15 @@
-"""Intervals and paired differences that respect what a benchmark is: a few items, each answered several times.
+"""Intervals and paired differences for benchmarks of few items that are each answered several times.
 
-The k answers to one item are one cluster: they share the item's difficulty, so they are no k independent observations.
-Everything here therefore works on item means, and resamples items, never answers. pass@1 is the mean over items of the
-share of right answers to that item.
+The k answers to one item are one cluster: they share the item's difficulty and are not independent. All functions
+therefore use item means, and resample items, never answers. pass@1 is the mean over items of the share of right answers
+to that item.
 
 An answer has three scores, and one decides (`benchmark.score`). `strict` and `lenient` count every answer. `finished`
-leaves out those cut at the token limit: an item's mean is over its finished answers, an item without one is left out,
-and `items` counts the items that are left. A paired difference is then over the items that both students finished.
+leaves out answers cut at the token limit: an item's mean is over its finished answers, an item without any is left out,
+and `items` counts the remaining items. A paired difference is then over the items that both students finished.
 
-What cannot be estimated is `None`: no interval from one item, none from scores that hold a NaN, none where all items
-agree (a bootstrap would claim certainty), except that a run of only zeros or only ones has an exact bound.
+What cannot be estimated is `None`. There is no interval from one item, from scores with a NaN, or if all items have the
+same mean (a bootstrap would claim certainty); but if all means are 0, or all are 1, the interval is an exact bound.
 
 Sources: clustering of eval scores, Miller 2024 (arXiv 2411.00640, sections 2 and 3); percentile bootstrap, Efron and
 Tibshirani 1993, chapter 13; exact bound, Clopper and Pearson 1934.
@@ -38,7 +38,7 @@ SAMPLE_COLUMNS = [
     *("completion_tokens", "finish_reason"),
 ]
 SCORES: tuple[ScoreKind, ...] = ("strict", "lenient", "finished")
-DIGITS = 6  # sums may differ in the last bits between processors; reported figures must not
+DIGITS = 6  # the last bits of sums differ between processors; rounded figures do not
 _TIE = 1e-9
 _DRAWS_AT_ONCE = 4_000_000  # 32 MB of indices
 
@@ -58,7 +58,7 @@ class Estimate:
 class Difference:
     """First minus second over the items that both answered, and the share of resamples that favours each.
 
-    The two shares leave out ties, so they need not add up to 1.
+    The two shares leave out ties, so their sum may be below 1.
     """
 
     value: float | None
@@ -85,7 +85,7 @@ def clustered_standard_error(strata: Sequence[ItemMeans]) -> float | None:
     factor sqrt(G / (G - 1)). Strata are independent, so their variances add.
 
     Returns:
-        None where a stratum has fewer than two items or holds a NaN, or where no item differs from another.
+        None if a stratum has fewer than two items or a NaN, or if all items have the same mean.
     """
     groups = _groups(strata)
     if not groups or any(len(group) < 2 or np.isnan(group).any() for group in groups):
@@ -101,8 +101,8 @@ def estimate(
 ) -> Estimate:
     """Return the mean over strata of the mean over items, with a percentile bootstrap over items.
 
-    Items are resampled inside each stratum, with replacement. One stratum gives the score of one benchmark; several
-    give the unweighted mean of their scores.
+    Items are resampled with replacement inside each stratum. One stratum gives the score of one benchmark; several give
+    the unweighted mean of their scores.
 
     Args:
         strata: item means of each benchmark.
@@ -131,8 +131,18 @@ def difference(
 ) -> Difference:
     """Return the paired difference first minus second, over the items that both answered.
 
-    Pairing takes the difficulty of the items out of the comparison: the variance left is that of the per-item
-    differences (Miller 2024, section 4). Strata are matched by position and resampled as in `estimate`.
+    Pairing removes the difficulty of the items from the comparison: only the variance of the differences by item is
+    left (Miller 2024, section 4).
+
+    Args:
+        first: item means of each benchmark.
+        second: the same benchmarks in the same order.
+        resamples: as in `estimate`.
+        confidence: as in `estimate`.
+        seed: as in `estimate`.
+
+    Raises:
+        ValueError: the two have different numbers of benchmarks.
     """
     if len(first) != len(second):
         raise ValueError(f"{len(first)} strata against {len(second)}: they are matched by position")
@@ -175,13 +185,13 @@ def score_rows(
         decides: which score has the interval.
         resamples: as in `estimate`.
         confidence: as in `estimate`.
-        seed: seed of the run; each row resamples with a seed of its own, so that no row depends on which others exist.
+        seed: seed of the run; each row resamples with its own seed, so no row depends on which others exist.
 
     Returns:
         Rows of task, teacher, student; score (the deciding one), low, high, standard_error, items; side by side the
         scores strict, lenient and finished, and finished_items; samples, mean_tokens, and the shares of answers
-        truncated and unread. Two or more tasks add a row `mean_of_benchmarks`; two or more students rows with student
-        `all`.
+        truncated and unread. Two or more tasks add a row `mean_of_benchmarks`; two or more students add rows with
+        student `all`.
     """
     rows = []
     by_kind = {kind: _conditions(samples, tasks, kind) for kind in SCORES}
@@ -341,7 +351,7 @@ def _exact_bound(group: Floats, confidence: float) -> tuple[float | None, float 
     """Return the Clopper-Pearson interval of n items that are all 0 or all 1, each item counted as one trial.
 
     With x = 0 the upper bound is 1 - (alpha / 2)^(1 / n); with x = n the lower bound is its mirror image. Counting an
-    item once is cautious where it was answered several times.
+    item once gives a wider interval if it was answered several times.
     """
     if len(group) < 2:
         return None, None

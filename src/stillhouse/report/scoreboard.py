@@ -1,4 +1,4 @@
-"""The answer in words, and the tables of scores behind it."""
+"""The headline of the report, and the tables of scores."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from stillhouse.params import Teacher
 from stillhouse.report import charts
 from stillhouse.report.formats import bracket, count, number, percent, points, share
 from stillhouse.report.inputs import RunFiles
-from stillhouse.report.material import Figures, Rows, Settings, teacher_names
+from stillhouse.report.material import AnalysisRows, Rows, Settings, teacher_names
 from stillhouse.report.page import DASH, Block, Figure, Table, Text
 from stillhouse.report.summary import rows_of_mean
 
@@ -16,11 +16,17 @@ _SCORES = (
     "its result is already marked; the closest to published pass@1. Finished: cut answers are left out, and with them "
     "every item without a finished answer. Unread: answers that the verifier could not read; they score 0."
 )
-FEW_ITEMS = 30  # below this a percentile bootstrap gives intervals that are visibly too narrow
+FEW_ITEMS = 30  # with fewer, intervals of a percentile bootstrap are visibly too narrow
 
 
-def headline(files: RunFiles, figures: Figures, settings: Settings) -> list[str]:
-    """Return the answer in words: who scored best, and whether the lead is significant."""
+def headline(files: RunFiles, figures: AnalysisRows, settings: Settings) -> list[str]:
+    """Return the sentences that say which teacher is best, and whether its lead is significant.
+
+    Args:
+        files: the data of the run.
+        figures: the rows of the analyses.
+        settings: the parameters of the run.
+    """
     names = teacher_names(settings.teachers)
     sentences = []
     students = list(files.student_ids)
@@ -47,7 +53,7 @@ def headline(files: RunFiles, figures: Figures, settings: Settings) -> list[str]
 
 
 def _verdict_on(
-    student: str, figures: Figures, settings: Settings, names: Mapping[str, str]
+    student: str, figures: AnalysisRows, settings: Settings, names: Mapping[str, str]
 ) -> list[str]:
     """Return who scored best with one student, and which leads are significant."""
     who = "over all students" if student == figures.all_students else f"with student {student}"
@@ -97,7 +103,7 @@ def _verdict_on(
     return sentences
 
 
-def _lead(figures: Figures, student: str, first: str, second: str) -> dict[str, Any]:
+def _lead(figures: AnalysisRows, student: str, first: str, second: str) -> dict[str, Any]:
     """Return the paired row of two teachers, turned so that `first` is its first teacher."""
     for row in rows_of_mean(figures.paired, figures.mean_task):
         if row["student"] != student:
@@ -122,7 +128,7 @@ def _turned(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _same_model(teachers: Mapping[str, Teacher], names: Mapping[str, str]) -> list[str]:
-    """Return a sentence for each model that serves as several teachers."""
+    """Return a sentence for each model that is several teachers."""
     by_model: dict[tuple[str, str], list[str]] = {}
     for teacher_id, teacher in teachers.items():
         if teacher.engine != "replay":
@@ -135,9 +141,16 @@ def _same_model(teachers: Mapping[str, Teacher], names: Mapping[str, str]) -> li
 
 
 def score_blocks(
-    files: RunFiles, figures: Figures, settings: Settings, names: Mapping[str, str]
+    files: RunFiles, figures: AnalysisRows, settings: Settings, names: Mapping[str, str]
 ) -> list[Block]:
-    """Return tables 1 (scores), 2 (tokens) and 3 (all three scores), the paired differences, and the method."""
+    """Return tables 1 (scores), 2 (tokens) and 3 (all three scores), the paired differences, and the method.
+
+    Args:
+        files: the data of the run.
+        figures: the rows of the analyses.
+        settings: the parameters of the run.
+        names: display names by teacher id.
+    """
     if not files.student_ids:
         return [
             Text("This run has no students (student_ids is empty), so nothing was benchmarked.")
@@ -203,7 +216,7 @@ def _by_task(
     caption: str,
     rows: Rows,
     names: Mapping[str, str],
-    figures: Figures,
+    figures: AnalysisRows,
     cell: Callable[[Mapping[str, Any]], str],
 ) -> Table:
     tasks = list(dict.fromkeys(row["task"] for row in rows))
@@ -217,12 +230,14 @@ def _by_task(
 
 
 def _counts(rows: Rows, key: str) -> str:
-    """Return the count that all teachers share, or else that of each; finished items may differ."""
+    """Return the count of all teachers if it is the same, else the count of each."""
     counts = [f"{row[key]:,}" for row in rows]
     return counts[0] if len(set(counts)) == 1 else " / ".join(counts)
 
 
-def _side_by_side(caption: str, rows: Rows, names: Mapping[str, str], figures: Figures) -> Table:
+def _side_by_side(
+    caption: str, rows: Rows, names: Mapping[str, str], figures: AnalysisRows
+) -> Table:
     tasks = list(dict.fromkeys(row["task"] for row in rows))
     order = [(task, teacher) for task in tasks for teacher in names]
     found = {(row["task"], row["teacher"]): row for row in rows}
@@ -241,7 +256,7 @@ def _side_by_side(caption: str, rows: Rows, names: Mapping[str, str], figures: F
     return Table(caption, [*header, "Unread, %"], body, labels=2)
 
 
-def _paired_table(figures: Figures, names: Mapping[str, str], level: str) -> Table:
+def _paired_table(figures: AnalysisRows, names: Mapping[str, str], level: str) -> Table:
     rows = [
         [
             _task(row["task"], figures),
@@ -268,7 +283,7 @@ def _paired_table(figures: Figures, names: Mapping[str, str], level: str) -> Tab
     return Table("Paired differences over the same items", header, rows, labels=3)
 
 
-def _method(settings: Settings, figures: Figures) -> Text:
+def _method(settings: Settings, figures: AnalysisRows) -> Text:
     fewest = min(row["items"] for row in figures.scores)
     few = (
         f" Some benchmark has only {count(fewest, 'item')}: intervals from so few are too narrow; read them as "
@@ -286,11 +301,11 @@ def _method(settings: Settings, figures: Figures) -> Text:
     )
 
 
-def _task(task: str, figures: Figures) -> str:
+def _task(task: str, figures: AnalysisRows) -> str:
     return "Mean of benchmarks" if task == figures.mean_task else task
 
 
-def _student(student: str, figures: Figures) -> str:
+def _student(student: str, figures: AnalysisRows) -> str:
     return "mean over all students" if student == figures.all_students else f"student {student}"
 
 
