@@ -5,16 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stillhouse.analysis.scores import ALL_STUDENTS, MEAN_TASK, paired_rows, score_rows
 from stillhouse.analysis.statistics import (
-    ALL_STUDENTS,
-    MEAN_TASK,
     box,
     clustered_standard_error,
     difference,
     estimate,
     item_means,
-    paired_rows,
-    score_rows,
 )
 
 BOOTSTRAP = {"resamples": 2000, "confidence": 0.95, "seed": 11}
