@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -126,3 +127,12 @@ def test_only_a_failure_changes_the_exit_code(
     assert found["checks"] == [
         {"check": "disk", "state": state, "found": "3 [GB]", "remedy": "free some"}
     ]
+
+
+def test_every_check_runs_in_this_project() -> None:
+    result = CliRunner().invoke(main, ["doctor", "--json"])
+    found = json.loads(result.stdout)
+    assert result.exit_code == (0 if found["ok"] else 2)  # what fails depends on the machine
+    states = {check["check"]: check["state"] for check in found["checks"]}
+    assert {"cores", "main environment", "isolation", "DVC", "weights"} <= set(states)
+    assert states["parameters"] == "OK"

@@ -17,7 +17,7 @@ import click
 from stillhouse.cli.output import json_option, print_json
 
 if TYPE_CHECKING:
-    from stillhouse.cli.params_check import Survey
+    from stillhouse.cli.check import Survey
 
 State = Literal["OK", "WARN", "FAIL"]
 
@@ -79,7 +79,7 @@ def _plain(text: str) -> str:
 
 
 def _examine() -> Iterator[Diagnosis]:
-    from stillhouse.cli.params_check import survey
+    from stillhouse.cli.check import survey
 
     yield from machine(Path())
     yield python_version()
