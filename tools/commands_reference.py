@@ -1,4 +1,4 @@
-"""Write docs/reference/commands.md from the click commands, so that it is never typed by hand.
+"""Write docs/reference/commands.md from the click commands.
 
 mkdocs-click would render the same when the site is built; this page can also be read in the repository.
 
@@ -30,7 +30,9 @@ message on stderr that names the file or row, what was found and the remedy; or 
 stderr, and the exit code is the same as without it. `stillhouse plan --json | jq '.teachers[0].plan.cost_at_most'`
 
 **Environment variables.** Each option is also read from the variable in its row, such as `STILLHOUSE_GRADE_WORKERS=8`.
-The command line has precedence.
+The command line has precedence. Folders have variables of their own: `STILLHOUSE_JOURNAL` (the journal),
+`STILLHOUSE_CACHE` (converted weights and other files that can be made again), `STILLHOUSE_SCRATCH` (checkpoints of a
+training) and `STILLHOUSE_EVAL_PYTHON` (the Python of lighteval's environment).
 
 **Shell completion.** For bash, add this line to `~/.bashrc`:
 
