@@ -13,7 +13,7 @@ def columns(*pairs):
     }
 
 
-def test_rows_stand_for_all_and_for_each_category_that_has_responses():
+def test_there_are_rows_for_all_and_for_each_category_with_responses():
     rows = length_rows({"t": columns(("math", 10), ("math", 30), ("if", 5))})
     assert [(r["category"], r["rows"], r["tokens"], r["mean"]) for r in rows] == [
         ("all", 3, 45, 15.0),

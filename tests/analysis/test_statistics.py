@@ -186,7 +186,7 @@ def test_paired_rows_tell_apart_only_what_the_interval_tells_apart():
     assert significant == {("a", "b"): True, ("a", "c"): False, ("b", "c"): True}
 
 
-def test_the_three_scores_stand_side_by_side_and_one_decides():
+def test_the_three_scores_are_side_by_side_and_one_decides():
     """Item i0: both answers cut, one of them marked already; i1: one cut, the other right; i2 and i3: finished."""
     found = columns(
         "m",

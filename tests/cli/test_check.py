@@ -119,7 +119,7 @@ def test_a_replay_cannot_judge(edit: Edit) -> None:
     assert "a judge must answer new prompts" in faults()
 
 
-def test_all_faults_are_told_at_once(edit: Edit) -> None:
+def test_all_faults_are_reported_at_once(edit: Edit) -> None:
     edit("conf/teachers/qwen3_8b.yaml", "engine: vllm", "engine: openai")
     edit("conf/students/qwen2_5_1_5b.yaml", "chatml.jinja", "none.jinja")
     edit("params.yaml", "model: qwen2_5_7b_judge", "model: nobody")

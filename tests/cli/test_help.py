@@ -137,7 +137,7 @@ def test_an_option_is_read_from_its_variable(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     "command", [["check"], ["plan"], ["publish"], ["release", "preview"], ["show", "abcd"]]
 )
-def test_outside_a_project_the_error_says_where_to_run(
+def test_outside_a_project_the_error_has_where_to_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -227,7 +227,7 @@ def test_a_replay_from_the_hub_is_not_fetched_for_a_plan():
 
 
 @pytest.mark.usefixtures("project")
-def test_no_queries_yet_is_told():
+def test_a_plan_without_queries_is_an_error():
     for path in Path("data/queries/curated").iterdir():
         path.unlink()
     result = CliRunner().invoke(main, ["plan"])

@@ -175,7 +175,7 @@ def test_a_query_is_shown_with_all_that_became_of_it(run: Path) -> None:
     assert text.index(WRONG.id) < text.index(RIGHT.id)
 
 
-def test_a_stage_that_has_not_run_is_said_to_be_so(run: Path) -> None:
+def test_a_stage_that_has_not_run_is_named(run: Path) -> None:
     text = printed(ASKED.id)
     assert "stage generate has not run" in text.partition("teacher openthinker3_7b")[2]
     shutil.rmtree(run / "data/verdicts")
@@ -206,7 +206,7 @@ def test_a_released_row_leads_to_query_attempts_verdicts_and_source(run: Path) -
         assert part in text
 
 
-def test_a_rejected_query_says_why(run: Path) -> None:
+def test_a_rejected_query_has_its_reason(run: Path) -> None:
     text = printed(DROPPED.id)
     assert "rejected by the queries stage: near_duplicate" in text
     assert f"duplicate of: {ASKED.id}" in text

@@ -134,7 +134,7 @@ def test_markdown_holds_model_text_only_inside_fences(markdown):
     assert not any("<" in line.replace("\\<", "") for line in outside)
 
 
-def test_a_replay_says_that_it_is_no_model_wherever_it_appears(html, markdown):
+def test_a_replay_is_labelled_wherever_it_appears(html, markdown):
     words = " ".join(re.sub(r"<[^>]*>", " ", html).split())
     for text in (words, " ".join(markdown.split())):
         places = [m.end() for m in re.finditer("Worked solutions", text)]
@@ -170,7 +170,7 @@ def test_a_run_without_students_still_reports_its_data(copied, monkeypatch):
 
 def test_missing_parts_are_named_and_not_a_crash(tmp_path, monkeypatch):
     html, _ = render(tmp_path, monkeypatch)
-    for said in (
+    for sentence in (
         "the filter stage has left no metrics",
         "the queries stage has left no metrics",
         "No perplexity was measured",
@@ -178,11 +178,11 @@ def test_missing_parts_are_named_and_not_a_crash(tmp_path, monkeypatch):
         "so no answers are shown side by side",
         "No benchmark answers were found",
     ):
-        assert said in html
+        assert sentence in html
     assert json.loads((tmp_path / "metrics/summary.json").read_text()) == {}
 
 
-def test_an_empty_parallel_set_is_said_and_not_charted(copied, monkeypatch):
+def test_an_empty_parallel_set_is_stated_and_not_charted(copied, monkeypatch):
     for teacher in fake_run.TEACHERS:
         write_table(copied / "data/aligned" / teacher, Example, [])
     html, _ = render(copied, monkeypatch)
@@ -282,7 +282,7 @@ def test_side_by_side_shows_the_first_query_by_id_of_each_category(run):
     assert all(list(found) == fake_run.TEACHERS for found in files.chosen.values())
 
 
-def test_perplexity_before_and_after_the_filter_are_told_apart(run):
+def test_perplexity_has_values_before_and_after_the_filter(run):
     found = inputs.read_run(run, fake_run.TEACHERS, []).perplexities["worked"]
     assert len(found["verified"]) == 90
     assert len(found["kept"]) == 24
@@ -371,7 +371,7 @@ def test_what_rests_on_the_judge_is_counted_beside_its_own_measure(html, markdow
     assert "nothing accepted" in html
 
 
-def test_a_judge_that_was_not_measured_is_said(copied, monkeypatch):
+def test_a_judge_that_was_not_measured_is_stated(copied, monkeypatch):
     (copied / "metrics/judge_audit.json").unlink()
     _, markdown = render(copied, monkeypatch)
     assert "The judge was not measured on golden questions." in markdown
