@@ -22,8 +22,9 @@ USER_ERROR = 2  # exit code of an error that the user can mend
 def stage_command(function: Callable[..., None]) -> click.Command:
     """Make a click command of a stage's main function.
 
-    It refuses to run code that stage `code` has not recorded. An expected error ends it with one message and exit code 2; any other exception is a defect of ours and keeps its
-    traceback. SIGINT and SIGTERM let it clean up, and end it with exit code 130 or 143.
+    It refuses to run code that stage `code` has not recorded. An expected error ends it with one message and exit code
+    2; any other exception is a defect of ours and keeps its traceback. SIGINT and SIGTERM let it clean up, and end it
+    with exit code 130 or 143.
     """
 
     @functools.wraps(function)

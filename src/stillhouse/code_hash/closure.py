@@ -65,8 +65,8 @@ class _Program:
             self._add(module.statements)
 
     def hooks(self, names: Iterable[str]) -> None:
-        """Reach what getattr may find by these names."""
-        for module in list(self._modules):
+        """Reach what getattr may find by these names in the modules of which anything is used."""
+        for module in {statement.module for statement in self._statements if not statement.always}:
             for name in names:
                 self._add(b for b in module.bindings.get(name, []) if isinstance(b, Statement))
 

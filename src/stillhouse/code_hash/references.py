@@ -116,8 +116,8 @@ class Reader:
                     continue
 
     def _call(self, node: ast.Call, of: Statement, found: References) -> None:
-        name = (dotted(node.func) or "").rpartition(".")[2]
         direct = isinstance(node.func, ast.Name)
+        name = getattr(node.func, "id" if direct else "attr", "")
         found.any_code |= direct and name in _ANY_CODE
         if name in _ANY_MODULE and not (node.args and _text(node.args[0])):
             found.any_code = found.any_module = True
@@ -160,10 +160,14 @@ class Reader:
             case ast.Call(func=ast.Attribute(value=value, attr="resolve" | "absolute"), args=[]):
                 return self._path(value, of)
             case ast.Call(func=ast.Attribute(value=value, attr=method), args=[argument]):
-                base, name = self._path(value, of), _text(argument)
-                if base is not None and name and method in ("with_name", "with_suffix"):
-                    return getattr(base, method)(name)  # type: ignore[no-any-return]
-                return base / name if base and name and method == "joinpath" else None
+                base, part = self._path(value, of), _text(argument)
+                if base is None or part is None:
+                    return None
+                return {
+                    "with_name": base.with_name,
+                    "with_suffix": base.with_suffix,
+                    "joinpath": base.joinpath,
+                }.get(method, lambda _: None)(part)
             case ast.Attribute(value=value, attr="parent"):
                 base = self._path(value, of)
                 return base.parent if base else None
@@ -173,8 +177,8 @@ class Reader:
                 base = self._path(value, of)
                 return base.parents[up] if base else None
             case ast.BinOp(left=left, op=ast.Div(), right=right):
-                base, name = self._path(left, of), _text(right)
-                return base / name if base and name else None
+                base, part = self._path(left, of), _text(right)
+                return base / part if base and part else None
         return None
 
 
