@@ -112,7 +112,9 @@ class _Program:
             self._subclass_hook(statement)
         for name, whole in references.texts.items():
             self._load(name, whole)
-            walk.add_file(walk.project.path_of(name), module)
+            path = walk.project.path_of(name)
+            if path is not None and path.name == "__init__.py":  # PackageLoader: data in a package
+                walk.add_folder(path.parent, module)
         for path in references.files:
             walk.add_file(path, module)
         walk.attributes |= references.attributes
@@ -177,21 +179,19 @@ class _Walk:
                 program.follow()
         return self.found
 
-    def add_file(self, path: Path | None, user: Module) -> None:
+    def add_file(self, path: Path, user: Module) -> None:
         """Note a file or folder that code names by its place beside the code."""
-        if path is None:
-            return
         if path.is_file():
             if path.suffix == ".py" and path != user.path and path.name != "__init__.py":
                 self.start([path], whole=True)
             elif path.name == "__init__.py":
-                self._add_folder(path.parent, user)
+                self.add_folder(path.parent, user)
             elif path.suffix != ".py":
                 self._add_data(path.name, path)
         elif path.is_dir():
-            self._add_folder(path, user)
+            self.add_folder(path, user)
 
-    def _add_folder(self, folder: Path, user: Module) -> None:
+    def add_folder(self, folder: Path, user: Module) -> None:
         """Note a folder: data; of a package the data in it, and, unless it holds the code itself, its modules."""
         is_package = (folder / "__init__.py").is_file()
         holds_user = folder in user.path.parents
