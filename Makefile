@@ -50,7 +50,7 @@ test: .venv/.ready ## Run the tests, one process per core (15 minutes on 2 slow 
 test-slow: env ## Run the tests that run real models or both environments (about 10 minutes)
 	@python -m pytest -m slow
 
-lint: .venv/.ready ## Check format, style, types, and that dvc.yaml lists the code of each stage
+lint: .venv/.ready ## Check format, style, types, and the paths and code of each stage
 	@ruff format --check .
 	@ruff check .
 	@mypy
@@ -65,9 +65,11 @@ lock: .venv/.ready ## Refresh the lock files from requirements/*.in
 	@python tools/lock.py
 
 publish: .venv/.ready ## Publish the packaged data sets to the Hub and write their receipts
+	@dvc repro --quiet --single-item code
 	@dvc repro --single-item publish/dvc.yaml:publish
 
 publish-students: .venv/.ready ## Publish the trained students with their cards and write their receipts
+	@dvc repro --quiet --single-item code
 	@dvc stage list --name-only publish/students/dvc.yaml | xargs -n1 dvc repro --single-item
 
 bench: .venv/.ready ## Run one benchmark: make bench NAME=x writes benchmarks/results/x.json

@@ -31,6 +31,7 @@ COPIED = (
     "requirements",
     "conf/chat_templates",
     "src",
+    "plugins",
 )
 ATTEMPTS = 3
 IN_FLIGHT = 2
