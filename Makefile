@@ -13,7 +13,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Some machines switch byte code off; compiling vLLM and torch anew would add half a minute to every stage.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help env repro test test-slow lint docs lock publish publish-students bench readme card
+.PHONY: help env repro test test-slow lint docs lock publish publish-students perf readme card
 
 help: ## Print the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -58,7 +58,7 @@ lint: .venv/.ready ## Check format, style, types, and that dvc.yaml lists the co
 
 docs: .venv/.ready ## Build the documentation into site/
 	@python tools/params_reference.py
-	@python tools/benchmarks_reference.py
+	@python tools/performance_reference.py
 	@mkdocs build --quiet --strict
 
 lock: .venv/.ready ## Refresh the lock files from requirements/*.in
@@ -70,9 +70,9 @@ publish: .venv/.ready ## Publish the packaged data sets to the Hub and write the
 publish-students: .venv/.ready ## Publish the trained students with their cards and write their receipts
 	@dvc stage list --name-only publish/students/dvc.yaml | xargs -n1 dvc repro --single-item
 
-bench: .venv/.ready ## Run one benchmark: make bench NAME=x writes benchmarks/results/x.json
-	@test -n "$(NAME)" || { echo "usage: make bench NAME=<one of: $$(ls benchmarks/[a-z]*.py | xargs -n1 basename | sed 's/\.py//' | paste -sd' ')>"; exit 2; }
-	@python benchmarks/$(NAME).py
+perf: .venv/.ready ## Measure the performance of our code: make perf NAME=x writes perf/results/x.json
+	@test -n "$(NAME)" || { echo "usage: make perf NAME=<one of: $$(ls perf/[a-z]*.py | xargs -n1 basename | sed 's/\.py//' | paste -sd' ')>"; exit 2; }
+	@python perf/$(NAME).py
 
 readme: .venv/.ready ## Put the last run's tables and chart into README.md
 	@python tools/readme.py
