@@ -15,8 +15,8 @@ HEAD = """# Performance
 
 Made by `python tools/performance_reference.py`; do not edit by hand.
 
-How fast and how small the code of stillhouse is; benchmarks of students are another thing. Each measurement compares
-us with a peer or with a physical limit in one run: `make perf NAME=x` runs `perf/x.py` and writes `perf/results/x.json`.
+How fast and how small the code of stillhouse is; benchmarks of students are another thing. Each measurement compares us
+with a peer or with a physical limit in one run: `make perf NAME=x` runs `perf/x.py` and writes `perf/results/x.json`.
 A ratio at or above its goal is good. Each measurement ran on two cores, but not all ran on the same machine.
 """
 
