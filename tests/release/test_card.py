@@ -6,11 +6,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from huggingface_hub import DatasetCard
-from release_fixture import CARDS, REPLAY, facts, metrics, teacher, write_tables
 
 from stillhouse.release.card import CardError, is_weak_judge, model_size, size_category
 from stillhouse.release.counts import TeacherCounts
 from stillhouse.release.package import write_release
+from tests.release.release_fixture import CARDS, REPLAY, facts, metrics, teacher, write_tables
 
 pytestmark = pytest.mark.usefixtures("made_release", "no_load")
 
