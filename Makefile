@@ -33,12 +33,12 @@ env: .venv/.ready .venv-eval/.ready ## Build both environments from their locks 
 	@rm -f .venv/.light
 
 # The full environment contains the light one.
-env-light: $(if $(wildcard .venv/.ready),.venv/.ready,.venv/.light) ## Build an environment without torch and vLLM, for work on rooms that run no model (0.9 GB, 1-2 minutes)
+env-light: $(if $(wildcard .venv/.ready),.venv/.ready,.venv/.light) ## Build an environment without torch and vLLM, for work on rooms that run no model (1 GB, 1-2 minutes)
 
-.venv/.light: requirements/light.txt pyproject.toml
-	@echo "building .venv from requirements/light.txt (0.9 GB, 1-2 minutes)"
+.venv/.light: requirements/light.txt requirements/payload.txt pyproject.toml
+	@echo "building .venv from requirements/light.txt (1 GB, 1-2 minutes)"
 	@$(PYTHON) -m venv .venv || { echo "Python 3.11 with venv is needed: install it, or name it with PYTHON=..."; exit 2; }
-	@.venv/bin/python $(PIP_INSTALL) -r requirements/light.txt
+	@.venv/bin/python $(PIP_INSTALL) -r requirements/light.txt -r requirements/payload.txt
 	@.venv/bin/python $(PIP_INSTALL) --no-build-isolation -e .
 	@touch $@
 

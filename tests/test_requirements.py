@@ -30,6 +30,8 @@ def imported() -> set[str]:
                 found |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 found.add(node.module.partition(".")[0])
+            elif isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.importorskip":
+                found.add(ast.literal_eval(node.args[0]).partition(".")[0])
     found -= own | sys.stdlib_module_names
     return {PACKAGES.get(name, name) for name in (name.replace("_", "-") for name in found)}
 
