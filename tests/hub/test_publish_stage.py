@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from stand_in import HubStandIn
 
 from stillhouse.release.package import write_release
+from tests.hub.stand_in import HubStandIn
 from tests.release.release_fixture import CARDS, facts, write_tables
 
 ROOT = Path(__file__).parents[2]

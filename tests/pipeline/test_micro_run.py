@@ -5,12 +5,12 @@ import re
 from pathlib import Path
 
 import pytest
-from micro_run import DEMANDS, EXPECTED, MicroRun, ScriptedTeachers
 
 from stillhouse.records import Decision, Example, Query, Rejected, Response
 from stillhouse.stage import read_json
 from stillhouse.tables import read_table
 from tests.doubles.scripted_endpoint import ScriptedEndpoint
+from tests.pipeline.micro_run import DEMANDS, EXPECTED, MicroRun, ScriptedTeachers
 
 CHAIN = ("generate", "verify", "perplexity", "filter")
 FAN_INS = {"align", "package"}

@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from verify_builder import ScriptedJudge, code_query, golden, make_query, make_response, make_verify
 
 from stillhouse.models.engine import Completion, EngineError, Request
 from stillhouse.models.journal import Journal
@@ -18,6 +17,14 @@ from stillhouse.verify.facts import Facts
 from stillhouse.verify.grade import Grader
 from stillhouse.verify.pool import Pool
 from stillhouse.verify.stored import Stored
+from tests.verify.verify_builder import (
+    ScriptedJudge,
+    code_query,
+    golden,
+    make_query,
+    make_response,
+    make_verify,
+)
 
 JUDGE = parse(
     Teacher,

@@ -159,7 +159,7 @@ def _trainer(
     scratch: Path,
 ) -> tuple[Any, Counts]:
     import torch
-    from accelerate import PartialState  # type: ignore[import-untyped]
+    from accelerate import PartialState
     from datasets import Dataset
     from transformers import AutoModelForCausalLM, TrainerCallback
     from trl import SFTConfig, SFTTrainer
