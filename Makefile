@@ -51,9 +51,9 @@ env-light: $(if $(wildcard .venv/.ready),.venv/.ready,.venv/.light) ## Build an 
 
 repro: ## Run the pipeline of params.yaml from end to end; run it again to go on where it stopped
 	@$(MAKE) --no-print-directory -j2 env
-	@stillhouse params check > /dev/null
+	@stillhouse check > /dev/null
 	@echo "dvc repro: 10 minutes for the embedded default on 2 fast and idle cores, up to 45 on slow and busy ones; Ctrl-C keeps every answer, run it again to go on"
-	@dvc repro || { echo "A stage failed: its message stands above. Mend what it names and run make repro again;"; \
+	@dvc repro || { echo "A stage failed: its message is above. Fix what it names and run make repro again;"; \
 	  echo "stillhouse doctor checks the machine, the environments and the parameters."; exit 2; }
 	@echo "done: report/report.html has the answer, data/release/ the data sets; dvc metrics show prints the figures"
 
@@ -71,6 +71,7 @@ lint: $(READY) ## Check format, style, types, and the paths and code of each sta
 
 docs: .venv/.ready ## Build the documentation into site/
 	@python tools/params_reference.py
+	@python tools/commands_reference.py
 	@python tools/performance_reference.py
 	@mkdocs build --quiet --strict
 
@@ -78,12 +79,10 @@ lock: .venv/.ready ## Refresh the lock files from requirements/*.in
 	@python tools/lock.py
 
 publish: .venv/.ready ## Publish the packaged data sets to the Hub and write their receipts
-	@dvc repro --quiet --single-item code
-	@dvc repro --single-item publish/dvc.yaml:publish
+	@stillhouse publish
 
 publish-students: .venv/.ready ## Publish the trained students with their cards and write their receipts
-	@dvc repro --quiet --single-item code
-	@dvc stage list --name-only publish/students/dvc.yaml | xargs -n1 dvc repro --single-item
+	@stillhouse publish --students
 
 perf: .venv/.ready ## Measure the performance of our code: make perf NAME=x writes perf/results/x.json
 	@test -n "$(NAME)" || { echo "usage: make perf NAME=<one of: $$(ls perf/[a-z]*.py | xargs -n1 basename | sed 's/\.py//' | paste -sd' ')>"; exit 2; }

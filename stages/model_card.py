@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from pydantic import TypeAdapter
 
-from stillhouse.analysis.statistics import SAMPLE_COLUMNS, score_rows
+from stillhouse.analysis.scores import SAMPLE_COLUMNS, score_rows
 from stillhouse.params import (
     Benchmark,
     Id,

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from stillhouse.analysis import lengths, mixture, statistics
+from stillhouse.analysis import lengths, mixture, scores, statistics
 from stillhouse.params import Benchmark, Report, Run, Teacher, Verify, load_recorded, load_stage
 from stillhouse.report import inputs, material, page, sections, summary
 from stillhouse.stage import stage_command, write_metrics
@@ -34,9 +34,9 @@ def main() -> None:
         "confidence": settings.report.confidence,
         "seed": settings.run.seed,
     }
-    figures = material.Figures(
-        scores=statistics.score_rows(files.samples, *benchmarks, **bootstrap),
-        paired=statistics.paired_rows(files.samples, *benchmarks, **bootstrap),
+    figures = material.AnalysisRows(
+        scores=scores.score_rows(files.samples, *benchmarks, **bootstrap),
+        paired=scores.paired_rows(files.samples, *benchmarks, **bootstrap),
         lengths=lengths.length_rows(files.lengths),
         histogram=lengths.histogram_rows(files.lengths),
         mixture=mixture.mixture_rows(files.lengths),
@@ -46,8 +46,8 @@ def main() -> None:
             for teacher, steps in files.perplexities.items()
             if (values := steps.get(step)) is not None
         ],
-        mean_task=statistics.MEAN_TASK,
-        all_students=statistics.ALL_STUDENTS,
+        mean_task=scores.MEAN_TASK,
+        all_students=scores.ALL_STUDENTS,
     )
 
     report = sections.build(files, figures, settings)
@@ -56,7 +56,7 @@ def main() -> None:
     (folder / "report.html").write_text(page.render_html(report), encoding="utf-8")
     (folder / "report.md").write_text(page.render_markdown(report), encoding="utf-8")
 
-    flat = summary.summary(files, figures.scores, statistics.MEAN_TASK)
+    flat = summary.summary(files, figures.scores, scores.MEAN_TASK)
     write_metrics(Path("metrics/summary.json"), flat)
     plots = Path("plots")
     funnel = summary.funnel_rows(files)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from stillhouse.cli.params_check import survey
+from stillhouse.cli.check import survey
 from stillhouse.params import HubSource, load_run, load_student, load_teacher
 from stillhouse.student.gates import check_template
 

@@ -28,15 +28,15 @@ def test_plain_lines_come_now_and_then_and_at_the_end(
 ):
     with Progress("generate", 4) as progress:
         progress.advance("a 1")
-        assert capsys.readouterr().out == ""
+        assert capsys.readouterr().err == ""
         clock.now += 15
         progress.advance("a 2")
-        assert capsys.readouterr().out == "generate: 2/4 in 15 s  a 2\n"
+        assert capsys.readouterr().err == "generate: 2/4 in 15 s  a 2\n"
         clock.now += 14
         progress.advance("a 3")
-        assert capsys.readouterr().out == ""
+        assert capsys.readouterr().err == ""
         progress.advance("a 4")
-        assert capsys.readouterr().out == "generate: 4/4 in 29 s  a 4\n"
+        assert capsys.readouterr().err == "generate: 4/4 in 29 s  a 4\n"
 
 
 def terminal_double(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
@@ -77,7 +77,7 @@ def test_a_terminal_gets_figures_and_their_table(monkeypatch: pytest.MonkeyPatch
 def test_plain_lines_show_the_line_of_the_figures(clock: Clock, capsys: pytest.CaptureFixture[str]):
     with Progress("generate", 1, lambda: Figures("accepted 81%", [("a", "b")])) as progress:
         progress.advance()
-    assert capsys.readouterr().out == "generate: 1/1 in 0 s  accepted 81%\n"
+    assert capsys.readouterr().err == "generate: 1/1 in 0 s  accepted 81%\n"
 
 
 def test_an_error_inside_passes_through():

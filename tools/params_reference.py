@@ -20,7 +20,7 @@ HEAD = """# Parameters
 
 Made by `python tools/params_reference.py` from the models that check the files; do not edit by hand.
 
-Unknown keys are errors. Where no default stands, the key must be given. `stillhouse params check` validates all files.
+Unknown keys are errors. A key without a default is required. `stillhouse check` validates all files.
 Write floats with a point (`8.0e-5`) and no YAML anchors.
 """
 FILES: list[tuple[str, type[BaseModel]]] = [
@@ -58,7 +58,7 @@ def _section(model: type[BaseModel], path: str) -> list[str]:
 
 
 def _label(key: str, annotation: Any, model: type[BaseModel]) -> str:
-    """Return the heading of a nested section; the kinds of one list are told apart by `kind`."""
+    """Return the heading of a nested section; the kinds of one list are distinguished by `kind`."""
     listed = f"{key}[]" if get_origin(annotation) is list else key
     if len(_models(annotation)) == 1:
         return listed

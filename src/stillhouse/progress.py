@@ -55,7 +55,7 @@ class Progress:
             self._told = now
             seconds = now - self._started
             line = f"{self._name}: {self._done}/{self._total} in {seconds:.0f} s  {self.figures().line}"
-            print(line.rstrip(), flush=True)
+            print(line.rstrip(), file=sys.stderr, flush=True)
 
     @property
     def done(self) -> int:

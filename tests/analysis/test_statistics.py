@@ -5,16 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stillhouse.analysis.scores import ALL_STUDENTS, MEAN_TASK, paired_rows, score_rows
 from stillhouse.analysis.statistics import (
-    ALL_STUDENTS,
-    MEAN_TASK,
     box,
     clustered_standard_error,
     difference,
     estimate,
     item_means,
-    paired_rows,
-    score_rows,
 )
 
 BOOTSTRAP = {"resamples": 2000, "confidence": 0.95, "seed": 11}
@@ -182,11 +179,11 @@ def test_a_task_without_answers_is_none_and_not_zero():
 def test_paired_rows_tell_apart_only_what_the_interval_tells_apart():
     good, bad = [[1, 1]] * 15 + [[0, 1]] * 5, [[0, 0]] * 15 + [[0, 1]] * 5
     samples = {(t, "s"): columns("m", s) for t, s in (("a", good), ("b", bad), ("c", good))}
-    told = {
-        (row["first"], row["second"]): row["told"]
+    significant = {
+        (row["first"], row["second"]): row["significant"]
         for row in paired_rows(samples, ["m"], "strict", **BOOTSTRAP)
     }
-    assert told == {("a", "b"): True, ("a", "c"): False, ("b", "c"): True}
+    assert significant == {("a", "b"): True, ("a", "c"): False, ("b", "c"): True}
 
 
 def test_the_three_scores_stand_side_by_side_and_one_decides():

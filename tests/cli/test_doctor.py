@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -5,8 +6,9 @@ from click.testing import CliRunner
 
 from stillhouse.cli import doctor as doctor_module  # noqa: F401  (loads the submodule)
 from stillhouse.cli import main
+from stillhouse.cli.check import Survey, survey
 from stillhouse.cli.doctor import (
-    Finding,
+    Diagnosis,
     amount,
     dvc_project,
     environment,
@@ -16,7 +18,7 @@ from stillhouse.cli.doctor import (
     main_locks,
     programs,
 )
-from stillhouse.cli.params_check import Survey, survey
+from tests.cli.json_output import document
 
 
 @pytest.fixture
@@ -83,7 +85,7 @@ def test_amounts_are_judged_by_need(found: float, state: str) -> None:
 
 def test_a_missing_compiler_warns_and_a_missing_git_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda _: None)
-    assert {f.what: f.state for f in programs()} == {"git": "FAIL", "gcc": "WARN", "g++": "WARN"}
+    assert {f.check: f.state for f in programs()} == {"git": "FAIL", "gcc": "WARN", "g++": "WARN"}
 
 
 def test_the_project_folder_must_be_one(tmp_path: Path) -> None:
@@ -115,8 +117,22 @@ def test_missing_isolation_fails_only_where_it_is_asked_for(
 def test_only_a_failure_changes_the_exit_code(
     monkeypatch: pytest.MonkeyPatch, state: str, code: int
 ) -> None:
-    finding = Finding("disk", state, "3 [GB]", "free some")  # type: ignore[arg-type]
-    monkeypatch.setattr("stillhouse.cli.doctor._examine", lambda: iter([finding]))
+    diagnosis = Diagnosis("disk", state, "3 [GB]", "free some")  # type: ignore[arg-type]
+    monkeypatch.setattr("stillhouse.cli.doctor._examine", lambda: iter([diagnosis]))
     result = CliRunner().invoke(main, ["doctor"])
     assert result.exit_code == code
     assert "3 [GB]" in result.output  # brackets of a message are not markup
+    found = document("doctor", exit_code=code)
+    assert found["ok"] == (code == 0)
+    assert found["checks"] == [
+        {"check": "disk", "state": state, "found": "3 [GB]", "remedy": "free some"}
+    ]
+
+
+def test_every_check_runs_in_this_project() -> None:
+    result = CliRunner().invoke(main, ["doctor", "--json"])
+    found = json.loads(result.stdout)
+    assert result.exit_code == (0 if found["ok"] else 2)  # what fails depends on the machine
+    states = {check["check"]: check["state"] for check in found["checks"]}
+    assert {"cores", "main environment", "isolation", "DVC", "weights"} <= set(states)
+    assert states["parameters"] == "OK"

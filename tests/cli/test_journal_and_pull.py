@@ -6,6 +6,7 @@ from click.testing import CliRunner
 
 from stillhouse.cli import main
 from stillhouse.models.journal import FOLDER_VARIABLE, Journal, journal_key
+from tests.cli.json_output import document
 
 
 def test_stats_count_answers_by_purpose_and_model(
@@ -62,7 +63,7 @@ def test_answers_go_from_one_journal_to_another(
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "one"))
     assert "2 answers exported" in run("export", file)
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "two"))
-    assert "1 answers added, 1 were there already" in run("import", file)
+    assert "1 answers added, 1 were already there" in run("import", file)
     assert "3 answers, ok" in run("verify")
     assert "1 file of" in run("compact")
     (tmp_path / "answers.jsonl").write_text("rubbish")
@@ -95,6 +96,7 @@ def test_verdicts_are_dropped_by_verifier_or_all_and_answers_stay(
             asyncio.run(journal.put(key, b"x", purpose=purpose, model=model))
     assert "--verdicts" in run("drop", code=2)
     assert "0 verdicts removed, 4 rows kept" in run("drop", "--verdicts", "--verifier", "rule")
+    assert document("journal", "drop", "--verdicts", "--verifier", "rule")["dropped"] == {}
     output = run("drop", "--verdicts", "--verifier", "judge_math")
     assert "math_rule+judge_math             1 verdicts" in output
     assert "1 verdicts removed, 3 rows kept" in output
@@ -103,7 +105,7 @@ def test_verdicts_are_dropped_by_verifier_or_all_and_answers_stay(
         assert [group["purpose"] for group in journal.stats()["groups"]] == ["teacher"]
 
 
-def test_pull_hands_its_arguments_to_the_hub_room(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pull_passes_its_arguments_on(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
     def pull_double(repo: str, revision: str, target: Path, *, repo_type: str) -> Path:
@@ -114,9 +116,8 @@ def test_pull_hands_its_arguments_to_the_hub_room(monkeypatch: pytest.MonkeyPatc
     result = CliRunner().invoke(main, ["pull", "me/set", "--revision", "v1.0.0", "--to", "here"])
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith("here: me/set at v1.0.0")
-    CliRunner().invoke(
-        main, ["pull", "me/student", "--revision", "v1.0.0", "--to", "here", "--model"]
-    )
+    command = ("pull", "me/student", "--revision", "v1.0.0", "--to", "here", "--model")
+    assert document(*command)["folder"] == "here"
     assert asked == [
         ("me/set", "v1.0.0", Path("here"), "dataset"),
         ("me/student", "v1.0.0", Path("here"), "model"),
@@ -127,3 +128,22 @@ def test_pull_into_a_folder_that_exists_is_refused(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["pull", "me/set", "--revision", "v1", "--to", str(tmp_path)])
     assert result.exit_code == 2
     assert result.stderr.startswith(f"{tmp_path}: exists already")
+
+
+def test_the_documents_of_a_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    with Journal.open(tmp_path) as journal:
+        asyncio.run(journal.put(journal_key({}), b"5", purpose="judge", model="wise"))
+    found = document("journal", "stats")
+    assert (found["answers"], found["groups"][0]["model"]) == (1, "wise")
+    exported = str(tmp_path / "answers.jsonl")
+    run("export", exported)
+    found = document("journal", "import", exported)
+    assert found["files"] == [{"file": exported, "added": 0, "already_there": 1}]
+    found = document("journal", "verify")
+    assert (found["files"][0]["answers"], found["damaged_files"]) == (1, 0)
+    found = document("journal", "compact")
+    assert (found["answers"], found["damaged"]) == (1, 0)
+    (file,) = tmp_path.glob("*.sqlite")
+    file.write_bytes(file.read_bytes()[:100])
+    assert document("journal", "verify", exit_code=2)["damaged_files"] == 1

@@ -13,6 +13,7 @@ from stillhouse.params import load_run, load_teacher, read_yaml
 from stillhouse.records import Message, Query, Trace, Verdict, query_id
 from stillhouse.tables import write_table
 from stillhouse.verify.grade import judge_requests
+from tests.cli.json_output import document
 from tests.doubles.scripted_endpoint import ScriptedEndpoint, completion
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -232,3 +233,16 @@ def test_no_queries_yet_is_told():
     result = CliRunner().invoke(main, ["plan"])
     assert result.exit_code == 2
     assert "run the stage that makes it" in result.stderr
+
+
+@pytest.mark.usefixtures("project")
+def test_the_document_has_the_counts_of_the_lines():
+    (found,) = document("plan")["teachers"]
+    assert (found["teacher"], found["max_attempts"], found["replay"]) == ("hosted", 3, False)
+    assert found["budget"] == {"tokens": None, "cost": 50.0}
+    plan = found["plan"]
+    assert (plan["queries"], plan["requests_at_least"], plan["requests_at_most"]) == (10, 10, 30)
+    assert plan["in_journal"]["cost"] == 0
+    assert plan["prompt_tokens_estimated"]
+    assert plan["cost_at_most"] == plan["prompt_tokens_at_most"] + 2 * 30 * 100
+    assert found["judge"]["teacher"] == "judge"

@@ -21,6 +21,7 @@ from stillhouse.records import (
     response_id,
 )
 from stillhouse.tables import TableError, write_table
+from tests.cli.json_output import document
 
 TEACHERS = ["qwen3_8b", "openthinker3_7b"]
 
@@ -222,7 +223,7 @@ def test_a_unique_prefix_is_enough(run: Path, digits: int) -> None:
 def test_a_prefix_of_several_rows_lists_them(run: Path) -> None:
     twins = [RIGHT, *(make_twin(i) for i in range(7))]
     write_table(run / "data/responses/qwen3_8b/attempts", Response, twins)
-    with pytest.raises(LineageError, match=r"names 8 rows, give more digits: .* and 3 more"):
+    with pytest.raises(LineageError, match=r"matches 8 rows, give more digits: .* and 3 more"):
         find(RIGHT.id[:24], TEACHERS, run)
     assert find(RIGHT.id, TEACHERS, run).id == RIGHT.id
 
@@ -257,3 +258,14 @@ def test_responses_without_their_query_are_an_error(run: Path) -> None:
     shutil.rmtree(run / "data/queries")
     with pytest.raises(LineageError, match="the query is in neither"):
         trace(find(RIGHT.id, TEACHERS, run), TEACHERS, run)
+
+
+def test_the_document_has_all_attempts_of_all_teachers(run: Path) -> None:
+    found = document("show", ASKED.id)
+    assert (found["kind"], found["id"], found["query"]["id"]) == ("query", ASKED.id, ASKED.id)
+    asked, not_begun, _ = found["teachers"]
+    assert (asked["teacher"], asked["in_parallel_set"]) == ("qwen3_8b", True)
+    assert [attempt["response"]["text"] for attempt in asked["attempts"]] == [WRONG.text, "2"]
+    assert [attempt["verdict"]["state"] for attempt in asked["attempts"]] == ["fail", "pass"]
+    assert (not_begun["stages"], not_begun["attempts"]) == ([], [])
+    assert document("show", DROPPED.id)["rejected"]["reason"] == "near_duplicate"

@@ -15,6 +15,7 @@ from stillhouse.release import chunks
 from stillhouse.release.diff import DiffError, diff
 from stillhouse.release.manifest import write_manifest
 from stillhouse.release.rows import DATA_SCHEMA
+from tests.cli.json_output import document
 
 _ROWS = st.dictionaries(st.integers(0, 60), st.integers(0, 1))
 SHARD = "data/train-00000-of-00001.parquet"
@@ -103,6 +104,9 @@ def _write(rows: dict[int, int]) -> Path:
 
 
 def test_the_command_prints_changes_and_upload(release: Path, newer: Path) -> None:
+    found = document("release", "diff", str(release), str(newer))
+    assert found["configs"][0]["before"] > 0
+    assert 0 < found["upload_bytes"] <= found["size_bytes"]
     result = CliRunner().invoke(main, ["release", "diff", str(release), str(newer)])
     assert result.exit_code == 0, result.output
     assert "data: 12 -> 12 rows: 1 added, 1 removed, 3 changed" in result.stdout
@@ -111,9 +115,12 @@ def test_the_command_prints_changes_and_upload(release: Path, newer: Path) -> No
 
 
 def test_the_lint_command_ends_with_1_where_there_are_errors(release: Path) -> None:
+    assert document("release", "lint", str(release))["errors"] == 0
     good = CliRunner().invoke(main, ["release", "lint", str(release)])
     assert (good.exit_code, good.stdout) == (0, f"{release}: 0 errors, 0 warnings\n")
     (release / "manifest.json").unlink()
+    found = document("release", "lint", str(release), exit_code=1)
+    assert found["findings"][0]["level"] == "error"
     bad = CliRunner().invoke(main, ["release", "lint", str(release)])
     assert bad.exit_code == 1
     assert bad.stdout.startswith("error: manifest.json")
@@ -148,6 +155,13 @@ def test_a_constant_file_is_cut_and_sent_once(tmp_path: Path) -> None:
     sent, total = chunks.new_bytes([], [tmp_path / "zeros"])
     assert total == 1_000_000
     assert sent <= 2 * chunks.MAX_CHUNK
+
+
+def test_the_document_of_an_export_has_its_rows(release: Path, tmp_path: Path) -> None:
+    out = str(tmp_path / "paper")
+    found = document("release", "export-paper", str(release), "--to", out)
+    assert found["folder"] == out
+    assert sum(found["rows"].values()) == 12
 
 
 def test_export_is_the_layout_of_the_paper(release: Path, tmp_path: Path) -> None:

@@ -139,10 +139,11 @@ def test_a_replay_says_that_it_is_no_model_wherever_it_appears(html, markdown):
         assert all(text[end:].startswith(f" ({REPLAY_NOTE})") for end in places)
 
 
-def test_the_headline_names_the_best_and_what_can_be_told(markdown):
+def test_the_headline_names_the_best_and_its_significant_leads(markdown):
     head = markdown.partition("## Scores")[0]
     assert "the traces of Worked solutions" in head
-    assert "leads SmolLM2 cool, " in head
+    assert " over SmolLM2 cool (" in head
+    assert "is significant: the paired interval excludes 0." in head
     assert "one model in 2 settings" in head
     assert "do not cover another training run" in head
 
@@ -152,8 +153,7 @@ def test_the_headline_refuses_a_winner_when_the_interval_includes_zero(copied, m
     del settings.teachers["worked"]
     _, markdown = render(copied, monkeypatch, settings=settings)
     head = markdown.partition("## Scores")[0]
-    assert "cannot be told from" in head
-    assert "includes 0" in head
+    assert "is not significant: the paired interval includes 0." in head
 
 
 def test_a_run_without_students_still_reports_its_data(copied, monkeypatch):
@@ -172,7 +172,7 @@ def test_missing_parts_are_named_and_not_a_crash(tmp_path, monkeypatch):
         "the queries stage has left no metrics",
         "No perplexity was measured",
         "No training-loss curve",
-        "nothing to set side by side",
+        "so no answers are shown side by side",
         "No benchmark answers were found",
     ):
         assert said in html

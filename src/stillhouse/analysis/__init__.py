@@ -1,1 +1,1 @@
-"""What the numbers of a run say: intervals, lengths, mixture. Columns in, tidy rows out; no files and no prose."""
+"""Statistics of a run: intervals, lengths, mixture. Input are columns, output are tidy rows; nothing reads files."""

@@ -1,4 +1,4 @@
-"""How long the accepted responses are: statistics and histogram by category and teacher (paper figures 3 and 4)."""
+"""Lengths of the accepted responses: statistics and histogram by category and teacher (paper figures 3 and 4)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -42,9 +42,9 @@ def length_rows(lengths: Mapping[str, Columns]) -> list[dict[str, Any]]:
 
 
 def bin_width(longest: int) -> int:
-    """Return the width of the histogram's bins: the paper's 1,024, or less where ten such bins are far too many.
+    """Return the width of the histogram's bins in tokens.
 
-    It is the smallest power of two, at most 1,024, with which ten bins reach the longest response.
+    The width is the smallest power of two, at most the paper's 1,024, with which ten bins reach the longest response.
     """
     width = 1
     while width < BIN_TOKENS and width * BINS < longest:
@@ -53,13 +53,16 @@ def bin_width(longest: int) -> int:
 
 
 def histogram_rows(lengths: Mapping[str, Columns]) -> list[dict[str, Any]]:
-    """Return the number of responses in each bin of tokens, over all categories; arguments as in `length_rows`.
+    """Return the number of responses in each bin of tokens, over all categories.
 
-    All teachers share the bins. A bin holds lengths above `above` and up to the next bin's; the last one is open where
-    responses are longer than ten bins of 1,024.
+    All teachers have the same bins. A bin counts lengths above `above`, up to the `above` of the next bin. The last bin
+    is open if responses are longer than ten bins of 1,024.
+
+    Args:
+        lengths: as in `length_rows`.
 
     Returns:
-        Rows of teacher, tokens (the label of the bin), above, rows, share; none where there is no response at all.
+        Rows of teacher, tokens (the label of the bin), above, rows, share; an empty list without any response.
     """
     longest = max((int(c["completion_tokens"].max(initial=0)) for c in lengths.values()), default=0)
     if longest == 0:

@@ -1,6 +1,6 @@
-"""What a data set is made of: the share of rows and of tokens by category and teacher (paper figure 2).
+"""The composition of a data set: shares of rows and tokens by category and teacher (paper figure 2).
 
-Over the parallel set the share of rows is the same for every teacher; the share of tokens is not.
+In the parallel set the share of rows is the same for every teacher; the share of tokens differs.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ def mixture_rows(lengths: Mapping[str, Columns]) -> list[dict[str, Any]]:
         lengths: columns category and completion_tokens by teacher.
 
     Returns:
-        Rows of teacher, category, rows, row_share, tokens, token_share (null where there is not one token).
+        Rows of teacher, category, rows, row_share, tokens, token_share (null without any token).
     """
     found = []
     for teacher, columns in lengths.items():

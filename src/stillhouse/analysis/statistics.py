@@ -1,15 +1,11 @@
-"""Intervals and paired differences that respect what a benchmark is: a few items, each answered several times.
+"""Intervals and paired differences for benchmarks of few items that are each answered several times.
 
-The k answers to one item are one cluster: they share the item's difficulty, so they are no k independent observations.
-Everything here therefore works on item means, and resamples items, never answers. pass@1 is the mean over items of the
-share of right answers to that item.
+The k answers to one item are one cluster: they share the item's difficulty and are not independent. All functions
+therefore use item means, and resample items, never answers. pass@1 is the mean over items of the share of right answers
+to that item.
 
-An answer has three scores, and one decides (`benchmark.score`). `strict` and `lenient` count every answer. `finished`
-leaves out those cut at the token limit: an item's mean is over its finished answers, an item without one is left out,
-and `items` counts the items that are left. A paired difference is then over the items that both students finished.
-
-What cannot be estimated is `None`: no interval from one item, none from scores that hold a NaN, none where all items
-agree (a bootstrap would claim certainty), except that a run of only zeros or only ones has an exact bound.
+What cannot be estimated is `None`. There is no interval from one item, from scores with a NaN, or if all items have the
+same mean (a bootstrap would claim certainty); but if all means are 0, or all are 1, the interval is an exact bound.
 
 Sources: clustering of eval scores, Miller 2024 (arXiv 2411.00640, sections 2 and 3); percentile bootstrap, Efron and
 Tibshirani 1993, chapter 13; exact bound, Clopper and Pearson 1934.
@@ -18,27 +14,16 @@ Tibshirani 1993, chapter 13; exact bound, Clopper and Pearson 1934.
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stillhouse.params import ScoreKind
-from stillhouse.records import content_hash
-
 Floats = NDArray[np.float64]
 Columns = Mapping[str, NDArray[Any]]
 ItemMeans = dict[str, float]
 
-MEAN_TASK = "mean_of_benchmarks"
-ALL_STUDENTS = "all"
-SAMPLE_COLUMNS = [
-    *("task", "item_id", "score_strict", "score_lenient", "unread"),
-    *("completion_tokens", "finish_reason"),
-]
-SCORES: tuple[ScoreKind, ...] = ("strict", "lenient", "finished")
-DIGITS = 6  # sums may differ in the last bits between processors; reported figures must not
+DIGITS = 6  # the last bits of sums differ between processors; rounded figures do not
 _TIE = 1e-9
 _DRAWS_AT_ONCE = 4_000_000  # 32 MB of indices
 
@@ -58,7 +43,7 @@ class Estimate:
 class Difference:
     """First minus second over the items that both answered, and the share of resamples that favours each.
 
-    The two shares leave out ties, so they need not add up to 1.
+    The two shares leave out ties, so their sum may be below 1.
     """
 
     value: float | None
@@ -85,7 +70,7 @@ def clustered_standard_error(strata: Sequence[ItemMeans]) -> float | None:
     factor sqrt(G / (G - 1)). Strata are independent, so their variances add.
 
     Returns:
-        None where a stratum has fewer than two items or holds a NaN, or where no item differs from another.
+        None if a stratum has fewer than two items or a NaN, or if all items have the same mean.
     """
     groups = _groups(strata)
     if not groups or any(len(group) < 2 or np.isnan(group).any() for group in groups):
@@ -101,8 +86,8 @@ def estimate(
 ) -> Estimate:
     """Return the mean over strata of the mean over items, with a percentile bootstrap over items.
 
-    Items are resampled inside each stratum, with replacement. One stratum gives the score of one benchmark; several
-    give the unweighted mean of their scores.
+    Items are resampled with replacement inside each stratum. One stratum gives the score of one benchmark; several give
+    the unweighted mean of their scores.
 
     Args:
         strata: item means of each benchmark.
@@ -131,8 +116,18 @@ def difference(
 ) -> Difference:
     """Return the paired difference first minus second, over the items that both answered.
 
-    Pairing takes the difficulty of the items out of the comparison: the variance left is that of the per-item
-    differences (Miller 2024, section 4). Strata are matched by position and resampled as in `estimate`.
+    Pairing removes the difficulty of the items from the comparison: only the variance of the differences by item is
+    left (Miller 2024, section 4).
+
+    Args:
+        first: item means of each benchmark.
+        second: the same benchmarks in the same order.
+        resamples: as in `estimate`.
+        confidence: as in `estimate`.
+        seed: as in `estimate`.
+
+    Raises:
+        ValueError: the two have different numbers of benchmarks.
     """
     if len(first) != len(second):
         raise ValueError(f"{len(first)} strata against {len(second)}: they are matched by position")
@@ -158,117 +153,6 @@ def difference(
     )
 
 
-def score_rows(
-    samples: Mapping[tuple[str, str], Columns],
-    tasks: Sequence[str],
-    decides: ScoreKind,
-    *,
-    resamples: int,
-    confidence: float,
-    seed: int,
-) -> list[dict[str, Any]]:
-    """Return one row per task, teacher and student: pass@1 with interval, and how the answers ran.
-
-    Args:
-        samples: the columns `SAMPLE_COLUMNS` by (teacher, student).
-        tasks: the benchmarks of the run, in the order to print.
-        decides: which score has the interval.
-        resamples: as in `estimate`.
-        confidence: as in `estimate`.
-        seed: seed of the run; each row resamples with a seed of its own, so that no row depends on which others exist.
-
-    Returns:
-        Rows of task, teacher, student; score (the deciding one), low, high, standard_error, items; side by side the
-        scores strict, lenient and finished, and finished_items; samples, mean_tokens, and the shares of answers
-        truncated and unread. Two or more tasks add a row `mean_of_benchmarks`; two or more students rows with student
-        `all`.
-    """
-    rows = []
-    by_kind = {kind: _conditions(samples, tasks, kind) for kind in SCORES}
-    for (teacher, student), strata in by_kind[decides].items():
-        beside = {
-            kind: dict(_with_mean(tasks, conditions[teacher, student]))
-            for kind, conditions in by_kind.items()
-        }
-        for task, chosen in _with_mean(tasks, strata):
-            found = estimate(
-                chosen,
-                resamples=resamples,
-                confidence=confidence,
-                seed=_row_seed(seed, task, teacher, student),
-            )
-            scores: dict[str, float | None] = {
-                kind: _mean_of_means(_groups(strata_of[task])) for kind, strata_of in beside.items()
-            }
-            rows.append(
-                {
-                    "task": task,
-                    "teacher": teacher,
-                    "student": student,
-                    "score": found.value,
-                    "low": found.low,
-                    "high": found.high,
-                    "standard_error": found.standard_error,
-                    "items": found.items,
-                    **scores,
-                    "finished_items": sum(map(len, beside["finished"][task])),
-                    **_how_it_ran(samples, task, tasks, teacher, student),
-                }
-            )
-    return rows
-
-
-def paired_rows(
-    samples: Mapping[tuple[str, str], Columns],
-    tasks: Sequence[str],
-    decides: ScoreKind,
-    *,
-    resamples: int,
-    confidence: float,
-    seed: int,
-) -> list[dict[str, Any]]:
-    """Return one row per task, student and pair of teachers; arguments as in `score_rows`.
-
-    Returns:
-        Rows of task, student, first, second, difference, low, high, favours_first, favours_second, items, and
-        `told`: whether the interval leaves out 0.
-    """
-    rows = []
-    conditions = _conditions(samples, tasks, decides)
-    students = list(dict.fromkeys(student for _, student in conditions))
-    teachers = list(dict.fromkeys(teacher for teacher, _ in conditions))
-    for student in students:
-        present = [teacher for teacher in teachers if (teacher, student) in conditions]
-        for first, second in combinations(present, 2):
-            one = _with_mean(tasks, conditions[first, student])
-            other = _with_mean(tasks, conditions[second, student])
-            for (task, strata), (_, against) in zip(one, other, strict=True):
-                found = difference(
-                    strata,
-                    against,
-                    resamples=resamples,
-                    confidence=confidence,
-                    seed=_row_seed(seed, task, first, second, student),
-                )
-                told = found.low is not None and found.high is not None
-                rows.append(
-                    {
-                        "task": task,
-                        "student": student,
-                        "first": first,
-                        "second": second,
-                        "difference": found.value,
-                        "low": found.low,
-                        "high": found.high,
-                        "favours_first": found.favours_first,
-                        "favours_second": found.favours_second,
-                        "items": found.items,
-                        "told": bool(told and (found.low > 0 or found.high < 0)),  # type: ignore[operator]
-                    }
-                )
-    return rows
-
-
 def box(values: NDArray[Any]) -> dict[str, Any]:
     """Return rows, mean, p5, p25, p50, p75, p95 and max of the finite values; None where there are none.
 
@@ -285,6 +169,11 @@ def box(values: NDArray[Any]) -> dict[str, Any]:
         **{name: round(float(q), DIGITS) for name, q in zip(names, quantiles, strict=True)},
         "max": round(float(finite[-1]), DIGITS),
     }
+
+
+def mean_of_means(strata: Sequence[ItemMeans]) -> float | None:
+    """Return the mean over strata of the mean over items; None if a stratum has no item, or has a NaN."""
+    return _mean_of_means(_groups(strata))
 
 
 def _groups(strata: Sequence[ItemMeans]) -> list[Floats]:
@@ -327,7 +216,7 @@ def _exact_bound(group: Floats, confidence: float) -> tuple[float | None, float 
     """Return the Clopper-Pearson interval of n items that are all 0 or all 1, each item counted as one trial.
 
     With x = 0 the upper bound is 1 - (alpha / 2)^(1 / n); with x = n the lower bound is its mirror image. Counting an
-    item once is cautious where it was answered several times.
+    item once gives a wider interval if it was answered several times.
     """
     if len(group) < 2:
         return None, None
@@ -337,74 +226,3 @@ def _exact_bound(group: Floats, confidence: float) -> tuple[float | None, float 
     if np.all(group == 1):
         return round(1 - reach, DIGITS), 1.0
     return None, None
-
-
-def _conditions(
-    samples: Mapping[tuple[str, str], Columns], tasks: Sequence[str], kind: ScoreKind
-) -> dict[tuple[str, str], list[ItemMeans]]:
-    """Return the item means of each task by (teacher, student), with student `all` where there are several."""
-    found: dict[tuple[str, str], list[ItemMeans]] = {}
-    for key, columns in samples.items():
-        scores = columns["score_lenient" if kind == "lenient" else "score_strict"]
-        counted = (
-            columns["finish_reason"] == "stop" if kind == "finished" else np.full(len(scores), True)
-        )
-        found[key] = [
-            item_means(columns["item_id"][at].tolist(), scores[at].tolist())
-            for at in ((columns["task"] == task) & counted for task in tasks)
-        ]
-    students = list(dict.fromkeys(student for _, student in samples))
-    if len(students) > 1:
-        for teacher in dict.fromkeys(teacher for teacher, _ in samples):
-            if all((teacher, student) in found for student in students):
-                found[teacher, ALL_STUDENTS] = [
-                    _mean_over([found[teacher, student][i] for student in students])
-                    for i in range(len(tasks))
-                ]
-    return found
-
-
-def _mean_over(parts: Sequence[ItemMeans]) -> ItemMeans:
-    """Return the mean of several students on each item that all of them answered."""
-    common = [item for item in parts[0] if all(item in part for part in parts)]
-    return {item: math.fsum(part[item] for part in parts) / len(parts) for item in common}
-
-
-def _with_mean(
-    tasks: Sequence[str], strata: Sequence[ItemMeans]
-) -> list[tuple[str, list[ItemMeans]]]:
-    single = [(task, [stratum]) for task, stratum in zip(tasks, strata, strict=True)]
-    return [*single, (MEAN_TASK, list(strata))] if len(tasks) > 1 else single
-
-
-def _how_it_ran(
-    samples: Mapping[tuple[str, str], Columns],
-    task: str,
-    tasks: Sequence[str],
-    teacher: str,
-    student: str,
-) -> dict[str, Any]:
-    """Return samples, mean_tokens, truncated and unread; for the mean row the mean over tasks, as for its score."""
-    keys = [key for key in samples if key[0] == teacher and student in (key[1], ALL_STUDENTS)]
-    count = 0
-    means: dict[str, list[float]] = {"mean_tokens": [], "truncated": [], "unread": []}
-    for one_task in tasks if task == MEAN_TASK else [task]:
-        at = [samples[key]["task"] == one_task for key in keys]
-        lengths, finish, unread = (
-            np.concatenate([samples[key][name][m] for key, m in zip(keys, at, strict=True)])
-            for name in ("completion_tokens", "finish_reason", "unread")
-        )
-        if len(lengths) == 0:
-            return {"samples": 0, **dict.fromkeys(means)}
-        count += len(lengths)
-        means["mean_tokens"].append(int(lengths.sum()) / len(lengths))
-        means["truncated"].append(int((finish == "length").sum()) / len(finish))
-        means["unread"].append(int(unread.sum()) / len(unread))
-    return {
-        "samples": count,
-        **{name: round(math.fsum(own) / len(own), DIGITS) for name, own in means.items()},
-    }
-
-
-def _row_seed(seed: int, *names: str) -> int:
-    return int(content_hash("bootstrap", str(seed), *names), 16)

@@ -1,9 +1,7 @@
-"""The `stillhouse` command: look at a project, check it, and follow one row through it.
+"""The `stillhouse` command: check a project, grade answers, follow one row, and publish or fetch data sets.
 
-It never runs the pipeline (that is `dvc repro`) and writes nothing but what `pull` fetches, `release` exports and
-`verify` grades, and the log of `serve`.
-Command modules are loaded when they are asked for and import libraries inside the function that needs them, so that
-`--help` answers at once.
+The pipeline itself is `dvc repro`. Modules of commands are loaded when their command is used, and import libraries
+inside the function that needs them: `stillhouse --help` must be fast.
 """
 
 import importlib
@@ -14,16 +12,20 @@ import click
 from stillhouse.errors import StillhouseError
 
 _COMMANDS = {
+    "check": "stillhouse.cli.check:check",
     "doctor": "stillhouse.cli.doctor:doctor",
+    "grade": "stillhouse.cli.grade:grade",
     "journal": "stillhouse.cli.journal:journal",
-    "params": "stillhouse.cli.params_check:params",
+    "params": "stillhouse.cli.check:params",
     "plan": "stillhouse.cli.plan:plan",
+    "publish": "stillhouse.cli.publish:publish",
     "pull": "stillhouse.cli.pull:pull",
     "release": "stillhouse.cli.release:release",
     "serve": "stillhouse.cli.serve:serve",
     "show": "stillhouse.cli.show:show",
     "verify": "stillhouse.cli.verify:verify",
 }
+# `compare` and `audit` are kept free at the top level: they are to work on released data sets.
 
 
 class _StillhouseGroup(click.Group):
@@ -47,7 +49,8 @@ class _StillhouseGroup(click.Group):
             ctx.exit(2)
 
 
-@click.group(cls=_StillhouseGroup)
-@click.version_option(package_name="stillhouse")
+# Without `allow_from_autoenv` a variable STILLHOUSE_VERSION, which an image may set, would be read as --version.
+@click.group(cls=_StillhouseGroup, context_settings={"auto_envvar_prefix": "STILLHOUSE"})
+@click.version_option(package_name="stillhouse", allow_from_autoenv=False)
 def main() -> None:
-    """Check a stillhouse project and follow one row through it. Run inside the project folder."""
+    """Check a stillhouse project, grade answers, and publish or fetch data sets. Run inside the project folder."""

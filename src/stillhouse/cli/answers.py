@@ -1,4 +1,4 @@
-"""Grading of answer files: JSON lines in, JSON lines with a verdict each out, in the same order and as a stream."""
+"""Grading of answer files: read JSON lines as a stream and write one verdict per line, in the same order."""
 
 import asyncio
 import os
@@ -14,19 +14,13 @@ from stillhouse.errors import StillhouseError
 from stillhouse.models.engine import Completion
 from stillhouse.params import CodeLimits, JudgePolicy, Verify
 from stillhouse.queries.rows import constraints_of
-from stillhouse.records import (
-    Category,
-    Message,
-    Query,
-    Response,
-    Test,
-)
+from stillhouse.records import Category, Message, Query, Response, Test
 from stillhouse.verify.grade import Grader
 
-# Rows that are read ahead of the first one without a verdict, so that a slow one does not keep the workers waiting.
+# Rows that are read ahead of the first one without a verdict, so that workers are busy while one row is slow.
 WINDOW = 1000
 BAD_ROW = "bad_row"
-MAX_SHOWN = 20  # bad rows that are told one by one
+MAX_SHOWN = 20  # bad rows that are printed one by one
 
 # The limits of the committed params.yaml, for grading outside a project.
 DEFAULTS = Verify(
@@ -45,11 +39,11 @@ DEFAULTS = Verify(
 
 
 class AnswersError(StillhouseError):
-    """The file of answers cannot be read, or that of verdicts not be written."""
+    """The file of answers cannot be read, or the file of verdicts cannot be written."""
 
 
 class AnswerRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the input: an answer with what is needed to grade it. Other fields are ignored."""
+    """One line of the input: an answer and what is needed to grade it. Other fields are ignored."""
 
     id: str
     category: Category
@@ -66,7 +60,7 @@ class AnswerRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GradedRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the output. `score` is null where `state` is ungradable; `id` where the line had none."""
+    """One line of the output. `score` is null if `state` is ungradable; `id` is null if the line had none."""
 
     id: str | None
     score: float | None
@@ -77,20 +71,26 @@ class GradedRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Summary(NamedTuple):
-    """States counted by category (`bad_row` for lines that were no answers), and what was wrong with those."""
+    """Counts of states by category (`bad_row` for invalid lines), and the faults of the invalid lines."""
 
     states: dict[str, Counter[str]]
     bad: list[str]
 
 
 async def grade_file(
-    source: Path, out: Path, grader: Grader, told: Callable[[], None] = lambda: None
+    source: Path, out: Path, grader: Grader, progress: Callable[[], None] = lambda: None
 ) -> Summary:
-    """Grade all lines of `source` into `out`, which appears whole or not at all; `told` is called after each.
+    """Grade all lines of a file.
+
+    Args:
+        source: the file of answers, JSON lines of `AnswerRow`.
+        out: the file of verdicts, JSON lines of `GradedRow`; it appears when all lines are graded.
+        grader: grades each answer.
+        progress: called after each line.
 
     Raises:
         AnswersError: a file cannot be read or written.
-        SandboxError: code is to be run and cannot be isolated as asked.
+        SandboxError: code must be run and cannot be isolated as required.
     """
     partial = out.with_name(f"{out.name}.{os.getpid()}.partial")
     summary = Summary({}, [])
@@ -102,7 +102,7 @@ async def grade_file(
                 category, row = await pending.pop(0)
                 sink.write(msgspec.json.encode(row) + b"\n")
                 summary.states.setdefault(category, Counter())[row.state] += 1
-                told()
+                progress()
 
             for number, line in lines(source):
                 graded = _graded(grader, f"{source}:{number}", line, summary.bad)
@@ -123,7 +123,7 @@ async def grade_file(
 
 
 def lines(source: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield the lines of a file that are not blank, with their numbers from 1."""
+    """Yield line number (from 1) and content of the lines that are not blank."""
     with source.open("rb") as file:
         for number, line in enumerate(file, start=1):
             if line.strip():
@@ -137,9 +137,9 @@ async def _graded(grader: Grader, where: str, line: bytes, bad: list[str]) -> tu
         query, response = _query(row), _response(row)
     # A ValidationError or DecodeError of msgspec is a ValueError.
     except (ValueError, TypeError) as error:
-        said = " ".join(str(error).split())
-        bad.append(f"{where}: {said}")
-        return BAD_ROW, _bad_row(line, said)
+        fault = " ".join(str(error).split())
+        bad.append(f"{where}: {fault}")
+        return BAD_ROW, _bad_row(line, fault)
     verdict = await grader.grade(query, response)
     checks = verdict.checks
     evidence = (
@@ -169,12 +169,12 @@ def _query(row: AnswerRow) -> Query:
         language=row.language or ("python" if row.category == "code" else None),
         setup=row.setup,
         entry_point=row.entry_point,
-        tests=[_whole(test) for test in row.tests or []],
+        tests=[_checked(test) for test in row.tests or []],
         constraints=constraints_of(msgspec.structs.asdict(row)),
     )
 
 
-def _whole(test: Test) -> Test:
+def _checked(test: Test) -> Test:
     if test.kind == "assert" and not test.code:
         raise ValueError("a test of kind assert needs `code`")
     if test.kind == "stdio" and test.output is None:
@@ -203,8 +203,8 @@ def _response(row: AnswerRow) -> Response:
     )
 
 
-def _bad_row(line: bytes, said: str) -> GradedRow:
-    """Return the verdict on a line that is no answer, with its id if it has one."""
+def _bad_row(line: bytes, fault: str) -> GradedRow:
+    """Return the verdict on an invalid line, with its id if it has one."""
     try:
         found = msgspec.json.decode(line)["id"]
     except (ValueError, TypeError, KeyError):
@@ -215,5 +215,5 @@ def _bad_row(line: bytes, said: str) -> GradedRow:
         state="ungradable",
         reason=BAD_ROW,
         verifier="row",
-        evidence=said,
+        evidence=fault,
     )

@@ -1,6 +1,6 @@
-"""`stillhouse doctor`: can this machine, these environments and this project run the pipeline?
+"""`stillhouse doctor`: check that the machine, the environments and the project can run the pipeline.
 
-It imports none of the heavy libraries: versions are read from the names of the installed dist-info folders.
+It imports no heavy library: versions are read from the names of the installed dist-info folders.
 """
 
 import functools
@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import click
 
+from stillhouse.cli.output import json_option, print_json
+
 if TYPE_CHECKING:
-    from stillhouse.cli.params_check import Survey
+    from stillhouse.cli.check import Survey
 
 State = Literal["OK", "WARN", "FAIL"]
 
-# Training the 135M student of the default run in float32 takes 5 GB; below that the kernel ends it.
+# Training the 135M student of the default run in float32 takes 5 GB; with less the kernel kills it.
 MEMORY_NEEDED_GB, MEMORY_WANTED_GB = 6, 8
 # The default run writes about 3 GB (converted weights, students, DVC's cache).
 DISK_NEEDED_GB, DISK_WANTED_GB = 4, 10
@@ -29,36 +31,45 @@ REQUIREMENTS = Path("requirements")
 _SHOWN_PACKAGES = 3
 
 
-class Finding(NamedTuple):
-    """One line of the doctor's table; `remedy` is empty where all is well."""
+class Diagnosis(NamedTuple):
+    """One row of the table; `remedy` is empty where the state is OK."""
 
-    what: str
+    check: str
     state: State
     found: str
     remedy: str = ""
 
 
 @click.command()
+@json_option("ok", "checks")
 @click.pass_context
-def doctor(ctx: click.Context) -> None:
+def doctor(ctx: click.Context, json: bool) -> None:
     """Check whether the pipeline can run here.
 
-    Looks at machine, environments, parameters, isolation and project; exits with 2 if anything fails.
+    Checks the machine, environments, parameters, isolation and project. Exit code 2 if a check fails.
     """
+    diagnoses = list(_examine())
+    failed = any(diagnosis.state == "FAIL" for diagnosis in diagnoses)
+    if json:
+        print_json({"ok": not failed, "checks": [one._asdict() for one in diagnoses]})
+    else:
+        _print_table(diagnoses)
+    if failed:
+        ctx.exit(2)
+
+
+def _print_table(diagnoses: list[Diagnosis]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    findings = list(_examine())
     table = Table("", "check", "found", "remedy", box=None, pad_edge=False)
     styles = {"OK": "green", "WARN": "yellow", "FAIL": "bold red"}
-    for finding in findings:
+    for one in diagnoses:
         table.add_row(
-            f"[{styles[finding.state]}]{finding.state}[/]",
-            *(_plain(text) for text in (finding.what, finding.found, finding.remedy)),
+            f"[{styles[one.state]}]{one.state}[/]",
+            *(_plain(text) for text in (one.check, one.found, one.remedy)),
         )
     Console().print(table)
-    if any(finding.state == "FAIL" for finding in findings):
-        ctx.exit(2)
 
 
 def _plain(text: str) -> str:
@@ -67,8 +78,8 @@ def _plain(text: str) -> str:
     return escape(text)
 
 
-def _examine() -> Iterator[Finding]:
-    from stillhouse.cli.params_check import survey
+def _examine() -> Iterator[Diagnosis]:
+    from stillhouse.cli.check import survey
 
     yield from machine(Path())
     yield python_version()
@@ -82,13 +93,13 @@ def _examine() -> Iterator[Finding]:
     yield from weights(found)
 
 
-def machine(folder: Path) -> Iterator[Finding]:
+def machine(folder: Path) -> Iterator[Diagnosis]:
     """Check cores, memory and the disk under `folder`."""
     cores = len(os.sched_getaffinity(0))
     if cores < CORES_WANTED:
-        yield Finding("cores", "WARN", str(cores), "expect the default run to take twice as long")
+        yield Diagnosis("cores", "WARN", str(cores), "expect the default run to take twice as long")
     else:
-        yield Finding("cores", "OK", str(cores))
+        yield Diagnosis("cores", "OK", str(cores))
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
     yield amount("memory", memory, MEMORY_NEEDED_GB, MEMORY_WANTED_GB, "use a larger machine")
     free = shutil.disk_usage(folder).free / 1e9
@@ -97,23 +108,33 @@ def machine(folder: Path) -> Iterator[Finding]:
     )
 
 
-def amount(what: str, found: float, needed: float, wanted: float, remedy: str) -> Finding:
-    """Judge an amount in GB against what is needed and what is comfortable."""
+def amount(check: str, found: float, needed: float, wanted: float, remedy: str) -> Diagnosis:
+    """Compare an amount with what the default run needs.
+
+    Args:
+        check: name of the check.
+        found: the amount that is there, in GB; so are the next two.
+        needed: less fails.
+        wanted: less is a warning.
+        remedy: what to do about too little.
+    """
     text = f"{found:.1f} GB"
     if found >= wanted:
-        return Finding(what, "OK", text)
+        return Diagnosis(check, "OK", text)
     state: State = "WARN" if found >= needed else "FAIL"
-    return Finding(
-        what, state, text, f"{remedy}: the default run needs {needed} GB, better {wanted} GB"
+    return Diagnosis(
+        check, state, text, f"{remedy}: the default run needs {needed} GB, better {wanted} GB"
     )
 
 
-def python_version() -> Finding:
+def python_version() -> Diagnosis:
     """Check the version of this interpreter."""
     found = ".".join(str(part) for part in sys.version_info[:3])
     if sys.version_info[:2] == (3, 11):
-        return Finding("Python", "OK", found)
-    return Finding("Python", "FAIL", found, "the locks are for Python 3.11: run `make env` with it")
+        return Diagnosis("Python", "OK", found)
+    return Diagnosis(
+        "Python", "FAIL", found, "the locks are for Python 3.11: run `make env` with it"
+    )
 
 
 def main_locks(prefix: Path) -> list[Path]:
@@ -123,15 +144,21 @@ def main_locks(prefix: Path) -> list[Path]:
     return [main, REQUIREMENTS / "payload.txt"]
 
 
-def environment(what: str, prefix: Path, locks: list[Path]) -> Finding:
-    """Compare the packages installed under `prefix` with its locks."""
+def environment(check: str, prefix: Path, locks: list[Path]) -> Diagnosis:
+    """Compare installed packages with the locks.
+
+    Args:
+        check: name of the check.
+        prefix: folder of the environment.
+        locks: its lock files.
+    """
     missing_locks = [str(lock) for lock in locks if not lock.is_file()]
     if missing_locks:
-        return Finding(
-            what, "FAIL", f"no lock {', '.join(missing_locks)}", "restore it: `git checkout`"
+        return Diagnosis(
+            check, "FAIL", f"no lock {', '.join(missing_locks)}", "restore it: `git checkout`"
         )
     if not prefix.is_dir():
-        return Finding(what, "FAIL", f"no {prefix}", "run `make env`")
+        return Diagnosis(check, "FAIL", f"no {prefix}", "run `make env`")
     have = installed(prefix)
     wrong = [
         f"{name} {have.get(name, 'missing')} (lock: {version})"
@@ -139,9 +166,9 @@ def environment(what: str, prefix: Path, locks: list[Path]) -> Finding:
         if have.get(name) != version
     ]
     if not wrong:
-        return Finding(what, "OK", f"{len(locked(locks))} packages as in {locks[0]}")
+        return Diagnosis(check, "OK", f"{len(locked(locks))} packages as in {locks[0]}")
     more = f" and {len(wrong) - _SHOWN_PACKAGES} more" if len(wrong) > _SHOWN_PACKAGES else ""
-    return Finding(what, "FAIL", ", ".join(wrong[:_SHOWN_PACKAGES]) + more, "run `make env`")
+    return Diagnosis(check, "FAIL", ", ".join(wrong[:_SHOWN_PACKAGES]) + more, "run `make env`")
 
 
 def locked(locks: list[Path]) -> dict[str, str]:
@@ -169,31 +196,31 @@ def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def parameters(found: "Survey") -> Finding:
-    """Report the faults and unfilled values of the run's YAML files."""
+def parameters(found: "Survey") -> Diagnosis:
+    """Report the first fault of the run's YAML files and the number of the others."""
     faults = found.faults + [f"{p.file}: {p.key}: to be filled in" for p in found.placeholders]
     if not faults:
-        return Finding("parameters", "OK", f"{len(found.files)} files")
+        return Diagnosis("parameters", "OK", f"{len(found.files)} files")
     more = f" and {len(faults) - 1} more" if len(faults) > 1 else ""
-    return Finding("parameters", "FAIL", faults[0] + more, "see `stillhouse params check`")
+    return Diagnosis("parameters", "FAIL", faults[0] + more, "run `stillhouse check`")
 
 
-def isolation(found: "Survey") -> Finding:
-    """Check that code under test can be shut in as the parameters ask."""
+def isolation(found: "Survey") -> Diagnosis:
+    """Check that programs of models can be isolated as the parameters require."""
     from stillhouse.verify.sandbox import probe
 
     trouble = probe()
     if trouble is None:
-        return Finding("isolation", "OK", "bubblewrap works")
+        return Diagnosis("isolation", "OK", "bubblewrap works")
     run = found.run
     if run is not None and run.verify.code.isolation != "bubblewrap":
-        return Finding(
+        return Diagnosis(
             "isolation",
             "WARN",
             trouble,
             "programs of models run with resource limits only: trust them or use another host",
         )
-    return Finding(
+    return Diagnosis(
         "isolation",
         "FAIL",
         trouble,
@@ -201,7 +228,7 @@ def isolation(found: "Survey") -> Finding:
     )
 
 
-def programs() -> Iterator[Finding]:
+def programs() -> Iterator[Diagnosis]:
     """Check the programs that the pipeline calls."""
     for name, state, why in (
         ("git", "FAIL", "DVC needs it"),
@@ -210,24 +237,24 @@ def programs() -> Iterator[Finding]:
     ):
         path = shutil.which(name)
         if path:
-            yield Finding(name, "OK", path)
+            yield Diagnosis(name, "OK", path)
         else:
-            yield Finding(
+            yield Diagnosis(
                 name, "FAIL" if state == "FAIL" else "WARN", "not found", f"install it: {why}"
             )
 
 
-def dvc_project(root: Path) -> Finding:
+def dvc_project(root: Path) -> Diagnosis:
     """Check that the folder is a DVC project with a pipeline."""
     if not (root / "dvc.yaml").is_file():
-        return Finding("DVC", "FAIL", "no dvc.yaml", "run this inside the project folder")
+        return Diagnosis("DVC", "FAIL", "no dvc.yaml", "run inside the project folder")
     if not (root / ".dvc/config").is_file():
-        return Finding("DVC", "FAIL", "not initialised", "run `dvc init`")
-    return Finding("DVC", "OK", "initialised")
+        return Diagnosis("DVC", "FAIL", "not initialised", "run `dvc init`")
+    return Diagnosis("DVC", "OK", "initialised")
 
 
-def weights(found: "Survey") -> Iterator[Finding]:
-    """Check the weights of every model of the run that comes inside a Python package."""
+def weights(found: "Survey") -> Iterator[Diagnosis]:
+    """Check the weights of every model of the run whose file is part of a Python package."""
     from stillhouse.models.weights import WeightsError, package_file
 
     models = {
@@ -242,6 +269,6 @@ def weights(found: "Survey") -> Iterator[Finding]:
         try:
             path = package_file(model.removeprefix("package:"))
         except WeightsError as error:
-            yield Finding("weights", "FAIL", str(error), "run `make env`")
+            yield Diagnosis("weights", "FAIL", str(error), "run `make env`")
         else:
-            yield Finding("weights", "OK", f"{path.name}, {path.stat().st_size / 1e6:.0f} MB")
+            yield Diagnosis("weights", "OK", f"{path.name}, {path.stat().st_size / 1e6:.0f} MB")

@@ -1,7 +1,8 @@
-"""Where one row came from and what became of it: found in the tables of a run by id or unique prefix.
+"""The history of one row, looked up in the tables of a run by id or unique prefix.
 
-Only the row groups that can hold an id are read: tables are sorted by their key, so that Parquet's statistics rule out
-the rest. A table that is not keyed by query id is searched in its id columns first, and its texts are read by key.
+Tables are sorted by their key, so Parquet's statistics exclude the row groups that cannot hold an id, and only the
+others are read. In a table with another key than the query id, the id columns are searched first and the texts are then
+read by key.
 """
 
 import functools
@@ -38,11 +39,11 @@ _SHOWN_MATCHES = 5
 
 
 class LineageError(StillhouseError):
-    """An id names nothing, or more than one thing."""
+    """An id matches no row, or more than one."""
 
 
-class Found(NamedTuple):
-    """What an id names. `query_id` leads to all the rest; `teacher` and `attempt` narrow it to one response."""
+class Match(NamedTuple):
+    """The row that an id matches. `teacher` and `attempt` are null for a query."""
 
     kind: Kind
     id: str
@@ -51,8 +52,8 @@ class Found(NamedTuple):
     attempt: int | None = None
 
 
-class Attempt(NamedTuple):
-    """One attempt with all that later stages said about it; None where the stage has not run."""
+class AttemptHistory(NamedTuple):
+    """One attempt with the results of the later stages; None where the stage has not run."""
 
     response: Response
     verdict: Verdict | None
@@ -61,29 +62,34 @@ class Attempt(NamedTuple):
 
 
 class TeacherLineage(NamedTuple):
-    """What one teacher did with the query. `stages` are the tables that exist, by name."""
+    """The attempts of one teacher at the query. `stages` are the stages whose tables exist."""
 
     teacher: str
-    attempts: list[Attempt]
+    attempts: list[AttemptHistory]
     stages: frozenset[str]
     in_parallel_set: bool
 
 
 class Lineage(NamedTuple):
-    """All that a run holds about one query. `rejected` is filled where the queries stage dropped it."""
+    """Everything in a run about one query. `rejected` is null unless the queries stage dropped it."""
 
     query: Query
     rejected: Rejected | None
     teachers: list[TeacherLineage]
 
 
-def find(prefix: str, teacher_ids: list[str], root: Path = Path()) -> Found:
+def find(prefix: str, teacher_ids: list[str], root: Path = Path()) -> Match:
     """Return the one query, response or released row whose id starts with `prefix`.
 
-    A prefix that a query shares with its own responses alone names the query.
+    If the prefix matches a query and otherwise only responses to it, the match is the query.
+
+    Args:
+        prefix: an id, or its first digits.
+        teacher_ids: the teachers of the run.
+        root: the project folder.
 
     Raises:
-        LineageError: it is no id, or names nothing or several things here.
+        LineageError: `prefix` is not an id, or matches no row or several.
         TableError: a shard is corrupt.
     """
     if not re.fullmatch(rf"[0-9a-f]{{{SHORTEST_PREFIX},{ID_HEX_DIGITS}}}", prefix):
@@ -102,17 +108,21 @@ def find(prefix: str, teacher_ids: list[str], root: Path = Path()) -> Found:
     if len({match.id for match in found}) > 1:
         shown = ", ".join(f"{match.id} ({match.kind})" for match in found[:_SHOWN_MATCHES])
         more = "" if len(found) <= _SHOWN_MATCHES else f" and {len(found) - _SHOWN_MATCHES} more"
-        raise LineageError(f"{prefix}: names {len(found)} rows, give more digits: {shown}{more}")
+        raise LineageError(f"{prefix}: matches {len(found)} rows, give more digits: {shown}{more}")
     return found[0]
 
 
-def trace(found: Found, teacher_ids: list[str], root: Path = Path()) -> Lineage:
-    """Return the query of a found row with all that every teacher did with it.
+def trace(found: Match, teacher_ids: list[str], root: Path = Path()) -> Lineage:
+    """Return the query of a matched row with the attempts at it.
 
-    Of a released row, that is all attempts of its teacher; of a response, that response alone.
+    Args:
+        found: the matched row. For a query all teachers are returned, for a released row only its teacher, and for a
+            response only that response.
+        teacher_ids: the teachers of the run.
+        root: the project folder.
 
     Raises:
-        LineageError: the query itself is in no table.
+        LineageError: no table has the query.
         TableError: a shard is corrupt.
     """
     query, rejected = _query(found.query_id, root / "data/queries")
@@ -120,20 +130,20 @@ def trace(found: Found, teacher_ids: list[str], root: Path = Path()) -> Lineage:
     return Lineage(query, rejected, [_teacher(t, found, root / "data") for t in asked])
 
 
-def _candidates(prefix: str, teacher_ids: list[str], root: Path) -> Iterable[Found]:
+def _candidates(prefix: str, teacher_ids: list[str], root: Path) -> Iterable[Match]:
     folder = root / "data"
     starts = _starts_with(ds.field("id"), prefix)
     for row in _columns(folder / "queries/curated", ["id"], starts):
-        yield Found("query", row["id"], row["id"])
+        yield Match("query", row["id"], row["id"])
     nested = ds.field("query", "id")
     for row in _columns(folder / "queries/rejected", {"id": nested}, _starts_with(nested, prefix)):
-        yield Found("query", row["id"], row["id"])
+        yield Match("query", row["id"], row["id"])
     names = ["id", "query_id", "teacher", "attempt"]
     for teacher in teacher_ids:
         for row in _columns(folder / "responses" / teacher / "attempts", names, starts):
-            yield Found("response", row["id"], row["query_id"], teacher, row["attempt"])
+            yield Match("response", row["id"], row["query_id"], teacher, row["attempt"])
         for row in _columns(folder / "filtered" / teacher / "accepted", names, starts):
-            yield Found("released row", row["id"], row["query_id"], teacher, row["attempt"])
+            yield Match("released row", row["id"], row["query_id"], teacher, row["attempt"])
 
 
 def _query(query_id: str, folder: Path) -> tuple[Query, Rejected | None]:
@@ -147,7 +157,7 @@ def _query(query_id: str, folder: Path) -> tuple[Query, Rejected | None]:
     )
 
 
-def _teacher(teacher: str, found: Found, folder: Path) -> TeacherLineage:
+def _teacher(teacher: str, found: Match, folder: Path) -> TeacherLineage:
     tables = {
         "generate": folder / "responses" / teacher / "attempts",
         "verify": folder / "verdicts" / teacher,
@@ -169,7 +179,7 @@ def _teacher(teacher: str, found: Found, folder: Path) -> TeacherLineage:
     return TeacherLineage(
         teacher,
         [
-            Attempt(r, verdicts.get(r.id), perplexities.get(r.id), decisions.get(r.id))
+            AttemptHistory(r, verdicts.get(r.id), perplexities.get(r.id), decisions.get(r.id))
             for r in responses
         ],
         frozenset(stage for stage, table in tables.items() if _exists(table)),
@@ -182,7 +192,7 @@ def _starts_with(field: ds.Expression, prefix: str) -> ds.Expression:
 
 
 def _exists(table: Path) -> bool:
-    """Whether a stage has made its table; a folder without shards is a fault that `shard_paths` names."""
+    """Return whether a stage has made its table; `shard_paths` raises for a folder without shards."""
     return table.is_dir()
 
 
@@ -205,7 +215,7 @@ def _by_key(table: Path, row_type: type[RowT], ids: list[str]) -> list[RowT]:
     if not ids:
         return []
     key = ds.field(key_column(row_type))
-    # Equalities, since Arrow rules out row groups by those; a query has a handful of attempts.
+    # Arrow excludes row groups by equalities, not by `isin`. A query has a handful of attempts.
     return _rows(table, row_type, functools.reduce(operator.or_, (key == i for i in ids)))
 
 

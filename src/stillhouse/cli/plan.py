@@ -1,10 +1,13 @@
-"""`stillhouse plan`: what the generate stage would still ask and cost, before anything is spent."""
+"""`stillhouse plan`: the requests, tokens and cost of the generate stage, before it runs."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from stillhouse.cli.output import json_option, print_json, require_project
 
 if TYPE_CHECKING:
     from stillhouse.distill.plan import Account, Plan
@@ -17,33 +20,34 @@ QUERIES = Path("data/queries/curated")
 
 @click.command()
 @click.argument("teachers", nargs=-1, metavar="[TEACHER]...")
-def plan(teachers: tuple[str, ...]) -> None:
-    """Count requests, tokens and cost still to come.
+@json_option("teachers")
+def plan(teachers: tuple[str, ...], json: bool) -> None:
+    """Count the requests, tokens and cost to come.
 
-    Without arguments for all teachers of the run. Nothing is asked; answers in the journal are counted as paid. What
-    the judge is asked about a teacher's answers has a line of its own.
+    Without arguments the plan is for all teachers of the run. No model is asked. Answers in the journal count as paid.
+    Requests to the judge about a teacher's answers have a line of their own.
     """
     import asyncio
 
     from stillhouse.models.journal import Journal
     from stillhouse.params import load_run, load_teacher
 
+    require_project()
     run = load_run()
+    judge = load_teacher(run.verify.judge.model)
+    documents = []
     with Journal.open() as journal:
         for number, teacher in enumerate(teachers or run.teacher_ids):
-            if number:
-                click.echo()
             file = load_teacher(teacher)
-            if file.teacher.replay and file.teacher.replay.kind == "hub":
+            on_hub = file.teacher.replay is not None and file.teacher.replay.kind == "hub"
+            found = None if on_hub else asyncio.run(_plan(teacher, file, judge, run, journal))
+            documents.append(_document(teacher, file, judge, run, found))
+            if not json:
                 click.echo(
-                    f"{teacher}: a replay of {file.teacher.replay_source}, which is fetched when it is run; "
-                    "no teacher is asked, but the judge about its answers"
+                    "\n" * bool(number) + "\n".join(_lines(teacher, file, judge, run, found))
                 )
-                continue
-            judge = load_teacher(run.verify.judge.model)
-            found = asyncio.run(_plan(teacher, file, judge, run, journal))
-            for line in _lines(teacher, file, judge, run, found):
-                click.echo(line)
+    if json:
+        print_json({"teachers": documents})
 
 
 async def _plan(
@@ -84,9 +88,60 @@ def _queries() -> "Iterator[Query]":
     return read_table(QUERIES, Query)
 
 
+def _document(
+    teacher: str, file: "TeacherFile", judge: "TeacherFile", run: "RunParams", found: "Plan | None"
+) -> dict[str, Any]:
+    """Return the plan of one teacher; `plan` and `judge` are null for a replay whose files are on the Hub."""
+    budget = file.runtime.budget
+    document: dict[str, Any] = {
+        "teacher": teacher,
+        "label": file.teacher.label,
+        "replay": file.teacher.engine == "replay",
+        "max_attempts": run.generate.max_attempts,
+        "budget": budget and {"tokens": budget.tokens, "cost": budget.cost},
+        "plan": None,
+        "judge": None,
+    }
+    if found is not None:
+        document["plan"] = {
+            "queries": found.queries,
+            "requests_at_least": found.at_least,
+            **_account(found, file.teacher.price),
+        }
+        document["judge"] = {
+            "teacher": run.verify.judge.model,
+            **_account(found.judge, judge.teacher.price),
+        }
+    return document
+
+
+def _account(account: "Account", price: "Price | None") -> dict[str, Any]:
+    """Return the counts of one model, costs in dollars; a cost is null where the model has no price."""
+    return {
+        "in_journal": {
+            "answers": account.kept,
+            "prompt_tokens": account.kept_prompt_tokens,
+            "completion_tokens": account.kept_completion_tokens,
+            "cost": price and account.cost_kept(price),
+        },
+        "requests_at_most": account.at_most,
+        "prompt_tokens_at_most": math.ceil(account.prompt_tokens_at_most),
+        "prompt_tokens_estimated": not account.counted,
+        "completion_tokens_at_most": account.completion_tokens_at_most,
+        "cost_at_most": price and account.cost_at_most(price),
+        "cost_at_the_length_so_far": price and account.cost_as_kept(price),
+    }
+
+
 def _lines(
-    teacher: str, file: "TeacherFile", judge: "TeacherFile", run: "RunParams", found: "Plan"
+    teacher: str, file: "TeacherFile", judge: "TeacherFile", run: "RunParams", found: "Plan | None"
 ) -> Iterator[str]:
+    if found is None:
+        yield (
+            f"{teacher}: a replay of {file.teacher.replay_source}, which is fetched when it is run; "
+            "no teacher is asked, but the judge about its answers"
+        )
+        return
     price = file.teacher.price
     kept_cost = f", ${found.cost_kept(price):,.2f}" if price else ""
     most = run.generate.max_attempts

@@ -1,10 +1,12 @@
-"""`stillhouse release ...`: look at a packaged release, compare two, and export one."""
+"""`stillhouse release`: check, preview, compare and export packaged data sets."""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from stillhouse.cli.output import json_option, print_json, require_project
 
 if TYPE_CHECKING:
     from stillhouse.release.diff import ConfigDiff, ReleaseDiff
@@ -19,26 +21,34 @@ def release() -> None:
 
 @release.command()
 @click.argument("folder", type=_FOLDER)
-def lint(folder: Path) -> None:
-    """List what is wrong with a release.
+@json_option("folder", "errors", "warnings", "findings")
+def lint(folder: Path, json: bool) -> None:
+    """List the errors and warnings of a release.
 
-    FOLDER is that of one repository, such as data/release/<teacher>. Exit code 1 if there are errors.
+    FOLDER holds one repository, such as data/release/<teacher>. Exit code 1 if there are errors.
     """
     from stillhouse.release.lint import lint as findings_of
 
     findings = findings_of(folder)
-    for finding in findings:
-        click.echo(f"{finding.level}: {finding}")
     errors = sum(finding.level == "error" for finding in findings)
-    click.echo(f"{folder}: {errors} errors, {len(findings) - errors} warnings")
+    warnings = len(findings) - errors
+    if json:
+        document = {"folder": folder, "errors": errors, "warnings": warnings, "findings": findings}
+        print_json(document)
+    else:
+        for finding in findings:
+            click.echo(f"{finding.level}: {finding}")
+        click.echo(f"{folder}: {errors} errors, {warnings} warnings")
     raise SystemExit(1 if errors else 0)
 
 
 @release.command()
-def preview() -> None:
-    """Tell what `make publish` would change on the Hub.
+@json_option("refusals", "repositories")
+def preview(json: bool) -> None:
+    """Print what `publish` would change on the Hub.
 
-    Nothing is changed. Prints each file that would be sent or deleted, and what would make publishing refuse.
+    Nothing is changed. Prints each file that would be sent or deleted, and every reason for which `publish` would
+    refuse.
     """
     from huggingface_hub import HfApi
 
@@ -48,6 +58,7 @@ def preview() -> None:
     from stillhouse.release.hub import preview as preview_of
     from stillhouse.release.transfer import size_text
 
+    require_project()
     run = load_run()
     repos = repositories(run.package, run.teacher_ids)
     folders = {repo.folder: Path("data/release") / repo.folder for repo in repos}
@@ -57,37 +68,57 @@ def preview() -> None:
         readiness.refuse_missing_in_remote,
         lambda: readiness.refuse_lint_errors(folders.values()),
     ]
+    refusals = []
     for check in checks:
         try:
             check()
         except readiness.NotReadyError as error:
-            click.echo(f"would be refused: {error}")
+            refusals.append(str(error))
+            if not json:
+                click.echo(f"would be refused: {error}")
+    documents = []
     for repo in repos:
         found = preview_of(folders[repo.folder], repo.repo_id, run.package.version, api=HfApi())
+        documents.append(found)
+        if json:
+            continue
         size = size_text(sum(found.add.values()))
         click.echo(
-            f"{repo.repo_id} ({'there already' if found.exists else 'new'}): {len(found.add)} files to send, {size}; "
+            f"{repo.repo_id} ({'exists' if found.exists else 'new'}): {len(found.add)} files to send, {size}; "
             f"{len(found.delete)} to delete; {found.unchanged} unchanged; "
-            + (f"tag {found.tag}" if found.tag else "its tag stands already")
+            + (f"tag {found.tag}" if found.tag else "its tag exists")
         )
         for name, length in found.add.items():
             click.echo(f"  + {name}  {size_text(length)}")
         for name in found.delete:
             click.echo(f"  - {name}")
+    if json:
+        print_json({"refusals": refusals, "repositories": documents})
 
 
 @release.command()
 @click.argument("before", type=_FOLDER)
 @click.argument("after", type=_FOLDER)
-def diff(before: Path, after: Path) -> None:
-    """Tell what changed between two releases.
+@json_option("configs", "other_files", "upload_bytes", "size_bytes")
+def diff(before: Path, after: Path, json: bool) -> None:
+    """Print what changed between two releases.
 
-    BEFORE and AFTER are folders of the same repository, packaged or pulled: rows added, removed and changed by column,
-    and what an upload of AFTER would send to a Hub that has BEFORE.
+    BEFORE and AFTER are folders of the same repository, packaged or pulled. Prints the rows added, removed and changed
+    by column, and the bytes that an upload of AFTER sends to a Hub that has BEFORE.
     """
     from stillhouse.release.diff import diff as compare
 
     found = compare(before, after)
+    if json:
+        print_json(
+            {
+                "configs": found.configs,
+                "other_files": found.files,
+                "upload_bytes": found.upload,
+                "size_bytes": found.size,
+            }
+        )
+        return
     for line in _lines(found):
         click.echo(line)
 
@@ -96,21 +127,24 @@ def diff(before: Path, after: Path) -> None:
 @click.argument("folder", type=_FOLDER)
 @click.option(
     "--to",
-    "out",
     required=True,
     type=click.Path(path_type=Path),
-    help="Folder to make; it must not exist yet.",
+    help="Folder to create; it must not exist.",
 )
-def export_paper(folder: Path, out: Path) -> None:
+@json_option("folder", "rows")
+def export_paper(folder: Path, to: Path, json: bool) -> None:
     """Export to the paper's published layout.
 
-    One JSON Lines file per category from the training set in FOLDER, such as data/release/<teacher>.
+    Writes one JSON Lines file per category of the training set in FOLDER, such as data/release/<teacher>.
     """
     from stillhouse.release.export import export_paper_layout
 
-    counts = export_paper_layout(folder, out)
+    counts = export_paper_layout(folder, to)
+    if json:
+        print_json({"folder": to, "rows": counts})
+        return
     for category, rows in counts.items():
-        click.echo(f"{out / category}.jsonl: {rows:,} rows")
+        click.echo(f"{to / category}.jsonl: {rows:,} rows")
 
 
 def _lines(found: "ReleaseDiff") -> list[str]:

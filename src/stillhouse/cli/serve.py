@@ -1,4 +1,4 @@
-"""`stillhouse serve`: a vLLM server with an OpenAI-compatible endpoint for a local model."""
+"""`stillhouse serve`: run a vLLM server with an OpenAI-compatible endpoint for a local model."""
 
 import re
 from typing import TYPE_CHECKING
@@ -14,12 +14,18 @@ if TYPE_CHECKING:
 @click.argument("model", metavar="TEACHER|MODEL")
 @click.option("--revision", help="Commit or sha256 of a MODEL; a teacher's file has its own.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535))
+@click.option(
+    "--port",
+    default=8000,
+    show_default=True,
+    type=click.IntRange(1, 65535),
+    help="Port to listen on.",
+)
 def serve(model: str, revision: str | None, host: str, port: int) -> None:
     """Serve a local model to the openai engine.
 
-    TEACHER is the id of a file in conf/teachers with engine vllm; model, dtype, context, template and parallel sizes
-    are taken from there. MODEL is a Hub id, `package:...` or `path:...`. Runs until Ctrl-C or SIGTERM.
+    TEACHER is the id of a file in conf/teachers with engine vllm, which gives model, dtype, context, template and
+    parallel sizes. MODEL is a Hub id, `package:...` or `path:...`. Runs until Ctrl-C or SIGTERM.
     """
     import signal
 
@@ -57,7 +63,7 @@ def _of_teacher(teacher: str) -> "tuple[Load, TeacherRuntime, str | None]":
     if file.teacher.engine != "vllm":
         raise EngineError(
             f"conf/teachers/{teacher}.yaml: teacher.engine is {file.teacher.engine}; only a teacher with engine vllm "
-            "can be served, or name a model with --revision"
+            "can be served; or give a model with --revision"
         )
     return load_of(file.teacher), file.runtime, file.teacher.chat_template
 
@@ -71,7 +77,7 @@ def _of_model(model: str, revision: str | None) -> "tuple[Load, TeacherRuntime, 
         revision = "local"
     elif revision is None:
         raise EngineError(
-            f"{model}: name its --revision: the commit of a Hub model, or the sha256 of a package's file"
+            f"{model}: give its --revision: the commit of a Hub model, or the sha256 of a package's file"
         )
     # A CPU would choose bfloat16, which takes ten times as long there.
     dtype = "float32" if "cpu" in vllm_version() else "auto"
@@ -79,7 +85,7 @@ def _of_model(model: str, revision: str | None) -> "tuple[Load, TeacherRuntime, 
 
 
 def _lines(url: str, load: "Load") -> str:
-    """Return what belongs in a teacher's file."""
+    """Return the lines that a teacher's file needs to use this server."""
     return f"""in the teacher's file:
 teacher:
   engine: openai

@@ -1,40 +1,68 @@
-"""`stillhouse show ID`: follow one row through the run, from its query to the released set."""
+"""`stillhouse show ID`: print the history of one row, from its query to the released set."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from stillhouse.cli.output import json_option, print_json, require_project
+
 if TYPE_CHECKING:
-    from stillhouse.cli.lineage import Attempt, Found, Lineage, TeacherLineage
+    from stillhouse.cli.lineage import AttemptHistory, Lineage, Match, TeacherLineage
     from stillhouse.records import Check, Verdict
 
 Line = tuple[str, str]  # a rich style and the text
 
-HEAD_CHARS = 240  # of each text, where a query's attempts are listed; one response is shown whole
+HEAD_CHARS = (
+    240  # of each text where all attempts are listed; a response that was asked for is shown whole
+)
 
 
 @click.command()
 @click.argument("row_id", metavar="ID")
-def show(row_id: str) -> None:
+@json_option("kind", "id", "query", "rejected", "teachers")
+def show(row_id: str, json: bool) -> None:
     """Print the whole history of one row.
 
-    ID is the id of a query, a response or a released row, or the first digits of one (at least 4).
+    ID is the id of a query, a response or a released row, or its first digits (at least 4).
     """
     from rich.console import Console
 
     from stillhouse.cli.lineage import find, trace
     from stillhouse.params import load_run
 
+    require_project()
     teacher_ids = load_run().teacher_ids
     found = find(row_id, teacher_ids)
     lineage = trace(found, teacher_ids)
+    if json:
+        print_json(_document(found, lineage))
+        return
     console = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
     for style, line in _lines(found, lineage):
         console.print(_printable(line), style=style)
 
 
-def _lines(found: "Found", lineage: "Lineage") -> Iterator[Line]:
+def _document(found: "Match", lineage: "Lineage") -> dict[str, Any]:
+    teachers = [
+        {
+            "teacher": teacher.teacher,
+            "stages": sorted(teacher.stages),
+            "in_parallel_set": teacher.in_parallel_set,
+            "attempts": [attempt._asdict() for attempt in teacher.attempts],
+        }
+        for teacher in lineage.teachers
+    ]
+    return {
+        "kind": found.kind,
+        "id": found.id,
+        "query": lineage.query,
+        "rejected": lineage.rejected,
+        "teachers": teachers,
+    }
+
+
+def _lines(found: "Match", lineage: "Lineage") -> Iterator[Line]:
     yield "bold", f"{found.kind} {found.id}"
     yield from _query_lines(lineage)
     if lineage.rejected:
@@ -74,7 +102,9 @@ def _query_lines(lineage: "Lineage") -> Iterator[Line]:
         yield "", f"  constraint: {constraint.id} {constraint.kwargs or ''}".rstrip()
 
 
-def _attempt_lines(teacher: "TeacherLineage", attempt: "Attempt", *, whole: bool) -> Iterator[Line]:
+def _attempt_lines(
+    teacher: "TeacherLineage", attempt: "AttemptHistory", *, whole: bool
+) -> Iterator[Line]:
     response = attempt.response
     yield (
         "cyan",
@@ -105,10 +135,10 @@ def _attempt_lines(teacher: "TeacherLineage", attempt: "Attempt", *, whole: bool
     yield "", f"    filter: {decision}"
 
 
-def _judgement(said: "Verdict | Check") -> str:
-    score = "" if said.score is None else f", score {said.score:g}"
-    reason = f" ({said.reason})" if said.reason else ""
-    return f"{said.state}{reason}{score}"
+def _judgement(verdict: "Verdict | Check") -> str:
+    score = "" if verdict.score is None else f", score {verdict.score:g}"
+    reason = f" ({verdict.reason})" if verdict.reason else ""
+    return f"{verdict.state}{reason}{score}"
 
 
 def _none_yet(teacher: "TeacherLineage", stage: str, otherwise: str) -> str:
@@ -124,5 +154,5 @@ def _indent(text: str, width: int) -> str:
 
 
 def _printable(text: str) -> str:
-    """Make control characters visible: text of a model must not drive the terminal."""
+    """Return the text with control characters escaped, so that model output cannot control the terminal."""
     return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)

@@ -1,119 +1,27 @@
-"""`stillhouse verify`: grade a file of answers without the pipeline, and measure the verifiers."""
+"""`stillhouse verify`: measure the verifiers and the judge; `verify check` is another name of `grade`."""
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from stillhouse.cli.grade import grade
+from stillhouse.cli.output import json_option, print_json, require_project
+
 if TYPE_CHECKING:
-    from stillhouse.cli.answers import Summary
-    from stillhouse.params import Verify
     from stillhouse.verify.audit import Outcome
     from stillhouse.verify.judge_audit import Interval, Judged, Question
 
-NO_JUDGE = "none"
 JUDGE_OF_RUN = "verify.judge.model"  # no id of a teacher has a dot
 
 
 @click.group()
 def verify() -> None:
-    """Grade answers, and measure how far the verifiers can be trusted."""
+    """Measure the errors of the verifiers and of a judge."""
 
 
-@verify.command()
-@click.argument("source", metavar="IN.jsonl", type=click.Path(path_type=Path))
-@click.option("--out", required=True, metavar="OUT.jsonl", type=click.Path(path_type=Path))
-@click.option(
-    "--isolation",
-    type=click.Choice(["bubblewrap", "rlimits"]),
-    help="What code runs in; rlimits protects neither files nor network.  [default: verify.code.isolation]",
-)
-@click.option(
-    "--workers", type=click.IntRange(min=1), help="Worker processes.  [default: one per core]"
-)
-@click.option(
-    "--judge",
-    default=NO_JUDGE,
-    show_default=True,
-    metavar="none|TEACHER_ID",
-    help="Model that is asked where verify.judge of params.yaml has the judge decide.",
-)
-def check(source: Path, out: Path, isolation: str | None, workers: int | None, judge: str) -> None:
-    """Grade the answers of a file of JSON lines.
-
-    \b
-    A line: {id, category, prompt, response, ground_truth?, language?,
-             tests?: [{kind: "assert", code} | {kind: "stdio", input, output}],
-             setup?, entry_point?, constraints?: [{id, kwargs}]}
-    gives:  {id, score, state, reason, verifier, evidence}
-
-    The verdicts come in the order of the answers. A response without think tags is all answer. A line that is no answer
-    is told, graded ungradable (bad_row), and the rest goes on. Limits are those of params.yaml where there is one.
-    """  # noqa: D301  # click reads the control character
-    import asyncio
-
-    from stillhouse.cli.answers import MAX_SHOWN, AnswersError, lines
-    from stillhouse.progress import Progress
-
-    try:
-        total = sum(1 for _ in lines(source))
-    except OSError as error:
-        raise AnswersError(f"{source}: {error.strerror}") from None
-    params = _params(isolation)
-    with Progress(f"verify {source.name}", total) as progress:
-        summary = asyncio.run(
-            _check(source, out, params, judge, workers or os.cpu_count() or 1, progress)
-        )
-    for line in summary.bad[:MAX_SHOWN]:
-        click.echo(line, err=True)
-    if len(summary.bad) > MAX_SHOWN:
-        click.echo(
-            f"and {len(summary.bad) - MAX_SHOWN} more bad rows: reason bad_row in {out}", err=True
-        )
-    _show(summary)
-    click.echo(f"wrote {out}")
-
-
-def _params(isolation: str | None) -> "Verify":
-    from stillhouse.cli.answers import DEFAULTS
-    from stillhouse.params import PARAMS_FILE, load_run
-
-    found = load_run().verify if Path(PARAMS_FILE).is_file() else DEFAULTS
-    changes = {"isolation": isolation} if isolation else {}
-    code = found.code.model_copy(update=changes)
-    return found.model_copy(update={"code": code, "reward": None})
-
-
-async def _check(
-    source: Path, out: Path, params: "Verify", judge: str, workers: int, progress: Any
-) -> "Summary":
-    from contextlib import AsyncExitStack
-
-    from stillhouse.cli.answers import grade_file
-    from stillhouse.verify.grade import Grader
-
-    async with AsyncExitStack() as stack:
-        model = None
-        if judge != NO_JUDGE:
-            from stillhouse.models.build import ModelRoom
-            from stillhouse.models.journal import Journal
-            from stillhouse.params import load_teacher
-
-            file = load_teacher(judge)
-            room = ModelRoom(stack.enter_context(Journal.open()))
-            stack.push_async_callback(room.close)
-            model = room.model(judge, file.teacher, file.runtime, "judge")
-        grader = Grader(params, model, workers=workers)
-        stack.push_async_callback(grader.close)
-        return await grade_file(source, out, grader, progress.advance)
-
-
-def _show(summary: "Summary") -> None:
-    states = ("pass", "fail", "ungradable")
-    click.echo(f"{'':<12}" + "".join(f"{state:>12}" for state in states))
-    for category, counts in sorted(summary.states.items()):
-        click.echo(f"{category:<12}" + "".join(f"{counts[state]:>12,}" for state in states))
+verify.add_command(grade, "check")
 
 
 @verify.command()
@@ -130,19 +38,21 @@ def _show(summary: "Summary") -> None:
     is_flag=False,
     flag_value=JUDGE_OF_RUN,
     metavar="[TEACHER_ID]",
-    help="Ask a judge golden questions instead; without an id the judge of the run.",
+    help="Ask a judge the golden questions instead; without an id the judge of the run.",
 )
-def audit(cases: Path | None, workers: int | None, judge: str | None) -> None:
+@json_option("errors", "verifiers (with --judge: judge, kinds)")
+def audit(cases: Path | None, workers: int | None, judge: str | None, json: bool) -> None:
     """Run the golden cases and count the verifiers' errors.
 
-    A golden case is an answer whose right verdict is known. Prints false accepts, false rejects and ungradable answers
-    by verifier, and each error. Exit code 1 if there is a false accept.
+    A golden case is an answer with a known verdict. Prints each error, and by verifier the false accepts, false
+    rejects and ungradable answers. Exit code 1 if there is a false accept.
 
     With --judge a model is asked about right and wrong answers to golden questions. Prints each error, and by kind of
-    question precision (of what it accepts, how much is right) and recall (of what is right, how much it accepts).
+    question precision (the share of right answers among the accepted ones) and recall (the share of right answers that
+    are accepted).
     """
     if judge is not None:
-        _audit_judge(cases, judge)
+        _audit_judge(cases, judge, json)
         return
     import asyncio
 
@@ -153,41 +63,66 @@ def audit(cases: Path | None, workers: int | None, judge: str | None) -> None:
     total = len(load_cases(folder))
     with Progress("verify audit", total) as progress:
         outcomes = asyncio.run(run_cases(folder, workers or os.cpu_count() or 1, progress.advance))
-    for outcome in outcomes:
-        if outcome.right != outcome.said:
-            click.echo(_line(outcome))
+    errors = [outcome for outcome in outcomes if outcome.right != outcome.said]
     figures = summary(outcomes)
-    names = ("cases", "right_answers", "false_accepts", "false_rejects", "ungradable")
-    click.echo(f"{'':<20}" + "".join(f"{name.replace('_', ' '):>15}" for name in names))
-    for verifier, part in figures.items():
-        click.echo(f"{verifier:<20}" + "".join(f"{part[name]:>15,}" for name in names))
+    if json:
+        print_json({"errors": [_as_dict(error) for error in errors], "verifiers": figures})
+    else:
+        for error in errors:
+            click.echo(
+                f"{error.verifier}: {error.why}: {error.right} is right, the verdict is {error.said} "
+                f"({error.evidence})"
+            )
+        names = ("cases", "right_answers", "false_accepts", "false_rejects", "ungradable")
+        click.echo(f"{'':<20}" + "".join(f"{name.replace('_', ' '):>15}" for name in names))
+        for verifier, part in figures.items():
+            click.echo(f"{verifier:<20}" + "".join(f"{part[name]:>15,}" for name in names))
     if any(part["false_accepts"] for part in figures.values()):
         raise click.exceptions.Exit(1)
 
 
-def _line(outcome: "Outcome") -> str:
-    return f"{outcome.verifier}: {outcome.why}: {outcome.right} is right, said {outcome.said} ({outcome.evidence})"
+def _as_dict(outcome: "Outcome") -> dict[str, str]:
+    return {
+        "verifier": outcome.verifier,
+        "case": outcome.why,
+        "right": outcome.right,
+        "verdict": outcome.said,
+        "evidence": outcome.evidence,
+    }
 
 
-def _audit_judge(cases: Path | None, judge: str) -> None:
+def _audit_judge(cases: Path | None, judge: str, json: bool) -> None:
     import asyncio
 
     from stillhouse.params import load_run
     from stillhouse.verify.judge_audit import QUESTIONS, load_questions, summary
 
+    require_project()
     run = load_run()
     questions = load_questions(cases / QUESTIONS.name if cases else QUESTIONS)
     model = run.verify.judge.model if judge == JUDGE_OF_RUN else judge
     judged = asyncio.run(_judged(model, questions, run.verify.threshold))
-    for one in judged:
-        if one.accepted is None or one.accepted != (one.worth == "right"):
-            said = {None: "unreadable", True: "accepted", False: "refused"}[one.accepted]
-            click.echo(f"{one.kind}: {one.worth} answer {said}: {one.answer!r} ({one.evidence})")
+    errors = [
+        one for one in judged if one.accepted is None or one.accepted != (one.worth == "right")
+    ]
+    figures = summary(judged)
+    if json:
+        print_json(
+            {
+                "judge": model,
+                "errors": [error._asdict() for error in errors],
+                "kinds": {kind: part.as_dict() for kind, part in figures.items()},
+            }
+        )
+        return
+    for one in errors:
+        verdict = {None: "unreadable", True: "accepted", False: "refused"}[one.accepted]
+        click.echo(f"{one.kind}: {one.worth} answer {verdict}: {one.answer!r} ({one.evidence})")
     click.echo(
         f"{'':<10}{'right accepted':>16}{'wrong accepted':>16}{'injections':>14}{'unreadable':>12}"
         f"{'precision':>26}{'recall':>26}"
     )
-    for kind, part in summary(judged).items():
+    for kind, part in figures.items():
         click.echo(
             f"{kind:<10}{f'{part.accepted_right} of {part.right}':>16}"
             f"{f'{part.accepted_wrong} of {part.wrong}':>16}"

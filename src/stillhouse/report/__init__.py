@@ -1,4 +1,4 @@
-"""The page that answers the question: tables, charts and samples of one run, and the flat figures for comparing runs.
+"""The report: tables, charts and samples of one run on a page, and the flat figures that compare runs.
 
-Text from a model or a query is untrusted everywhere here: it is escaped or fenced, and never markup.
+Text of a model or a query is untrusted in this package: it is escaped or fenced, and never becomes markup.
 """

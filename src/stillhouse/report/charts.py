@@ -1,7 +1,7 @@
 """Charts as self-contained SVG text: from tidy rows through Vega-Lite, without a browser or a network.
 
-Axes and labels take the colour of the page's text, and the marks' colours are of medium lightness, so that a chart
-reads on a light and on a dark page. Ids inside an SVG carry the chart's key, since all charts share one page.
+Axes and labels have the colour of the page's text, and the colours of points and bars have medium lightness: a chart is
+readable on a light and on a dark page. Ids inside an SVG contain the chart's key, because all charts share one page.
 """
 
 import re
@@ -17,9 +17,9 @@ Rows = Sequence[Mapping[str, Any]]
 
 TEACHER_COLOURS = ["#3f88c5", "#e07a2f", "#2fa37c", "#b565c4", "#c79a1e", "#d9536f"]
 CATEGORY_COLOURS = ["#4f7fd1", "#d98032", "#36a38b", "#c2579b", "#a79a2c", "#8b8f98"]
-# Narrow, so that a phone shows a chart whole with text still readable; a wide screen shows it enlarged.
+# A phone shows a chart of this width completely, with readable text; a wide screen enlarges it.
 WIDTH = 400
-PANEL_WIDTH = 290  # where teachers stand on the axis, with their names beside it
+PANEL_WIDTH = 290  # of charts with the teachers' names beside the axis
 ENLARGED = 1.35
 ROW_HEIGHT = 22
 _CONFIG: dict[str, Any] = {
@@ -27,7 +27,7 @@ _CONFIG: dict[str, Any] = {
     "aria": False,
     "font": "sans-serif",
     "lineBreak": "\n",
-    # A reader's font may be wider than the one that the labels were measured with.
+    # The reader's font may be wider than the font that the labels were measured with.
     "padding": {"left": 28, "right": 12, "top": 4, "bottom": 4},
     "view": {"stroke": None},
     "axis": {
@@ -125,7 +125,7 @@ def funnel(rows: Rows, names: Mapping[str, str]) -> str:
 
 
 def attempts(rows: Rows, names: Mapping[str, str]) -> str:
-    """Return the share of queries answered within so many attempts; rows of teacher, attempt, share."""
+    """Return the share of queries answered by the number of attempts; rows of teacher, attempt, share."""
     import altair as alt
 
     chart = (
@@ -293,8 +293,8 @@ def _placed(rows: Rows, column: str) -> list[dict[str, Any]]:
 def _panels(alt: Any, chart: Any, column: str) -> Any:
     """Return one panel per value of a column, below each other in the order of `place`.
 
-    Sorting by a list of values would be shorter, but Vega-Lite makes an expression of them, and takes the category
-    `if` in it for a name.
+    Sorting by a list of values would be shorter, but Vega-Lite makes an expression of the list, in which the category
+    `if` is read as a name.
     """
     facet = alt.Facet(
         f"{column}:N",
@@ -318,7 +318,7 @@ def _teacher_colour(alt: Any, names: Mapping[str, str], *, legend: bool = True) 
     return alt.Color(
         "teacher:N",
         scale=alt.Scale(domain=_order(names), range=colours),
-        # A wrapped name is unwrapped again: a legend has the whole width, an axis has not.
+        # A legend has the whole width, so names are not wrapped in it.
         legend=alt.Legend(labelExpr="replace(datum.label, /\\n/g, ' ')") if legend else None,
     )
 
@@ -331,7 +331,7 @@ def _svg(chart: Any, key: str, description: str) -> str:
     import vl_convert
 
     spec = chart.to_dict()
-    # Set here and not through altair, whose validation refuses `currentColor`.
+    # Not set through altair, whose validation refuses `currentColor`.
     spec["config"] = _CONFIG
     svg = vl_convert.vegalite_to_svg(spec)
     svg = re.sub(r'\bid="', f'id="{key}-', svg)

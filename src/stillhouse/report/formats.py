@@ -1,15 +1,21 @@
-"""How numbers look on the page. What is not there shows as a dash, never as 0 or nan."""
+"""Formats of numbers on the page. A missing number is a dash, never 0 or nan."""
 
 from stillhouse.report.page import DASH
 
 
 def count(number_of: int, one: str, many: str | None = None) -> str:
-    """Return a count with its noun: "1 item", "1,200 items"."""
+    """Return a count with its noun: "1 item", "1,200 items".
+
+    Args:
+        number_of: the count.
+        one: the singular.
+        many: the plural; by default the singular with an s.
+    """
     return f"{number_of:,} {one if number_of == 1 else many or one + 's'}"
 
 
 def share(part: float, whole: float) -> float | None:
-    """Return part of whole, None where there is no whole."""
+    """Return part / whole, None if the whole is 0."""
     return part / whole if whole else None
 
 
@@ -27,7 +33,16 @@ def points(value: float | None) -> str:
 
 
 def bracket(low: float | None, high: float | None, *, signed: bool = False) -> str:
-    """Return an interval in %, nothing where there is none."""
+    """Return an interval in %.
+
+    Args:
+        low: lower bound as a share.
+        high: upper bound as a share.
+        signed: whether the bounds are differences, in percentage points.
+
+    Returns:
+        Such as "[20.8, 43.1]"; empty text if a bound is None.
+    """
     if low is None or high is None:
         return ""
     form = points if signed else percent
@@ -45,7 +60,7 @@ def integer(value: int | None) -> str:
 
 
 def general(value: float | None) -> str:
-    """Return a figure of unknown size: counts whole, others with four significant digits."""
+    """Return an integer with thousands separators, another number with four significant digits."""
     if value is None:
         return DASH
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"

@@ -1,7 +1,7 @@
-"""What the report reads: the metrics of every stage, and single columns of the tables.
+"""The files that the report reads: the metrics of every stage, and single columns of the tables.
 
-A part that a run does not have (no student was trained, no judge was asked) is `None` or absent, and the page says so.
-A part that is there but broken is an error.
+A part that the run does not have (such as students) is `None` or absent, and the page states this. A part that exists
+but cannot be read is an error.
 """
 
 import csv
@@ -17,7 +17,7 @@ import pyarrow.compute
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from stillhouse.analysis.statistics import SAMPLE_COLUMNS
+from stillhouse.analysis.scores import SAMPLE_COLUMNS
 from stillhouse.errors import StillhouseError
 from stillhouse.records import CATEGORIES, Example, from_dict
 from stillhouse.tables import shard_paths
@@ -29,16 +29,16 @@ PERPLEXITY_STEPS = ("verified", "kept")
 
 
 class ReportError(StillhouseError):
-    """A file that the report reads is broken; the message names it."""
+    """A file that the report reads is damaged; the message names it."""
 
 
 @dataclass(frozen=True)
 class RunFiles:
-    """All that the report reads of one run; a teacher or student whose part is missing has no entry.
+    """The data of one run. A teacher or student whose part is missing has no entry.
 
-    `lengths` are columns of the parallel set, `perplexities` values by teacher and step (verified, kept),
-    `samples` columns of the benchmark answers and `losses` (step, loss) pairs by (teacher, student). `chosen` holds the
-    rows that are shown side by side: per query id the example of each teacher.
+    `lengths` has columns of the parallel set, `perplexities` has values by teacher and step (verified, kept), `samples`
+    has columns of the benchmark answers and `losses` has (step, loss) pairs, both by (teacher, student). `chosen` has
+    the rows that are shown side by side: the example of each teacher by query id.
     """
 
     teacher_ids: list[str]
@@ -60,10 +60,15 @@ class RunFiles:
 
 
 def read_run(root: Path, teacher_ids: Sequence[str], student_ids: Sequence[str]) -> RunFiles:
-    """Read everything of the run in the project `root`; the id lists decide, not what the folders hold.
+    """Read the data of one run.
+
+    Args:
+        root: the project folder.
+        teacher_ids: teachers to read; other teachers in the folders are ignored.
+        student_ids: students to read, in the same way.
 
     Raises:
-        ReportError: a file is not the JSON, CSV or Parquet that its stage writes.
+        ReportError: a file is not JSON, CSV or Parquet as its stage writes it.
     """
     pairs = [(teacher, student) for teacher in teacher_ids for student in student_ids]
     metrics, tables = root / "metrics", root / "data"
@@ -125,7 +130,7 @@ def _losses(path: Path) -> list[tuple[float, float]] | None:
 
 
 def _table(folder: Path, names: list[str]) -> pa.Table | None:
-    """Return some columns of a table, text dictionary-encoded; None where there is no such folder."""
+    """Return some columns of a table; None if the folder does not exist."""
     if not folder.is_dir():
         return None
     parts = []
@@ -146,7 +151,7 @@ def _columns(folder: Path, names: list[str]) -> Columns | None:
 
 
 def _array(column: pa.ChunkedArray) -> NDArray[Any]:
-    """Return a column as numpy; equal texts share one object, so that a million rows stay small."""
+    """Return a column as numpy. Equal texts share one object, which saves memory with a million rows."""
     if not pa.types.is_string(column.type):
         return np.asarray(column.to_numpy())
     encoded = column.combine_chunks().dictionary_encode()
@@ -155,10 +160,7 @@ def _array(column: pa.ChunkedArray) -> NDArray[Any]:
 
 
 def _perplexities(tables: Path, teacher: str) -> dict[str, NDArray[Any]] | None:
-    """Return the perplexities before and after the filter.
-
-    Before: of the verified attempts, which alone are scored. After: of those kept.
-    """
+    """Return the perplexities before the filter (of verified attempts; only these are measured) and after it."""
     verified = _table(tables / "perplexity" / teacher, ["perplexity"])
     if verified is None:
         return None
@@ -172,7 +174,7 @@ def _perplexities(tables: Path, teacher: str) -> dict[str, NDArray[Any]] | None:
 def _chosen(aligned: Path, teacher_ids: Sequence[str]) -> dict[str, dict[str, Example]]:
     """Return, for one query per category, the examples of all teachers.
 
-    The query is the first of its category by id. An id is a hash, so that is a blind choice, the same in every run.
+    The query is the first of its category by id. Ids are hashes, so the choice is blind, and the same in every run.
     """
     if not teacher_ids:
         return {}

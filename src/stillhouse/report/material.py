@@ -1,4 +1,4 @@
-"""What the page is made from, beside the files: the parameters that it names, and the tidy rows of the analyses."""
+"""The inputs of the page other than files: parameters, and the tidy rows of the analyses."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ STORED_NOTE = "replay of stored answers"
 
 @dataclass(frozen=True)
 class Settings:
-    """The parameters that the page names. `judge` is the judge's model, null where rules judge alone."""
+    """The parameters on the page. `judge` is null if only rules decide."""
 
     run: Run
     verify: Verify
@@ -26,12 +26,12 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Figures:
-    """Tidy rows computed from the tables, and the names that mark sums in them.
+class AnalysisRows:
+    """Tidy rows computed from the tables, and the names of the rows that are means.
 
-    `scores`, `paired`, `lengths`, `histogram` and `mixture` are as the analysis functions of these names return them;
-    `perplexity` has teacher, step and the figures of a box plot. `mean_task` and `all_students` name the rows over all
-    benchmarks and all students.
+    `scores`, `paired`, `lengths`, `histogram` and `mixture` are returned by the functions `score_rows`, `paired_rows`,
+    `length_rows`, `histogram_rows` and `mixture_rows` of `analysis`. `perplexity` has teacher, step and the figures of
+    a box plot. `mean_task` and `all_students` are the names of the rows over all benchmarks and all students.
     """
 
     scores: Rows
@@ -45,10 +45,9 @@ class Figures:
 
 
 def teacher_names(teachers: Mapping[str, Teacher]) -> dict[str, str]:
-    """Return what each teacher is called: its label, with the id added where labels repeat.
+    """Return the name of each teacher: its label, with the id added if several have the same label.
 
-    A replay is no model, and says so wherever it appears; that remark takes the place of one in brackets at the end of
-    its label.
+    A replay has a note in brackets, which replaces brackets at the end of its label.
     """
     names = {}
     for teacher_id, teacher in teachers.items():

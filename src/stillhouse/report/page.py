@@ -1,16 +1,16 @@
 """The page as blocks, and its two forms: one self-contained HTML file, and Markdown.
 
-Blocks hold plain text only. The templates escape all of it; nothing that a model or a query source wrote can become
-markup. The one exception are the charts, which are SVG of our own making.
+Blocks hold plain text, which the templates escape, so text of a model or a query source cannot become markup. Charts
+are the exception: they are SVG made by `report.charts`.
 """
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-DASH = "–"  # what a cell shows where there is nothing to show
+DASH = "–"  # the content of an empty cell
 
-# Controls other than tab and newline (terminal escapes, NUL), and marks that reorder or hide text on screen.
+# Control characters except tab and newline (terminal escapes, NUL), and characters that reorder or hide text.
 _INVISIBLE = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
 )
@@ -19,7 +19,7 @@ _MARKDOWN = re.compile(r"([\\`*_\[\]<>|~$#])")
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph. `note` sets it apart: something to keep in mind when reading the numbers."""
+    """A paragraph. A `note` is set apart: it limits how the numbers may be read."""
 
     text: str
     note: bool = False
@@ -28,7 +28,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of cells that are text already; the first `labels` columns are names, the others numbers."""
+    """A table of formatted cells; the first `labels` columns are names, the others numbers."""
 
     caption: str
     header: Sequence[str]
@@ -39,7 +39,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """A chart with what it shows in words."""
+    """A chart and its description."""
 
     caption: str
     svg: str
@@ -47,8 +47,8 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """One teacher's accepted response, cut to a length that a reader will read."""
+class TeacherAnswer:
+    """One teacher's accepted response, with long texts cut."""
 
     teacher: str
     facts: str
@@ -58,11 +58,11 @@ class Answer:
 
 @dataclass(frozen=True)
 class SideBySide:
-    """One question and what each teacher answered."""
+    """One question and the answer of each teacher."""
 
     title: str
     question: str
-    answers: Sequence[Answer]
+    answers: Sequence[TeacherAnswer]
     kind: str = "side_by_side"
 
 
@@ -70,7 +70,7 @@ Block = Text | Table | Figure | SideBySide
 
 
 @dataclass(frozen=True)
-class Section:
+class PageSection:
     """A titled part of the page; `anchor` is its id in the HTML."""
 
     anchor: str
@@ -85,34 +85,34 @@ class Page:
     title: str
     subtitle: str
     headline: Sequence[str]
-    sections: Sequence[Section]
+    sections: Sequence[PageSection]
 
 
 def render_html(page: Page) -> str:
-    """Return one HTML file that loads nothing: style and charts inside, scripts and network forbidden by its policy."""
+    """Return one HTML file with style and charts inside; its content security policy forbids scripts and network."""
     return _render("report.html.jinja", page)
 
 
 def render_markdown(page: Page) -> str:
-    """Return the page as Markdown; charts are named and stand in the HTML file."""
+    """Return the page as Markdown; it names the charts, which only the HTML file has."""
     return re.sub(r"\n{3,}", "\n\n", _render("report.md.jinja", page)).strip() + "\n"
 
 
 def visible(text: str) -> str:
-    """Return text in which control and invisible characters show as U+FFFD, and line ends are newlines."""
+    """Return the text with control and invisible characters replaced by U+FFFD, and line ends by newlines."""
     return _INVISIBLE.sub("\ufffd", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def markdown_text(text: str) -> str:
-    """Return text on one line as Markdown that renders as just that text."""
+    """Return Markdown that renders as the text, on one line."""
     line = " ".join(visible(text).split())
     line = _MARKDOWN.sub(r"\\\1", line).replace("&", "&amp;")
-    # What would open a list or a heading at the start of a line.
+    # Characters that open a list or a heading at the start of a line.
     return re.sub(r"^(\d*)([-+=.)])(?=[\s=-]|$)", r"\1\\\2", line)
 
 
 def markdown_fence(text: str) -> str:
-    """Return text as a fenced block, with a fence longer than any run of backticks inside it."""
+    """Return the text as a fenced block; the fence is longer than any run of backticks in the text."""
     shown = visible(text)
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", shown)), default=0))
     return f"{fence}text\n{shown}\n{fence}"

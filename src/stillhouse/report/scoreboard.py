@@ -1,4 +1,4 @@
-"""The answer in words, and the tables of scores behind it."""
+"""The headline of the report, and the tables of scores."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -7,20 +7,26 @@ from stillhouse.params import Teacher
 from stillhouse.report import charts
 from stillhouse.report.formats import bracket, count, number, percent, points, share
 from stillhouse.report.inputs import RunFiles
-from stillhouse.report.material import Figures, Rows, Settings, teacher_names
+from stillhouse.report.material import AnalysisRows, Rows, Settings, teacher_names
 from stillhouse.report.page import DASH, Block, Figure, Table, Text
 from stillhouse.report.summary import rows_of_mean
 
 _SCORES = (
     "Strict: an answer cut at the token limit scores 0. Lenient: a cut answer counts if its reasoning is closed and "
-    "its result marked already; the closest to published pass@1. Finished: cut answers are left out, and with them "
-    "every item of which no answer ended by itself. Unread: answers that the verifier could not read; they score 0."
+    "its result is already marked; the closest to published pass@1. Finished: cut answers are left out, and with them "
+    "every item without a finished answer. Unread: answers that the verifier could not read; they score 0."
 )
-FEW_ITEMS = 30  # below this a percentile bootstrap gives intervals that are visibly too narrow
+FEW_ITEMS = 30  # with fewer, intervals of a percentile bootstrap are visibly too narrow
 
 
-def headline(files: RunFiles, figures: Figures, settings: Settings) -> list[str]:
-    """Return the answer in words: who scored best, and whether the run can tell it from the others."""
+def headline(files: RunFiles, figures: AnalysisRows, settings: Settings) -> list[str]:
+    """Return the sentences that say which teacher is best, and whether its lead is significant.
+
+    Args:
+        files: the data of the run.
+        figures: the rows of the analyses.
+        settings: the parameters of the run.
+    """
     names = teacher_names(settings.teachers)
     sentences = []
     students = list(files.student_ids)
@@ -47,9 +53,9 @@ def headline(files: RunFiles, figures: Figures, settings: Settings) -> list[str]
 
 
 def _verdict_on(
-    student: str, figures: Figures, settings: Settings, names: Mapping[str, str]
+    student: str, figures: AnalysisRows, settings: Settings, names: Mapping[str, str]
 ) -> list[str]:
-    """Return who scored best with one student, and from whom that can be told."""
+    """Return who scored best with one student, and which leads are significant."""
     who = "over all students" if student == figures.all_students else f"with student {student}"
     rows = [
         row for row in rows_of_mean(figures.scores, figures.mean_task) if row["student"] == student
@@ -61,31 +67,35 @@ def _verdict_on(
     rows.sort(key=lambda row: -row["score"])
     best = rows[0]
     first = [names[row["teacher"]] for row in rows if row["score"] == best["score"]]
+    interval = _in_words(best["low"], best["high"], settings)
     gave = "gave the best score" if len(first) == 1 else "share the best score"
     sentences = [
         f"{who[0].upper()}{who[1:]}, the traces of {' and '.join(first)} {gave}: "
         f"{percent(best['score'])} % pass@1 ({settings.benchmark.score} score) on average over "
         f"{count(len(settings.benchmark.tasks), 'benchmark')}"
-        f"{_in_words(best['low'], best['high'], settings)}."
+        f"{f' ({interval})' if interval else ''}."
     ]
-    told: list[str] = []
+    leader = names[best["teacher"]]
+    significant: list[str] = []
     doubtful: list[str] = []
     unknown = False
     for row in rows[1:]:
         lead = _lead(figures, student, best["teacher"], row["teacher"])
+        interval = _in_words(lead["low"], lead["high"], settings, signed=True)
         text = (
-            f"{names[row['teacher']]}, {points(lead['difference']).removeprefix('+')} points behind"
-            f"{_in_words(lead['low'], lead['high'], settings, signed=True)}"
+            f"{names[row['teacher']]} ({points(lead['difference']).removeprefix('+')} points"
+            f"{', ' if interval else ''}{interval})"
         )
-        (told if lead["told"] else doubtful).append(text)
+        (significant if lead["significant"] else doubtful).append(text)
         unknown = unknown or lead["low"] is None
-    if told:
+    if significant:
         sentences.append(
-            f"{names[best['teacher']]} leads {'; '.join(told)}: the paired interval leaves out 0."
+            f"The lead of {leader} over {' and over '.join(significant)} is significant: "
+            "the paired interval excludes 0."
         )
     if doubtful:
         sentences.append(
-            f"{names[best['teacher']]} cannot be told from {'; '.join(doubtful)}: the paired interval "
+            f"The lead of {leader} over {' and over '.join(doubtful)} is not significant: the paired interval "
             f"{'includes 0 or cannot be estimated' if unknown else 'includes 0'}."
         )
     if len(rows) == 1:
@@ -93,8 +103,8 @@ def _verdict_on(
     return sentences
 
 
-def _lead(figures: Figures, student: str, first: str, second: str) -> dict[str, Any]:
-    """Return the paired row of two teachers, turned so that `first` stands first."""
+def _lead(figures: AnalysisRows, student: str, first: str, second: str) -> dict[str, Any]:
+    """Return the paired row of two teachers, turned so that `first` is its first teacher."""
     for row in rows_of_mean(figures.paired, figures.mean_task):
         if row["student"] != student:
             continue
@@ -102,7 +112,7 @@ def _lead(figures: Figures, student: str, first: str, second: str) -> dict[str, 
             return dict(row)
         if (row["first"], row["second"]) == (second, first):
             return _turned(row)
-    return {"difference": None, "low": None, "high": None, "told": False}
+    return {"difference": None, "low": None, "high": None, "significant": False}
 
 
 def _turned(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -113,12 +123,12 @@ def _turned(row: Mapping[str, Any]) -> dict[str, Any]:
         "difference": minus(row["difference"]),
         "low": minus(row["high"]),
         "high": minus(row["low"]),
-        "told": row["told"],
+        "significant": row["significant"],
     }
 
 
 def _same_model(teachers: Mapping[str, Teacher], names: Mapping[str, str]) -> list[str]:
-    """Return a sentence for each model that serves as several teachers."""
+    """Return a sentence for each model that is several teachers."""
     by_model: dict[tuple[str, str], list[str]] = {}
     for teacher_id, teacher in teachers.items():
         if teacher.engine != "replay":
@@ -131,9 +141,16 @@ def _same_model(teachers: Mapping[str, Teacher], names: Mapping[str, str]) -> li
 
 
 def score_blocks(
-    files: RunFiles, figures: Figures, settings: Settings, names: Mapping[str, str]
+    files: RunFiles, figures: AnalysisRows, settings: Settings, names: Mapping[str, str]
 ) -> list[Block]:
-    """Return tables 1 (scores), 2 (tokens) and 3 (all three scores), the paired differences, and the method."""
+    """Return tables 1 (scores), 2 (tokens) and 3 (all three scores), the paired differences, and the method.
+
+    Args:
+        files: the data of the run.
+        figures: the rows of the analyses.
+        settings: the parameters of the run.
+        names: display names by teacher id.
+    """
     if not files.student_ids:
         return [
             Text("This run has no students (student_ids is empty), so nothing was benchmarked.")
@@ -199,7 +216,7 @@ def _by_task(
     caption: str,
     rows: Rows,
     names: Mapping[str, str],
-    figures: Figures,
+    figures: AnalysisRows,
     cell: Callable[[Mapping[str, Any]], str],
 ) -> Table:
     tasks = list(dict.fromkeys(row["task"] for row in rows))
@@ -213,12 +230,14 @@ def _by_task(
 
 
 def _counts(rows: Rows, key: str) -> str:
-    """Return the count that all teachers share, or else that of each; finished items may differ."""
+    """Return the count of all teachers if it is the same, else the count of each."""
     counts = [f"{row[key]:,}" for row in rows]
     return counts[0] if len(set(counts)) == 1 else " / ".join(counts)
 
 
-def _side_by_side(caption: str, rows: Rows, names: Mapping[str, str], figures: Figures) -> Table:
+def _side_by_side(
+    caption: str, rows: Rows, names: Mapping[str, str], figures: AnalysisRows
+) -> Table:
     tasks = list(dict.fromkeys(row["task"] for row in rows))
     order = [(task, teacher) for task in tasks for teacher in names]
     found = {(row["task"], row["teacher"]): row for row in rows}
@@ -237,7 +256,7 @@ def _side_by_side(caption: str, rows: Rows, names: Mapping[str, str], figures: F
     return Table(caption, [*header, "Unread, %"], body, labels=2)
 
 
-def _paired_table(figures: Figures, names: Mapping[str, str], level: str) -> Table:
+def _paired_table(figures: AnalysisRows, names: Mapping[str, str], level: str) -> Table:
     rows = [
         [
             _task(row["task"], figures),
@@ -247,7 +266,7 @@ def _paired_table(figures: Figures, names: Mapping[str, str], level: str) -> Tab
             bracket(row["low"], row["high"], signed=True) or DASH,
             percent(row["favours_first"]),
             percent(row["favours_second"]),
-            "yes" if row["told"] else "no",
+            "yes" if row["significant"] else "no",
         ]
         for row in figures.paired
     ]
@@ -259,12 +278,12 @@ def _paired_table(figures: Figures, names: Mapping[str, str], level: str) -> Tab
         level,
         "% for first",
         "% for second",
-        "Told apart",
+        "Significant",
     ]
     return Table("Paired differences over the same items", header, rows, labels=3)
 
 
-def _method(settings: Settings, figures: Figures) -> Text:
+def _method(settings: Settings, figures: AnalysisRows) -> Text:
     fewest = min(row["items"] for row in figures.scores)
     few = (
         f" Some benchmark has only {count(fewest, 'item')}: intervals from so few are too narrow; read them as "
@@ -282,11 +301,11 @@ def _method(settings: Settings, figures: Figures) -> Text:
     )
 
 
-def _task(task: str, figures: Figures) -> str:
+def _task(task: str, figures: AnalysisRows) -> str:
     return "Mean of benchmarks" if task == figures.mean_task else task
 
 
-def _student(student: str, figures: Figures) -> str:
+def _student(student: str, figures: AnalysisRows) -> str:
     return "mean over all students" if student == figures.all_students else f"student {student}"
 
 
@@ -296,4 +315,4 @@ def _in_words(
     if low is None or high is None:
         return ""
     form = points if signed else percent
-    return f" ({100 * settings.report.confidence:g} % interval {form(low)} to {form(high)})"
+    return f"{100 * settings.report.confidence:g} % interval {form(low)} to {form(high)}"

@@ -1,6 +1,6 @@
-"""What the report says, in order: from metrics and tidy rows to blocks of text, tables and charts.
+"""The sections of the report in their order: blocks of text, tables and charts from metrics and tidy rows.
 
-Every section says so where its part is missing.
+A section whose data is missing states this.
 """
 
 from collections import Counter
@@ -12,42 +12,50 @@ from stillhouse.records import CATEGORIES, Example
 from stillhouse.report import charts
 from stillhouse.report.formats import bracket, count, general, integer, number, percent, share
 from stillhouse.report.inputs import Columns, RunFiles
-from stillhouse.report.material import Figures, Rows, Settings, teacher_names
+from stillhouse.report.material import AnalysisRows, Rows, Settings, teacher_names
 from stillhouse.report.page import (
     DASH,
-    Answer,
     Block,
     Figure,
     Page,
-    Section,
+    PageSection,
     SideBySide,
     Table,
+    TeacherAnswer,
     Text,
 )
 from stillhouse.report.scoreboard import headline, score_blocks
 from stillhouse.report.summary import funnel_rows
 from stillhouse.verify.checks import by_judge_alone
 
-ANSWER_CHARS = 4000  # longer answers are cut on the page; the whole is in the released table
+ANSWER_CHARS = 4000  # longer answers are cut on the page; the released table has the whole text
 THINK_CHARS = 8000
-LOSS_POINTS = 400  # as many as a chart this wide can show
+LOSS_POINTS = 400  # more are not visible at the width of the chart
 
 
-def build(files: RunFiles, figures: Figures, settings: Settings) -> Page:
-    """Return the whole page."""
+def build(files: RunFiles, figures: AnalysisRows, settings: Settings) -> Page:
+    """Return the whole page.
+
+    Args:
+        files: the data of the run.
+        figures: the rows of the analyses.
+        settings: the parameters of the run.
+    """
     names = teacher_names(settings.teachers)
     sections = [
-        Section("scores", "Scores of the students", score_blocks(files, figures, settings, names)),
-        Section("funnel", "From queries to parallel rows", _funnel(files, names)),
-        Section("attempts", "Attempts and pass rate", _attempts(files, names)),
-        Section("queries", "Queries", _queries(files)),
-        Section("mixture", "Mixture of the parallel set", _mixture(figures, names)),
-        Section("lengths", "Length of the responses", _lengths(figures, names)),
-        Section("perplexity", "Perplexity", _perplexity(figures, names)),
-        Section("training", "Training", _training(files, names)),
-        Section("verification", "Verification", _verification(files, settings, names)),
-        Section("samples", "Answers side by side", _samples(files, names)),
-        Section("provenance", "Provenance", _provenance(files, settings, names)),
+        PageSection(
+            "scores", "Scores of the students", score_blocks(files, figures, settings, names)
+        ),
+        PageSection("funnel", "From queries to parallel rows", _funnel(files, names)),
+        PageSection("attempts", "Attempts and pass rate", _attempts(files, names)),
+        PageSection("queries", "Queries", _queries(files)),
+        PageSection("mixture", "Mixture of the parallel set", _mixture(figures, names)),
+        PageSection("lengths", "Length of the responses", _lengths(figures, names)),
+        PageSection("perplexity", "Perplexity", _perplexity(figures, names)),
+        PageSection("training", "Training", _training(files, names)),
+        PageSection("verification", "Verification", _verification(files, settings, names)),
+        PageSection("samples", "Answers side by side", _samples(files, names)),
+        PageSection("provenance", "Provenance", _provenance(files, settings, names)),
     ]
     return Page(
         title=f"Distillation report: {settings.run.name}",
@@ -101,7 +109,7 @@ def _funnel(files: RunFiles, names: Mapping[str, str]) -> list[Block]:
                 ],
             ),
             Text(
-                "A query is lost as soon as one teacher fails on it, so the parallel set leans to queries that the "
+                "A query is lost if one teacher fails on it, so the parallel set has more of the queries that the "
                 "weakest teacher can answer.",
                 note=True,
             ),
@@ -238,7 +246,7 @@ def _queries(files: RunFiles) -> list[Block]:
     return blocks
 
 
-def _mixture(figures: Figures, names: Mapping[str, str]) -> list[Block]:
+def _mixture(figures: AnalysisRows, names: Mapping[str, str]) -> list[Block]:
     if not figures.mixture:
         return [Text("The parallel set is empty or was not made, so it has no mixture.")]
     found = {(row["category"], row["teacher"]): row for row in figures.mixture}
@@ -270,7 +278,7 @@ def _mixture(figures: Figures, names: Mapping[str, str]) -> list[Block]:
     ]
 
 
-def _lengths(figures: Figures, names: Mapping[str, str]) -> list[Block]:
+def _lengths(figures: AnalysisRows, names: Mapping[str, str]) -> list[Block]:
     if not any(row["rows"] for row in figures.lengths):
         return [Text("The parallel set is empty or was not made, so there are no lengths.")]
     blocks: list[Block] = [
@@ -297,7 +305,7 @@ def _lengths(figures: Figures, names: Mapping[str, str]) -> list[Block]:
     return blocks
 
 
-def _perplexity(figures: Figures, names: Mapping[str, str]) -> list[Block]:
+def _perplexity(figures: AnalysisRows, names: Mapping[str, str]) -> list[Block]:
     if not any(row["rows"] for row in figures.perplexity):
         return [Text("No perplexity was measured.")]
     return [
@@ -317,8 +325,8 @@ def _perplexity(figures: Figures, names: Mapping[str, str]) -> list[Block]:
             2,
         ),
         Text(
-            "The cut differs by teacher and the filter keeps one response per query, so a low mean after the filter is "
-            "partly its own work. Compare teachers on what passed.",
+            "The cut differs by teacher and the filter keeps one response per query, so the filter lowers the mean. "
+            "Compare teachers on the attempts that passed.",
             note=True,
         ),
     ]
@@ -373,8 +381,8 @@ def _verification(files: RunFiles, settings: Settings, names: Mapping[str, str])
     if settings.judge is not None and _is_embedded(settings.judge):
         blocks.append(
             Text(
-                "The judge is the small model that ships inside a package. It is there to make the pipeline run "
-                "anywhere, and too weak to be trusted: what rests on its word alone is not verified in earnest.",
+                "The judge is the small model of a Python package. It makes the pipeline run anywhere, but is too weak "
+                "to be trusted: rows that only this judge accepted are not verified.",
                 note=True,
             )
         )
@@ -451,10 +459,10 @@ def _verification(files: RunFiles, settings: Settings, names: Mapping[str, str])
 
 
 def _words(row: Mapping[str, str]) -> list[str]:
-    """Return what rule and judge said, the rule first."""
-    said = {k: v for k, v in row.items() if k not in ("response_id", "reference")}
-    ordered = sorted(said, key=lambda name: name.startswith("judge"))
-    return [said[name] for name in ordered]
+    """Return the verdicts of rule and judge, the rule first."""
+    verdicts = {k: v for k, v in row.items() if k not in ("response_id", "reference")}
+    ordered = sorted(verdicts, key=lambda name: name.startswith("judge"))
+    return [verdicts[name] for name in ordered]
 
 
 def _disagreement(counts: Mapping[str, int]) -> str:
@@ -470,7 +478,7 @@ def _judge(settings: Settings) -> str:
     return (
         f"{text}The judge is {settings.judge.label} ({_model(settings.judge)}). "
         f"In math {JUDGE_ROLES[policy.math]}; in science {JUDGE_ROLES[policy.science]}. "
-        "It alone decides the demands that it wrote itself"
+        "Only the judge decides the demands that it wrote"
         f"{' and free answers' if settings.verify.reward is None else ''}."
     )
 
@@ -487,12 +495,12 @@ def _judge_audit(files: RunFiles) -> list[Block]:
         return [Text("The judge was not measured on golden questions.")]
     return [
         Table(
-            "The judge, asked about golden answers that are known to be right or wrong: what it accepted",
+            "What the judge accepted of golden answers that are known to be right or wrong",
             [
                 "Questions",
                 "Right answers",
                 "Wrong answers",
-                "Of these to talk it round",
+                "Of these to persuade it",
                 "Unreadable replies",
                 "Precision, % [95 %]",
                 "Recall, % [95 %]",
@@ -511,8 +519,8 @@ def _judge_audit(files: RunFiles) -> list[Block]:
             ],
         ),
         Text(
-            "Precision is the share of right answers among those that it accepted, where about half of all are wrong; "
-            "recall is the share of the right answers that it accepted."
+            "Precision is the share of right answers among the accepted ones; about half of all answers are wrong. "
+            "Recall is the share of right answers that the judge accepted."
         ),
     ]
 
@@ -530,11 +538,11 @@ def _is_embedded(judge: Teacher) -> bool:
 def _samples(files: RunFiles, names: Mapping[str, str]) -> list[Block]:
     if not files.chosen:
         return [
-            Text("No query was answered by every teacher, so there is nothing to set side by side.")
+            Text("No query was answered by every teacher, so no answers are shown side by side.")
         ]
     blocks: list[Block] = [
         Text(
-            "One query of each category in the parallel set: the first by its id, which is a hash, so a blind choice."
+            "One query of each category in the parallel set: the first by id. Ids are hashes, so the choice is blind."
         )
     ]
     found = [examples for examples in files.chosen.values() if examples]
@@ -560,12 +568,14 @@ def _question(example: Example) -> str:
     return _cut("\n\n".join(f"{m.role}: {m.content}" for m in messages), ANSWER_CHARS)
 
 
-def _answer(name: str, example: Example) -> Answer:
+def _answer(name: str, example: Example) -> TeacherAnswer:
     facts = (
         f"attempt {example.attempt + 1}, {count(example.completion_tokens, 'token')}, score "
         f"{example.verify_score:.2f} by {example.verifier}, perplexity {number(example.perplexity, 2)}"
     )
-    return Answer(name, facts, _cut(example.think, THINK_CHARS), _cut(example.answer, ANSWER_CHARS))
+    return TeacherAnswer(
+        name, facts, _cut(example.think, THINK_CHARS), _cut(example.answer, ANSWER_CHARS)
+    )
 
 
 def _cut(text: str, limit: int) -> str:

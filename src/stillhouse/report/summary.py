@@ -1,4 +1,4 @@
-"""The flat figures that compare one run with another (`dvc exp show`), and the rows that `dvc plots show` draws."""
+"""The flat figures that `dvc exp show` compares between runs, and the rows that `dvc plots show` draws."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ Rows = Sequence[Mapping[str, Any]]
 
 STAGES = ("queries", "answered", "passed", "kept", "parallel")
 DIGITS = 6
-# The figures of a teacher's students, and the columns that they are the means of.
+# Figures of a teacher's students: the name, and the column of which it is the mean.
 OF_STUDENTS = {
     "score": "score",
     "strict": "strict",
@@ -23,7 +23,7 @@ OF_STUDENTS = {
 
 
 def funnel_rows(files: RunFiles) -> list[dict[str, Any]]:
-    """Return the queries left after each stage: rows of teacher, stage, rows. A stage that was not run is left out."""
+    """Return rows of teacher, stage, rows: the queries left after each stage that has run."""
     rows = []
     for teacher, metrics in files.filter.items():
         counts = {stage: metrics[stage] for stage in STAGES[:-1]}
@@ -34,10 +34,10 @@ def funnel_rows(files: RunFiles) -> list[dict[str, Any]]:
 
 
 def summary(files: RunFiles, scores: Rows, mean_task: str) -> dict[str, float]:
-    """Return ten numbers of the run and six of each teacher; a figure that this run cannot give is left out.
+    """Return the figures of the run and of each teacher; figures that this run does not have are left out.
 
     Args:
-        files: what was read of the run.
+        files: the data of the run.
         scores: rows of task, teacher, student, and the columns that `OF_STUDENTS` names.
         mean_task: name of the rows that hold the mean over benchmarks.
 
@@ -45,8 +45,7 @@ def summary(files: RunFiles, scores: Rows, mean_task: str) -> dict[str, float]:
         queries, parallel, parallel_share; accepted_share (queries with an accepted answer, over teachers),
         mean_attempts per query and teacher, truncated_share of the attempts, ungradable attempts;
         tokens_mean per parallel row; and per teacher the means over its students, in 0..1: `score_<id>` (the score that
-        decides), beside it `strict_<id>`, `lenient_<id>` and `finished_<id>`, and the shares of the answers `cut_<id>`
-        and `unread_<id>`.
+        decides), `strict_<id>`, `lenient_<id>`, `finished_<id>`, and the shares of answers `cut_<id>`, `unread_<id>`.
     """
     found: dict[str, float] = {}
     if files.align is not None:
@@ -76,12 +75,18 @@ def summary(files: RunFiles, scores: Rows, mean_task: str) -> dict[str, float]:
 
 
 def rows_of_mean(rows: Rows, mean_task: str) -> list[Mapping[str, Any]]:
-    """Return the rows of the mean over benchmarks; with one benchmark that is the benchmark itself."""
+    """Return the rows of the mean over benchmarks; with one benchmark, its rows."""
     return [row for row in rows if row["task"] == mean_task] or list(rows)
 
 
 def write_rows(path: Path, columns: Sequence[str], rows: Rows) -> None:
-    """Write some columns of rows as CSV with a header; null is an empty field."""
+    """Write rows as CSV with a header; null is an empty field.
+
+    Args:
+        path: the file.
+        columns: the columns to write; the others are left out.
+        rows: the rows.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")

@@ -6,7 +6,8 @@ import pytest
 from click.testing import CliRunner
 
 from stillhouse.cli import main
-from stillhouse.cli.params_check import survey
+from stillhouse.cli.check import survey
+from tests.cli.json_output import document
 
 PROFILE = Path("profiles/single_gpu").absolute()
 Edit = Callable[[str, str, str], None]
@@ -41,7 +42,7 @@ def faults() -> str:
 
 
 def test_a_sound_project_passes_and_lists_its_files(project: Path) -> None:
-    result = CliRunner().invoke(main, ["params", "check"])
+    result = CliRunner().invoke(main, ["check"])
     assert result.exit_code == 0, result.stderr
     assert "conf/teachers/qwen2_5_7b_judge.yaml: ok" in result.stdout
     assert "conf/students/qwen2_5_1_5b.yaml: ok" in result.stdout
@@ -104,7 +105,7 @@ def test_a_fault_is_found_and_named(
     edit(file, old, new)
     found = faults()
     assert message in found
-    result = CliRunner().invoke(main, ["params", "check"])
+    result = CliRunner().invoke(main, ["check"])
     assert result.exit_code == 2
     assert result.stderr == found + "\n"
 
@@ -127,7 +128,7 @@ def test_all_faults_are_told_at_once(edit: Edit) -> None:
 
 def test_a_placeholder_left_in_the_run_is_a_fault(edit: Edit) -> None:
     edit("params.yaml", "a" * 40, "FILL_IN")
-    result = CliRunner().invoke(main, ["params", "check"])
+    result = CliRunner().invoke(main, ["check"])
     assert result.exit_code == 2
     assert result.stderr == (
         "params.yaml: queries.sources.0.revision: fill in the 40-digit commit of zwhe99/DeepMath-103K "
@@ -140,12 +141,22 @@ def test_a_profile_lists_what_to_fill_in_and_passes(
 ) -> None:
     shutil.copytree(PROFILE, tmp_path / "profiles/gpu")
     monkeypatch.chdir(tmp_path)
-    result = CliRunner().invoke(main, ["params", "check", "--profile", "gpu"])
+    result = CliRunner().invoke(main, ["check", "--profile", "gpu"])
     assert result.exit_code == 0, result.stderr
     assert "profiles/gpu/params.yaml: package.namespace: your user or organisation" in result.stdout
 
 
 def test_an_unknown_profile_lists_those_there_are() -> None:
-    result = CliRunner().invoke(main, ["params", "check", "--profile", "huge"])
+    result = CliRunner().invoke(main, ["check", "--profile", "huge"])
     assert result.exit_code == 2
     assert "profiles/huge: no such profile; there are: paper, single_gpu" in result.stderr
+
+
+def test_the_document_has_files_and_faults(edit: Edit) -> None:
+    assert document("check")["faults"] == []
+    edit("conf/teachers/qwen3_8b.yaml", "engine: vllm", "engin: vllm")
+    edit("params.yaml", "a" * 40, "FILL_IN")
+    found = document("check", exit_code=2)
+    assert "params.yaml" in found["files"]
+    assert "engin: unknown key" in "\n".join(found["faults"])
+    assert found["placeholders"][0]["key"] == "queries.sources.0.revision"

@@ -1,4 +1,4 @@
-"""`stillhouse verify check` and `stillhouse verify audit`."""
+"""`stillhouse grade` and `stillhouse verify audit`."""
 
 import json
 from pathlib import Path
@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 
 from stillhouse.cli import main
 from stillhouse.params import read_yaml
+from tests.cli.json_output import document
 from tests.doubles.scripted_endpoint import ScriptedEndpoint, completion
 
 ADD = "```python\ndef add(a, b):\n    return a + b\n```"
@@ -52,7 +53,7 @@ EXPECTED = [
 def run(folder: Path, lines: list[str | bytes], *options: str) -> Result:
     whole = b"\n".join(line if isinstance(line, bytes) else line.encode() for line in lines)
     (folder / "in.jsonl").write_bytes(whole)
-    command = ["verify", "check", str(folder / "in.jsonl"), "--out", str(folder / "out.jsonl")]
+    command = ["grade", str(folder / "in.jsonl"), "--out", str(folder / "out.jsonl")]
     return CliRunner().invoke(main, [*command, "--workers", "2", *options])
 
 
@@ -82,7 +83,7 @@ def test_each_answer_gets_its_verdict_in_the_order_of_the_input(
 
 
 @pytest.mark.parametrize(
-    ("line", "said", "row_id"),
+    ("line", "fault", "row_id"),
     [
         ("{", "truncated", None),
         (b'{"id": "\xff"}', "utf-8", None),
@@ -97,8 +98,8 @@ def test_each_answer_gets_its_verdict_in_the_order_of_the_input(
         ),
     ],
 )
-def test_a_bad_row_is_told_by_line_and_the_rest_goes_on(
-    folder: Path, line: str | bytes, said: str, row_id: str | None
+def test_a_bad_row_is_reported_by_line_and_the_rest_goes_on(
+    folder: Path, line: str | bytes, fault: str, row_id: str | None
 ) -> None:
     good = json.dumps(ROWS[0])
     done = run(folder, [good, "", line, good])
@@ -112,15 +113,26 @@ def test_a_bad_row_is_told_by_line_and_the_rest_goes_on(
         "ungradable",
         "bad_row",
     )
-    assert said in bad["evidence"]
+    assert fault in bad["evidence"]
+
+
+def test_the_document_has_the_counts_of_states(folder: Path) -> None:
+    Path("in.jsonl").write_text(json.dumps(ROWS[0]) + "\n{\n")
+    found = document("grade", "in.jsonl", "--out", "out.jsonl")
+    assert found["states"] == {
+        "bad_row": {"pass": 0, "fail": 0, "ungradable": 1},
+        "math": {"pass": 1, "fail": 0, "ungradable": 0},
+    }
+    assert found["bad_rows"][0].startswith("in.jsonl:2: ")
+    assert len(graded(folder)) == 2
 
 
 def test_a_missing_input_or_folder_is_one_message(folder: Path) -> None:
-    command = ["verify", "check", "none.jsonl", "--out", "out.jsonl"]
+    command = ["grade", "none.jsonl", "--out", "out.jsonl"]
     done = CliRunner().invoke(main, command)
     assert (done.exit_code, done.output) == (2, "none.jsonl: No such file or directory\n")
     Path("in.jsonl").write_text(json.dumps(ROWS[0]))
-    done = CliRunner().invoke(main, ["verify", "check", "in.jsonl", "--out", "no/out.jsonl"])
+    done = CliRunner().invoke(main, ["grade", "in.jsonl", "--out", "no/out.jsonl"])
     assert done.exit_code == 2
     assert "No such file or directory" in done.output
     assert sorted(path.name for path in folder.iterdir()) == ["in.jsonl"]
@@ -135,7 +147,10 @@ def test_an_audit_counts_errors_and_names_them(folder: Path, sandboxed: None) ->
     Path("math.json").write_text(json.dumps(cases))
     done = CliRunner().invoke(main, ["verify", "audit", "--cases", ".", "--workers", "2"])
     assert done.exit_code == 1, done.output  # a false accept
-    assert "math_rule: called wrong, but right: fail is right, said pass" in done.output
+    assert "math_rule: called wrong, but right: fail is right, the verdict is pass" in done.output
+    found = document("verify", "audit", "--cases", ".", exit_code=1, keys=("errors", "verifiers"))
+    assert found["verifiers"]["math_rule"]["false_accepts"] == 1
+    assert found["errors"][0]["case"] == "called wrong, but right"
     assert (
         "math_rule                         2              1              1              0              0"
         in done.output
@@ -201,8 +216,13 @@ def test_a_judge_is_measured_and_asked_only_once(
             json.dumps({"teacher": teacher, "perplexity_cut": None, "runtime": runtime})
         )
         of_run = CliRunner().invoke(main, ["verify", "audit", "--judge"])
+        keys = ("judge", "errors", "kinds")
+        found = document("verify", "audit", "--judge", "wise", keys=keys)
         named = CliRunner().invoke(main, ["verify", "audit", "--judge", "wise", "--cases", golden])
         assert len(endpoint.requests) == 6
+    assert found["judge"] == "wise"
+    assert len(found["errors"]) == 6 - 2
+    assert found["kinds"]["math"]["precision"]["share"] == 0.5
     assert of_run.exit_code == named.exit_code == 0, of_run.output
     lines = [line for line in of_run.output.splitlines() if not line.startswith("audit judge: ")]
     assert lines == [line for line in named.output.splitlines() if not line.startswith("audit ju")]

@@ -1,7 +1,7 @@
-"""`stillhouse params check`: is every YAML file of a run sound, and do they fit together?
+"""`stillhouse check`: validate every YAML file of a run, and that the files fit together.
 
-The models in stillhouse.params check one file each. What no single file can show is checked here: that a listed id has
-a file, that a category has something to verify it, and the traps of YAML in DVC.
+The models in stillhouse.params check one file each. This module checks what needs several files, such as a listed id
+without a file, and what YAML allows but DVC reads in another way.
 """
 
 from collections.abc import Iterator
@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from stillhouse.cli.output import json_option, print_json, require_project
+
 if TYPE_CHECKING:
     from stillhouse.params import RunParams, StudentFile, TeacherFile
 
 PROFILES_FOLDER = Path("profiles")
-# DVC's run-cache ignores parameters of these names (dvc#10296) and would bring back stale data.
+# DVC's run-cache ignores parameters of these names (dvc#10296) and would restore stale data.
 BANNED_KEYS = frozenset({"size", "nfiles"})
 
-# What the user is to put where a profile says FILL_IN, by the last name of the key.
+# What the user writes in place of FILL_IN, by the last name of the key.
 _WHAT_TO_PUT = {
     "revision": "the 40-digit commit of {owner} (on the Hub: Files, History; or `git ls-remote` of its page)",
     "endpoints": "base URLs of the servers of {owner}, such as http://gpu-1:8000/v1",
@@ -39,9 +41,9 @@ class Placeholder(NamedTuple):
 
 @dataclass
 class Survey:
-    """All YAML files of one run: what was read, what is wrong, what the user must still fill in.
+    """All YAML files of one run: what was read, the faults, and the values that the user must fill in.
 
-    `run` is None where params.yaml itself is at fault; the dictionaries hold the files that are sound.
+    `run` is None where params.yaml has a fault; the dictionaries hold the valid files.
     """
 
     run: "RunParams | None" = None
@@ -52,17 +54,19 @@ class Survey:
     placeholders: list[Placeholder] = field(default_factory=list)
 
 
-@click.group()
-def params() -> None:
-    """Check the parameters of the run."""
-
-
-@params.command()
+@click.command()
 @click.option("--profile", help="Check profiles/NAME, not the current run.", metavar="NAME")
-def check(profile: str | None) -> None:
-    """Validate params.yaml and every teacher, judge and student file that it uses."""
+@json_option("files", "faults", "placeholders")
+def check(profile: str | None, json: bool) -> None:
+    """Validate the parameters of the run.
+
+    Reads params.yaml and every teacher, judge and student file that it uses. Exit code 2 if there is a fault, or a
+    value to fill in that is not in a profile.
+    """
     from stillhouse.params import ParamsError
 
+    if profile is None:
+        require_project()
     root = Path() if profile is None else PROFILES_FOLDER / profile
     if profile is not None and not root.is_dir():
         known = ", ".join(sorted(p.name for p in PROFILES_FOLDER.glob("*/"))) or "none"
@@ -73,8 +77,13 @@ def check(profile: str | None) -> None:
         faults = faults + [
             f"{p.file}: {p.key}: fill in {p.what_to_put}" for p in found.placeholders
         ]
+    if json:
+        placeholders = [placeholder._asdict() for placeholder in found.placeholders]
+        print_json({"files": found.files, "faults": found.faults, "placeholders": placeholders})
     if faults:
         raise ParamsError("\n".join(faults))
+    if json:
+        return
     for path in found.files:
         click.echo(f"{path}: ok")
     if found.placeholders:
@@ -83,10 +92,18 @@ def check(profile: str | None) -> None:
             click.echo(f"{placeholder.file}: {placeholder.key}: {placeholder.what_to_put}")
 
 
+@click.group()
+def params() -> None:
+    """The former place of `check`."""
+
+
+params.add_command(check)
+
+
 def survey(root: Path, project: Path) -> Survey:
     """Read and check all files of the run in `root`.
 
-    `project` is the folder that a profile is copied over: a file named in the YAML may stand in either.
+    `project` is the folder that a profile is copied over. A file named in the YAML may be in either folder.
     """
     from stillhouse.params import (
         PARAMS_FILE,
@@ -194,7 +211,7 @@ def _missing_embedded(name: str, path: Path, key: str) -> Iterator[str]:
 
 
 def _yaml_traps(path: Path) -> Iterator[str]:
-    """Find what YAML allows and DVC gets wrong."""
+    """Yield a fault for everything that YAML allows and DVC reads in another way."""
     from ruamel.yaml import YAML
     from ruamel.yaml.events import AliasEvent
 
@@ -210,7 +227,7 @@ def _yaml_traps(path: Path) -> Iterator[str]:
         for banned in sorted(BANNED_KEYS.intersection(keys)):
             yield (
                 f"{path}: {'.'.join(keys)}: the key {banned!r}; DVC's run-cache ignores parameters of this name "
-                "and would bring back stale data"
+                "and would restore stale data"
             )
 
 
@@ -228,24 +245,26 @@ def _leaves(node: Any, keys: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...],
 def _placeholders(path: Path) -> Iterator[Placeholder]:
     from stillhouse.params import read_yaml
 
-    yield from _walk(read_yaml(path), path, (), path.stem)
+    yield from _placeholders_below(read_yaml(path), path, (), path.stem)
 
 
-def _walk(node: Any, path: Path, keys: tuple[str, ...], owner: str) -> Iterator[Placeholder]:
+def _placeholders_below(
+    node: Any, path: Path, keys: tuple[str, ...], owner: str
+) -> Iterator[Placeholder]:
     from stillhouse.params import PLACEHOLDER
 
     if isinstance(node, dict):
         named = node.get("repo") or node.get("model") or node.get("id")
         owner = named if isinstance(named, str) else owner
-        # `runtime` stands beside `teacher` or `student`, and is about the same model.
+        # `runtime` is a sibling of `teacher` or `student` and concerns the same model.
         for part in ("teacher", "student"):
             if isinstance(node.get(part), dict):
                 owner = str(node[part].get("model", owner))
         for key, value in node.items():
-            yield from _walk(value, path, (*keys, str(key)), owner)
+            yield from _placeholders_below(value, path, (*keys, str(key)), owner)
     elif isinstance(node, list):
         for i, value in enumerate(node):
-            yield from _walk(value, path, (*keys, str(i)), owner)
+            yield from _placeholders_below(value, path, (*keys, str(i)), owner)
     elif node == PLACEHOLDER:
         name = next((key for key in reversed(keys) if not key.isdigit()), "")
         what = _WHAT_TO_PUT.get(name, "your own value").format(owner=owner)
