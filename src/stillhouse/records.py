@@ -86,7 +86,8 @@ class Query(Row, frozen=True, kw_only=True):
     """One question with all that is needed to verify an answer.
 
     `messages` is the conversation up to and including the last user turn. `ground_truth` is the reference answer
-    (math, science), `tests` serve code, `constraints` serve `if`; the others have none of the three.
+    (math, science), `tests` serve code, `constraints` serve `if`; the others have none of the three. `verifier` names
+    one of a plugin's, which grades the answers in place of the category's.
     """
 
     id: str
@@ -101,6 +102,7 @@ class Query(Row, frozen=True, kw_only=True):
     tests: list[Test] = []
     constraints: list[Constraint] = []
     solution: Trace | None = None
+    verifier: str | None = None
 
     @property
     def prompt(self) -> str:
@@ -153,7 +155,10 @@ def _within(query_id: str, *parts: str) -> str:
 
 
 class Check(Row, frozen=True, kw_only=True):
-    """What one verifier said. A verdict may rest on several: a rule that says no, then a judge."""
+    """What one verifier found. A verdict may rest on several: a rule that rejects, then a judge.
+
+    `answer` is the part of the answer that a rule compared (a number, formula, option letter or text), null if none.
+    """
 
     verifier: str
     version: str
@@ -161,6 +166,7 @@ class Check(Row, frozen=True, kw_only=True):
     score: float | None = None
     reason: str | None = None
     evidence: str | None = None
+    answer: str | None = None
 
 
 class Verdict(Row, frozen=True, kw_only=True):
@@ -323,6 +329,7 @@ _check = pa.struct(
         "score": pa.float64(),
         "reason": pa.string(),
         "evidence": pa.string(),
+        "answer": pa.string(),
     }
 )
 _query_fields: dict[str, pa.DataType] = {
@@ -338,6 +345,7 @@ _query_fields: dict[str, pa.DataType] = {
     "tests": pa.list_(_test),
     "constraints": pa.list_(_constraint),
     "solution": _trace,
+    "verifier": pa.string(),
 }
 
 SCHEMAS: dict[type[Row], pa.Schema] = {

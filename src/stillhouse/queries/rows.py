@@ -89,6 +89,7 @@ def query_of_row(
             tests=tests,
             constraints=constraints_of(values),
             solution=msgspec.convert(values["solution"], Trace | None),
+            verifier=source.verifier,
         )
     except (msgspec.ValidationError, TypeError, ValueError) as error:
         raise QueriesError(f"{where}: {error}; mend the row") from None

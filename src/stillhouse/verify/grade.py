@@ -8,6 +8,8 @@
 | if | IFEval checkers; the judge on demands that it wrote itself | the mean over all |
 | multiturn, other | the reward model's three marks; the judge's where the run has none | these |
 
+A query that names a verifier of a plugin has that one's verdict alone, whatever its category.
+
 Every check is kept in the verdict. A verdict is ungradable where the deciding check is, never a guess. What the checks
 said is stored, if a run has a journal; thresholds are applied whenever it is read.
 """
@@ -22,6 +24,7 @@ from stillhouse.params import Price, Verify
 from stillhouse.records import Check, Query, Response, State, Verdict
 from stillhouse.verify import code, demands, ifeval, judge, math, sandbox, science
 from stillhouse.verify.checks import Reason, make_check
+from stillhouse.verify.custom import check_custom, find_verifier
 from stillhouse.verify.judge import Judge, Metered
 from stillhouse.verify.options import option_letter
 from stillhouse.verify.pool import GUARD_SECONDS, Pool
@@ -38,6 +41,8 @@ def judge_requests(verify: Verify, query: Query, answer: str | None) -> list[Req
     It is the most: in math the rule is not run here, and a judge that gives no mark on one dimension is not asked for
     the next.
     """
+    if query.verifier is not None:
+        return []
     text, reference = answer or "", query.ground_truth
     when = verify.judge
     match query.category:
@@ -155,6 +160,8 @@ class Grader:
         )
 
     async def _checks(self, query: Query, response: Response, asked: Judge | None) -> list[Check]:
+        if query.verifier is not None:
+            return [await self._custom(query.verifier, query, response.answer)]
         match query.category:
             case "math":
                 return await self._math(query, response.answer, asked)
@@ -170,6 +177,13 @@ class Grader:
                 if asked is None:
                     return [_no_judge(judge.REWARD_NAME)]
                 return [await judge.judge_reward(asked, query, response.answer)]
+
+    async def _custom(self, name: str, query: Query, answer: str) -> Check:
+        found = find_verifier(name)
+        assert found.version is not None  # the decorator of verifiers takes one
+        return await self._pool.run(
+            check_custom, found.function, name, found.version, query, answer
+        )
 
     async def _math(self, query: Query, answer: str, asked: Judge | None) -> list[Check]:
         if query.ground_truth is None:
