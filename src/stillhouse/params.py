@@ -360,15 +360,6 @@ class NgramFilter(Section):
     action: Literal["sample", "off"]
 
 
-def _check_rule(value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    if len(value) != 1:
-        raise ValueError("one rule was expected: `name`, or `name: {parameter: value}`")
-    return value
-
-
-RuleWithParams = Annotated[dict[Id, dict[str, Any]], AfterValidator(_check_rule)]
-
-
 class Filter(Section):
     """Parameters of the filter stage. The perplexity cut is in each teacher's file: it differs by teacher.
 
@@ -379,7 +370,7 @@ class Filter(Section):
     require_think: bool
     max_tokens: PositiveInt
     ngram: NgramFilter
-    rules: list[Id | RuleWithParams] = []
+    rules: list[Id | dict[Id, dict[str, Any]]] = []
 
     @property
     def custom_rules(self) -> list[tuple[str, dict[str, Any]]]:
@@ -388,7 +379,11 @@ class Filter(Section):
         return [item for pair in pairs for item in pair.items()]
 
     @model_validator(mode="after")
-    def _unique_rules(self) -> "Filter":
+    def _one_by_one(self) -> "Filter":
+        if any(isinstance(rule, dict) and len(rule) != 1 for rule in self.rules):
+            raise ValueError(
+                "rules: each entry is one rule: `- name`, or `- name: {parameter: value}`"
+            )
         _unique([name for name, _ in self.custom_rules], "filter.rules")
         return self
 

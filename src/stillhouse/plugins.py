@@ -34,8 +34,9 @@ class Score(NamedTuple):
     """What a verifier finds in an answer.
 
     `score` is in 0..1, and null where the answer cannot be graded. `reason` is one of `AnswerReason` or `ContentReason`
-    in `stillhouse.verify.checks`; null: none for the full score, `wrong_answer` below it, `not_comparable` for no score.
-    `evidence` says in words what was compared. `answer` is the part of the answer that was graded, if there is one.
+    in `stillhouse.verify.checks`; null: none for the full score, `wrong_answer` below it, `not_comparable` for no
+    score. `evidence` says in words what was compared. `answer` is the part of the answer that was graded, if there is
+    one.
     """
 
     score: float | None
@@ -97,8 +98,8 @@ _registered: dict[tuple[Kind, str], Extension] = {}
 def verifier(name: str, *, version: str) -> Callable[[F], F]:
     """Register a function `(query: Query, answer: str) -> Score`.
 
-    It runs in a worker process under the limits of `verify.item_cpu_seconds`. The version is part of the key of a stored
-    verdict: raise it when the code that the function calls in other files changes its verdicts.
+    It runs in a worker process under the limit of `verify.item_cpu_seconds`. The version is part of the key of a
+    stored verdict: raise it when the code that the function calls in other files changes its verdicts.
     """
     return _decorator("verifier", name, version)
 
@@ -125,7 +126,7 @@ def engine(name: str, *, version: str) -> Callable[[F], F]:
 
 
 def benchmark_task(name: str) -> Callable[[F], F]:
-    """Register a function `(**config) -> Iterable[dict]`: items with `prompt`, `answer`, and if given `id`, `verifier`."""
+    """Register a function `(**config) -> Iterable[dict]`: items with `prompt`, `answer`, perhaps `id`, `verifier`."""
     return _decorator("benchmark task", name, None)
 
 
@@ -138,7 +139,7 @@ def _decorator(kind: Kind, name: str, version: str | None) -> Callable[[F], F]:
             )
         if "<locals>" in function.__qualname__:
             raise PluginError(
-                f"{found.place}: a {kind} must be defined at the top level of its module: worker processes find it there"
+                f"{found.place}: define a {kind} at the top level of its module, where worker processes find it"
             )
         known = _registered.get((kind, name))
         if known is not None and known.place != found.place:

@@ -2,7 +2,8 @@ r"""What a student's answer scores: by the rule that grades a teacher's, on the 
 
 Students are trained on `<think>..</think>` turns, so every answer is split in that format (`distill/reasoning.py`), and
 only the answer part is graded, by `verify.math`: numbers, formulas, option letters and text that equals the reference.
-No judge is asked. A verifier of a plugin takes the rule's place where the item names one. An answer is graded once, and has two scores:
+No judge is asked. A verifier of a plugin takes the rule's place where the item names one. An answer is graded once,
+and has two scores:
 
 | the answer | strict | lenient |
 |---|---|---|

@@ -32,8 +32,8 @@ class ItemsError(StillhouseError):
 class Item(msgspec.Struct, frozen=True):
     """One benchmark item.
 
-    `prompt` is without the task's instruction; `answer` is the reference; `verifier` names one of a plugin's that grades
-    the answers, null: the math rule does.
+    `prompt` is without the task's instruction; `answer` is the reference; `verifier` names one of a plugin's that
+    grades the answers, null: the math rule does.
     """
 
     id: str

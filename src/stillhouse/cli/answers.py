@@ -13,6 +13,7 @@ from stillhouse.distill.reasoning import split
 from stillhouse.errors import StillhouseError
 from stillhouse.models.engine import Completion
 from stillhouse.params import CodeLimits, JudgePolicy, Verify
+from stillhouse.plugins import PluginError
 from stillhouse.queries.rows import constraints_of
 from stillhouse.records import (
     Category,
@@ -21,6 +22,7 @@ from stillhouse.records import (
     Response,
     Test,
 )
+from stillhouse.verify.custom import find_verifier
 from stillhouse.verify.grade import Grader
 
 # Rows that are read ahead of the first one without a verdict, so that a slow one does not keep the workers waiting.
@@ -61,12 +63,17 @@ class AnswerRow(msgspec.Struct, frozen=True, kw_only=True):
     setup: str | None = None
     entry_point: str | None = None
     constraints: list[dict[str, Any]] | None = None
+    verifier: str | None = None
     instruction_id_list: list[str] | None = None
     kwargs: list[dict[str, Any] | None] | None = None
 
 
 class GradedRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the output. `score` is null where `state` is ungradable; `id` where the line had none."""
+    """One line of the output.
+
+    `score` is null where `state` is ungradable, `id` where the line had none, and `answer` (what the deciding verifier
+    compared) where it read none.
+    """
 
     id: str | None
     score: float | None
@@ -74,6 +81,7 @@ class GradedRow(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None
     verifier: str
     evidence: str
+    answer: str | None = None
 
 
 class Summary(NamedTuple):
@@ -136,7 +144,7 @@ async def _graded(grader: Grader, where: str, line: bytes, bad: list[str]) -> tu
         row = msgspec.json.decode(line, type=AnswerRow)
         query, response = _query(row), _response(row)
     # A ValidationError or DecodeError of msgspec is a ValueError.
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, PluginError) as error:
         said = " ".join(str(error).split())
         bad.append(f"{where}: {said}")
         return BAD_ROW, _bad_row(line, said)
@@ -154,11 +162,14 @@ async def _graded(grader: Grader, where: str, line: bytes, bad: list[str]) -> tu
         reason=verdict.reason,
         verifier=verdict.verifier,
         evidence=evidence or "",
+        answer=next((c.answer for c in checks if c.verifier == verdict.verifier), None),
     )
 
 
 def _query(row: AnswerRow) -> Query:
     truth = row.ground_truth
+    if row.verifier is not None:
+        find_verifier(row.verifier)
     return Query(
         id=row.id,
         category=row.category,
@@ -171,6 +182,7 @@ def _query(row: AnswerRow) -> Query:
         entry_point=row.entry_point,
         tests=[_whole(test) for test in row.tests or []],
         constraints=constraints_of(msgspec.structs.asdict(row)),
+        verifier=row.verifier,
     )
 
 

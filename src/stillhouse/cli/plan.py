@@ -25,10 +25,12 @@ def plan(teachers: tuple[str, ...]) -> None:
     """
     import asyncio
 
+    from stillhouse import plugins
     from stillhouse.models.journal import Journal
     from stillhouse.params import load_run, load_teacher
 
     run = load_run()
+    plugins.load(run.plugins)
     with Journal.open() as journal:
         for number, teacher in enumerate(teachers or run.teacher_ids):
             if number:

@@ -45,8 +45,9 @@ def check(source: Path, out: Path, isolation: str | None, workers: int | None, j
     \b
     A line: {id, category, prompt, response, ground_truth?, language?,
              tests?: [{kind: "assert", code} | {kind: "stdio", input, output}],
-             setup?, entry_point?, constraints?: [{id, kwargs}]}
-    gives:  {id, score, state, reason, verifier, evidence}
+             setup?, entry_point?, constraints?: [{id, kwargs}],
+             verifier?: the name of a plugin's}
+    gives:  {id, score, state, reason, verifier, evidence, answer}
 
     The verdicts come in the order of the answers. A response without think tags is all answer. A line that is no answer
     is told, graded ungradable (bad_row), and the rest goes on. Limits are those of params.yaml where there is one.
@@ -76,10 +77,17 @@ def check(source: Path, out: Path, isolation: str | None, workers: int | None, j
 
 
 def _params(isolation: str | None) -> "Verify":
+    from stillhouse import plugins
     from stillhouse.cli.answers import DEFAULTS
     from stillhouse.params import PARAMS_FILE, load_run
 
-    found = load_run().verify if Path(PARAMS_FILE).is_file() else DEFAULTS
+    found = DEFAULTS
+    if Path(PARAMS_FILE).is_file():
+        run = load_run()
+        plugins.load(run.plugins)
+        found = run.verify
+    else:
+        plugins.load([])  # those of installed packages
     changes = {"isolation": isolation} if isolation else {}
     code = found.code.model_copy(update=changes)
     return found.model_copy(update={"code": code, "reward": None})
@@ -172,10 +180,12 @@ def _line(outcome: "Outcome") -> str:
 def _audit_judge(cases: Path | None, judge: str) -> None:
     import asyncio
 
+    from stillhouse import plugins
     from stillhouse.params import load_run
     from stillhouse.verify.judge_audit import QUESTIONS, load_questions, summary
 
     run = load_run()
+    plugins.load(run.plugins)
     questions = load_questions(cases / QUESTIONS.name if cases else QUESTIONS)
     model = run.verify.judge.model if judge == JUDGE_OF_RUN else judge
     judged = asyncio.run(_judged(model, questions, run.verify.threshold))

@@ -117,7 +117,9 @@ def _adapted_rows(source: PluginSource) -> Iterator[tuple[int, Mapping[str, Any]
     try:
         for number, row in enumerate(adapter.function(**source.config), start=1):
             if not isinstance(row, Mapping):
-                raise TypeError(f"a row is a {type(row).__name__}; a mapping with columns was expected")
+                raise TypeError(
+                    f"a row is a {type(row).__name__}; a mapping with columns was expected"
+                )
             yield number, row
     except Exception as error:
         raise QueriesError(
