@@ -9,7 +9,12 @@ import pytest
 from stillhouse import plugins
 
 ROOT = Path(__file__).resolve().parents[2]
-MODULES = ("mine", "helper", "ext_of_test", "examples")  # what the modules of these tests begin with
+MODULES = (
+    "mine",
+    "helper",
+    "ext_of_test",
+    "examples",
+)  # what the modules of these tests begin with
 EXAMPLES = (
     "examples.regex_verifier",
     "examples.repeated_lines",

@@ -123,7 +123,8 @@ def test_an_item_is_graded_by_its_verifier():
         grader = StudentGrader(10.0, 1)
         try:
             return [
-                await grader.grade(item, completion(text)) for text in ("It was\n1969", "It was 1969")
+                await grader.grade(item, completion(text))
+                for text in ("It was\n1969", "It was 1969")
             ]
         finally:
             await grader.close()

@@ -118,7 +118,9 @@ def test_a_listed_helper_is_seen(tmp_path):
 def test_what_is_not_registered_lists_what_is(tmp_path):
     write(tmp_path / "mine_i.py", RULE.format(name="known"))
     plugins.load(["mine_i"], tmp_path)
-    with pytest.raises(PluginError, match=r"there: .* 'unknown'; registered: known; list its module"):
+    with pytest.raises(
+        PluginError, match=r"there: .* 'unknown'; registered: known; list its module"
+    ):
         plugins.find("filter rule", "unknown", "there")
     with pytest.raises(PluginError, match="registered: none"):
         plugins.find("engine", "unknown", "there")
@@ -208,5 +210,5 @@ def test_a_filter_rule_has_one_name():
     assert Filter(**good, rules=rules).custom_rules == [("a", {}), ("b", {"limit": 2})]
     with pytest.raises(ValueError, match="each entry is one rule"):
         Filter(**good, rules=[{"a": {}, "b": {}}])
-    with pytest.raises(ValueError, match="filter.rules: these ids stand twice: a"):
+    with pytest.raises(ValueError, match=r"filter\.rules: these ids stand twice: a"):
         Filter(**good, rules=["a", {"a": {}}])

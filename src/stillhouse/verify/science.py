@@ -105,7 +105,7 @@ def _quantity(
     same = compare(expected, given, percent)
     if same == "unknown":
         return None
-    return _check(same, f"{final[-100:]} against {reference}", final)
+    return _check(same, f"{final[-100:]} against {reference}", given.text)
 
 
 def _closed(reference: str, closed: set[str], final: str) -> Check | None:
