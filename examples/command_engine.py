@@ -41,8 +41,12 @@ class CommandEngine:
         if process.returncode != 0:
             raise EngineError(f"{self._argv}: exit code {process.returncode}")
         text = output.decode()
-        counts = {"prompt_tokens": len(prompt.split()), "completion_tokens": len(text.split())}
-        return Completion(text=text, finish_reason="stop", **counts)
+        return Completion(
+            text=text,
+            finish_reason="stop",
+            prompt_tokens=len(prompt.split()),
+            completion_tokens=len(text.split()),
+        )
 
     async def close(self) -> None:
         """Nothing is kept open."""

@@ -375,8 +375,11 @@ class Filter(Section):
     @property
     def custom_rules(self) -> list[tuple[str, dict[str, Any]]]:
         """The names of the plugins' rules, in order, each with its parameters."""
-        pairs = [{rule: {}} if isinstance(rule, str) else rule for rule in self.rules]
-        return [item for pair in pairs for item in pair.items()]
+        return [
+            named
+            for rule in self.rules
+            for named in ([(rule, {})] if isinstance(rule, str) else rule.items())
+        ]
 
     @model_validator(mode="after")
     def _one_by_one(self) -> "Filter":

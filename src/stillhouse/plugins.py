@@ -14,7 +14,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import EntryPoint, entry_points, packages_distributions, version
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -184,7 +184,7 @@ def load(names: Sequence[str], root: Path = Path()) -> None:
         sys.path.insert(0, folder)
     before = set(sys.modules)
     for name in names:
-        _import(name, lambda name=name: importlib.import_module(name))
+        _import(name, partial(importlib.import_module, name))
     for point in _entry_points():
         _import(f"{point.value} (entry point {point.name!r})", point.load)
     _refuse_unlisted(set(sys.modules) - before, names, root)
