@@ -76,7 +76,15 @@ def test_each_answer_gets_its_verdict_in_the_order_of_the_input(
     assert [
         (found["score"], found["state"], found["reason"], found["verifier"]) for found in rows
     ] == EXPECTED
-    assert set(rows[0]) == {"id", "score", "state", "reason", "verifier", "evidence"}
+    assert set(rows[0]) == {
+        "id",
+        "score",
+        "state",
+        "reason",
+        "verifier",
+        "evidence",
+        "answer",
+    }
     assert "1 of 2 tests pass" in rows[4]["evidence"]
     assert "math                   1           2           1" in done.output
 
