@@ -1,4 +1,4 @@
-"""A verifier: the answer's last line must match the regular expression that is the query's ground truth.
+"""A verifier: the answer's last line must match a regular expression, the query's ground truth.
 
 In params.yaml:
 
@@ -16,15 +16,15 @@ from stillhouse.records import Query
 
 @verifier("regex", version="1")
 def last_line_matches(query: Query, answer: str) -> Score:
-    """Score 1 where the last line of the answer matches as a whole."""
-    if query.ground_truth is None:
+    """Score 1 where the last line as a whole matches the expression, or one of several."""
+    if not query.references:
         return Score(None, "no_reference")
+    line = answer.strip().splitlines()[-1].strip()
+    evidence = f"{line!r} against {query.references}"
     try:
-        pattern = re.compile(query.ground_truth)
+        matches = [re.fullmatch(pattern, line) for pattern in query.references]
     except re.error as error:
         return Score(None, "bad_reference", f"no regular expression: {error}")
-    line = answer.strip().splitlines()[-1].strip()
-    evidence = f"{line!r} against {query.ground_truth!r}"
-    if pattern.fullmatch(line):
+    if any(matches):
         return Score(1.0, evidence=evidence, answer=line)
     return Score(0.0, "wrong_answer", evidence, answer=line)

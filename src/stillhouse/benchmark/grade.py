@@ -21,12 +21,13 @@ from stillhouse.benchmark.items import Item
 from stillhouse.distill import reasoning
 from stillhouse.errors import StillhouseError
 from stillhouse.models.engine import Completion
-from stillhouse.records import Check, Message, Query
+from stillhouse.records import Check, Message, Query, references_of
 from stillhouse.verify.checks import Reason, kind_of
 from stillhouse.verify.custom import check_custom, find_verifier
 from stillhouse.verify.final_answer import final_answer, last_boxed
 from stillhouse.verify.math import check_math
 from stillhouse.verify.pool import Pool
+from stillhouse.verify.references import check_references
 
 
 class GradingError(StillhouseError):
@@ -83,7 +84,8 @@ class StudentGrader:
 
     async def _check(self, item: Item, answer: str) -> Check:
         if item.verifier is None:
-            return await self._pool.run(check_math, item.answer, answer, item.prompt)
+            references = references_of(item.answer)
+            return await check_references(self._pool, check_math, references, answer, item.prompt)
         found = find_verifier(item.verifier)
         query = Query(
             id=item.id,

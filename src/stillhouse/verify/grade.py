@@ -28,6 +28,7 @@ from stillhouse.verify.custom import check_custom, find_verifier
 from stillhouse.verify.judge import Judge, Metered
 from stillhouse.verify.options import option_letter
 from stillhouse.verify.pool import GUARD_SECONDS, Pool
+from stillhouse.verify.references import check_references, deciding
 from stillhouse.verify.reward import Marks, check_reward
 from stillhouse.verify.stored import Graded, Stored
 
@@ -43,18 +44,19 @@ def judge_requests(verify: Verify, query: Query, answer: str | None) -> list[Req
     """
     if query.verifier is not None:
         return []
-    text, reference = answer or "", query.ground_truth
+    text, references = answer or "", query.references
     when = verify.judge
     match query.category:
-        case "math" if reference is not None and when.math != "never":
-            return [judge.math_request(query, reference, text)]
-        case "science" if reference is not None and when.science != "never":
+        case "math" if references and when.math != "never":
+            return [judge.math_request(query, _for_judge(references), text)]
+        case "science" if references and when.science != "never":
             if answer is None:
-                may = when.science == "any_no" or not option_letter(reference.strip())
+                letters = all(option_letter(reference.strip()) for reference in references)
+                may = when.science == "any_no" or not letters
             else:
-                rule = science.check_science(reference, answer, query.prompt)
-                may = judge.is_asked(when.science, rule)
-            return [judge.science_request(query, reference, text)] if may else []
+                checks = [science.check_science(r, answer, query.prompt) for r in references]
+                may = judge.is_asked(when.science, deciding(checks))
+            return [judge.science_request(query, _for_judge(references), text)] if may else []
         case "if":
             return list(demands.judging_requests(query, text).values())
         case "multiturn" | "other" if verify.reward is None:
@@ -186,12 +188,13 @@ class Grader:
         )
 
     async def _math(self, query: Query, answer: str, asked: Judge | None) -> list[Check]:
-        if query.ground_truth is None:
+        references = query.references
+        if not references:
             return [_ungradable(math.NAME, math.VERSION, "no_reference")]
-        rule = await self._pool.run(math.check_math, query.ground_truth, answer, query.prompt)
+        rule = await check_references(self._pool, math.check_math, references, answer, query.prompt)
         if asked is None or not judge.is_asked(self._verify.judge.math, rule):
             return [rule]
-        return [rule, await judge.judge_math(asked, query, query.ground_truth, answer)]
+        return [rule, await judge.judge_math(asked, query, _for_judge(references), answer)]
 
     async def _code(self, query: Query, answer: str) -> Check:
         limits = self._verify.code
@@ -203,12 +206,16 @@ class Grader:
         return await self._pool.run_sandboxed(guard, code.check_code, query, answer, limits)
 
     async def _science(self, query: Query, answer: str, asked: Judge | None) -> list[Check]:
-        if query.ground_truth is None:
+        references = query.references
+        if not references:
             return [_ungradable(science.NAME, science.VERSION, "no_reference")]
-        rule = await self._pool.run(science.check_science, query.ground_truth, answer, query.prompt)
+        rule = await check_references(
+            self._pool, science.check_science, references, answer, query.prompt
+        )
         checks = [] if rule is None else [rule]
         if asked is not None and judge.is_asked(self._verify.judge.science, rule):
-            checks.append(await judge.judge_science(asked, query, query.ground_truth, answer))
+            reference = _for_judge(references)
+            checks.append(await judge.judge_science(asked, query, reference, answer))
         return checks or [_no_judge(judge.SCIENCE_NAME)]
 
     async def _constraints(self, query: Query, answer: str, asked: Judge | None) -> list[Check]:
@@ -257,6 +264,13 @@ def _mean_over_constraints(query: Query, rule: Check, judged: Check) -> Check:
         score=rule.score * (1 - by_judge) + judged.score * by_judge,
         reason=rule.reason or judged.reason,
     )
+
+
+def _for_judge(references: Sequence[str]) -> str:
+    """Return the references as the judge reads them."""
+    if len(references) == 1:
+        return references[0]
+    return "Any one of these:\n" + "\n".join(f"- {reference}" for reference in references)
 
 
 def _at_once(response: Response) -> Graded | None:
