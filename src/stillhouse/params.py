@@ -26,6 +26,7 @@ from pydantic import (
     model_validator,
 )
 
+from stillhouse import plugins
 from stillhouse.errors import StillhouseError
 from stillhouse.records import Category
 
@@ -101,6 +102,7 @@ class GeneratorSource(Section):
     kind: Literal["reasoning_gym"]
     category: Category
     license: str
+    verifier: Id | None = None
     generator: str
     count: PositiveInt
     config: dict[str, Any] = {}
@@ -113,6 +115,7 @@ class EmbeddedSource(Section):
     kind: Literal["embedded"]
     category: Category
     license: str
+    verifier: Id | None = None
     name: str
 
 
@@ -122,12 +125,15 @@ class FileSource(Section):
     `columns` maps these to the file's own names; given, no other column is read. `where` takes only the rows that have
     the given value, or one of the given values, in each of the named columns (the file's own names); `limit` counts
     what is taken. A row's own `license` goes before the source's.
+
+    Any source may name the `verifier` of a plugin that grades its answers in place of the category's.
     """
 
     id: Id
     kind: Literal["file"]
     category: Category
     license: str
+    verifier: Id | None = None
     path: InputPath
     columns: dict[str, str] = {}
     where: Where = {}
@@ -141,6 +147,7 @@ class HubSource(Section):
     kind: Literal["hub"]
     category: Category
     license: str
+    verifier: Id | None = None
     repo: str
     revision: Revision
     config: str | None = None
@@ -150,8 +157,21 @@ class HubSource(Section):
     limit: PositiveInt | None = None
 
 
+class PluginSource(Section):
+    """Queries that a plugin's source adapter yields; `config` is its keyword arguments."""
+
+    id: Id
+    kind: Literal["plugin"]
+    category: Category
+    license: str
+    verifier: Id | None = None
+    adapter: Id
+    config: dict[str, Any] = {}
+
+
 Source = Annotated[
-    GeneratorSource | EmbeddedSource | FileSource | HubSource, Field(discriminator="kind")
+    GeneratorSource | EmbeddedSource | FileSource | HubSource | PluginSource,
+    Field(discriminator="kind"),
 ]
 
 
@@ -341,11 +361,34 @@ class NgramFilter(Section):
 
 
 class Filter(Section):
-    """Parameters of the filter stage. The perplexity cut stands in each teacher's file: it differs by teacher."""
+    """Parameters of the filter stage. The perplexity cut is in each teacher's file: it differs by teacher.
+
+    `rules` are those of plugins, in order: `name`, or `name: {parameter: value}`. They are applied after the built-in
+    rules on one response and before `repetition`, which compares responses.
+    """
 
     require_think: bool
     max_tokens: PositiveInt
     ngram: NgramFilter
+    rules: list[Id | dict[Id, dict[str, Any]]] = []
+
+    @property
+    def custom_rules(self) -> list[tuple[str, dict[str, Any]]]:
+        """The names of the plugins' rules, in order, each with its parameters."""
+        return [
+            named
+            for rule in self.rules
+            for named in ([(rule, {})] if isinstance(rule, str) else rule.items())
+        ]
+
+    @model_validator(mode="after")
+    def _one_by_one(self) -> "Filter":
+        if any(isinstance(rule, dict) and len(rule) != 1 for rule in self.rules):
+            raise ValueError(
+                "rules: each entry is one rule: `- name`, or `- name: {parameter: value}`"
+            )
+        _unique([name for name, _ in self.custom_rules], "filter.rules")
+        return self
 
 
 class Package(Section):
@@ -375,26 +418,38 @@ class BenchmarkTask(Section):
     """One benchmark of this run.
 
     `kind: reasoning_gym` takes items of a generator at held-out seeds; `gsm8k` packaged GSM8K items; `file` a JSONL
-    file with `prompt` and `answer`; `lighteval` a task that lighteval has itself (its items come from the Hub).
+    file with `prompt` and `answer`; `plugin` items of a plugin's task, `plugin` being its name and `config` its keyword
+    arguments; `lighteval` a task that lighteval has itself (its items come from the Hub). `verifier` names one of a
+    plugin's that grades the answers; each item of `plugin` may name its own.
     """
 
     id: Id
-    kind: Literal["reasoning_gym", "gsm8k", "file", "lighteval"]
+    kind: Literal["reasoning_gym", "gsm8k", "file", "plugin", "lighteval"]
     count: PositiveInt
     samples: PositiveInt
     generator: str | None = None
     config: dict[str, Any] = {}
     path: InputPath | None = None
+    plugin: Id | None = None
     task: str | None = None
     instruction: str = ""
+    verifier: Id | None = None
 
     @model_validator(mode="after")
     def _kind_has_its_key(self) -> "BenchmarkTask":
-        needs = {"reasoning_gym": "generator", "file": "path", "lighteval": "task"}.get(self.kind)
+        keys = {
+            "reasoning_gym": "generator",
+            "file": "path",
+            "plugin": "plugin",
+            "lighteval": "task",
+        }
+        needs = keys.get(self.kind)
         if needs and getattr(self, needs) is None:
             raise ValueError(
                 f"benchmark task {self.id!r}: kind {self.kind} needs the key {needs!r}"
             )
+        if self.kind == "lighteval" and self.verifier is not None:
+            raise ValueError(f"benchmark task {self.id!r}: lighteval scores its tasks itself")
         return self
 
 
@@ -436,9 +491,13 @@ class Report(Section):
 
 
 class RunParams(Section):
-    """All of params.yaml."""
+    """All of params.yaml.
+
+    `plugins` are Python modules of the project or installed ones, which extend stillhouse (docs/how-to/extend.md).
+    """
 
     run: Run
+    plugins: list[str] = []
     teacher_ids: list[Id]
     student_ids: list[Id]
     queries: Queries
@@ -524,6 +583,13 @@ class ReplayHub(Section):
 Replay = Annotated[ReplaySolutions | ReplayFile | ReplayHub, Field(discriminator="kind")]
 
 
+class EnginePlugin(Section):
+    """The engine of a plugin; `config` is its keyword arguments."""
+
+    name: Id
+    config: dict[str, Any] = {}
+
+
 class Price(Section):
     """US dollars per million tokens."""
 
@@ -538,13 +604,14 @@ class Price(Section):
 class Teacher(Section):
     """The tracked part of conf/teachers/<id>.yaml: all that decides what the teacher says.
 
-    `engine: replay` plays back answers that exist already (`replay`); `tokenizer` counts their tokens.
+    `engine: replay` plays back answers that exist already (`replay`); `tokenizer` counts their tokens. `engine: plugin`
+    asks the engine that `plugin` names.
     `label` is what tables and cards call this teacher. `price` gives each answer its cost. `batch_invariant` makes
     vLLM's output independent of what else runs in the batch (GPUs of compute capability 8.0 and above).
     """
 
     label: str
-    engine: Literal["vllm", "openai", "replay"]
+    engine: Literal["vllm", "openai", "replay", "plugin"]
     model: str
     revision: TeacherRevision
     license: str
@@ -558,6 +625,7 @@ class Teacher(Section):
     price: Price | None = None
     replay: Replay | None = None
     tokenizer: Tokenizer | None = None
+    plugin: EnginePlugin | None = None
 
     @model_validator(mode="after")
     def _engine_has_its_keys(self) -> "Teacher":
@@ -566,6 +634,8 @@ class Teacher(Section):
                 raise ValueError(
                     "engine replay needs `replay` (`kind: solutions`, `file` or `hub`) and `tokenizer`"
                 )
+        elif self.engine == "plugin" and self.plugin is None:
+            raise ValueError("engine plugin needs `plugin` (`name` and `config`)")
         elif self.sampling is None:
             raise ValueError(f"engine {self.engine} needs `sampling`")
         elif self.revision == "none" and self.engine == "vllm":
@@ -850,4 +920,7 @@ def load_stage() -> StageParams:
         tracked: dict[str, Any] = params_show(stages=stage, deps=True)
     except DvcException as error:
         raise ParamsError(f"parameters of stage {stage}: {error}") from error
-    return StageParams(stage, tracked)
+    found = StageParams(stage, tracked)
+    if "plugins" in tracked:  # a stage that uses none does not track them
+        plugins.load(tracked["plugins"])
+    return found

@@ -105,6 +105,7 @@ def survey(root: Path, project: Path) -> Survey:
 
     `project` is the folder that a profile is copied over. A file named in the YAML may be in either folder.
     """
+    from stillhouse import plugins
     from stillhouse.params import (
         PARAMS_FILE,
         STUDENTS_FOLDER,
@@ -123,6 +124,11 @@ def survey(root: Path, project: Path) -> Survey:
         found.faults.extend(str(error).splitlines())
         return found
     run = found.run
+    try:
+        plugins.load(run.plugins, project)
+    except plugins.PluginError as error:
+        found.faults.append(f"{root / PARAMS_FILE}: plugins: {error}")
+        return found
     for teacher_id in dict.fromkeys([*run.teacher_ids, run.verify.judge.model]):
         found.files.append(root / TEACHERS_FOLDER / f"{teacher_id}.yaml")
         try:
@@ -140,6 +146,7 @@ def survey(root: Path, project: Path) -> Survey:
         found.faults.extend(_yaml_traps(path))
         found.placeholders.extend(_placeholders(path))
     found.faults.extend(_run_faults(run, root / PARAMS_FILE, (root, project)))
+    found.faults.extend(_plugin_faults(run, found.teachers))
     for teacher_id, file in found.teachers.items():
         path = root / TEACHERS_FOLDER / f"{teacher_id}.yaml"
         found.faults.extend(_teacher_faults(file, path, (root, project)))
@@ -171,6 +178,41 @@ def _run_faults(run: "RunParams", path: Path, folders: tuple[Path, Path]) -> Ite
     for i, task in enumerate(run.benchmark.tasks):
         if task.path is not None:
             yield from _missing_file(task.path, path, f"benchmark.tasks.{i}.path", folders)
+
+
+def _plugin_faults(run: "RunParams", teachers: "dict[str, TeacherFile]") -> Iterator[str]:
+    """Find the uses of plugins that nothing is registered for, or that have other parameters."""
+    from stillhouse import plugins
+    from stillhouse.params import PARAMS_FILE, TEACHERS_FOLDER
+
+    sources, tasks = run.queries.sources, run.benchmark.tasks
+    uses: list[tuple[plugins.Kind, str, str, dict[str, Any] | None, int]] = [
+        ("filter rule", name, f"{PARAMS_FILE}: filter.rules: {name}", params, 1)
+        for name, params in run.filter.custom_rules
+    ]
+    for i, source in enumerate(sources):
+        where = f"{PARAMS_FILE}: queries.sources.{i}"
+        if source.verifier is not None:
+            uses.append(("verifier", source.verifier, f"{where}.verifier", None, 0))
+        if source.kind == "plugin":
+            uses.append(("source adapter", source.adapter, f"{where}.config", source.config, 0))
+    for i, task in enumerate(tasks):
+        where = f"{PARAMS_FILE}: benchmark.tasks.{i}"
+        if task.verifier is not None:
+            uses.append(("verifier", task.verifier, f"{where}.verifier", None, 0))
+        if task.kind == "plugin":
+            uses.append(("benchmark task", str(task.plugin), f"{where}.config", task.config, 0))
+    for teacher_id, file in teachers.items():
+        if (plugin := file.teacher.plugin) is not None:
+            where = f"{TEACHERS_FOLDER / teacher_id}.yaml: teacher.plugin"
+            uses.append(("engine", plugin.name, where, plugin.config, 1))
+    for kind, name, where, config, given in uses:
+        try:
+            found = plugins.find(kind, name, where)
+            if config is not None:
+                found.refuse_unknown(config, where, given)
+        except plugins.PluginError as error:
+            yield str(error)
 
 
 def _teacher_faults(file: "TeacherFile", path: Path, folders: tuple[Path, Path]) -> Iterator[str]:

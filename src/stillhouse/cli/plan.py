@@ -29,11 +29,13 @@ def plan(teachers: tuple[str, ...], json: bool) -> None:
     """
     import asyncio
 
+    from stillhouse import plugins
     from stillhouse.models.journal import Journal
     from stillhouse.params import load_run, load_teacher
 
     require_project()
     run = load_run()
+    plugins.load(run.plugins)
     judge = load_teacher(run.verify.judge.model)
     documents = []
     with Journal.open() as journal:
