@@ -115,8 +115,19 @@ def test_a_second_repro_runs_no_stage(run):
 
 
 def test_a_runtime_key_runs_nothing(run):
-    run.edit("conf/teachers/alpha.yaml", runtime__in_flight_per_endpoint=7)
+    run.edit("conf/runtime.yaml", teachers__alpha__in_flight_per_endpoint=7)
     assert run.repro() == []
+
+
+def test_a_new_name_of_the_run_is_no_reason_to_ask_anybody(run):
+    run.edit("params.yaml", run__name="renamed")
+    assert run.repro() == ["package"]
+
+
+def test_a_docstring_runs_only_the_hash_of_the_code(run):
+    path = run.folder / "src/stillhouse/records.py"
+    path.write_text(path.read_text().replace('"""', '"""Edited. ', 1))
+    assert run.repro() == ["code"]
 
 
 def test_a_filter_threshold_runs_filter_and_what_follows(run):

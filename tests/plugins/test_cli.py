@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from conftest import ROOT
+from stillhouse.cli.params_check import survey
 
 from stillhouse.cli import main
-from stillhouse.cli.params_check import survey
 from stillhouse.params import read_yaml
 
 

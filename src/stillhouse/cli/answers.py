@@ -72,8 +72,8 @@ class AnswerRow(msgspec.Struct, frozen=True, kw_only=True):
 class GradedRow(msgspec.Struct, frozen=True, kw_only=True):
     """One line of the output.
 
-    `score` is null if `state` is ungradable, `id` if the line had none, and `answer` (what the deciding verifier compared)
-    if it read none.
+    `score` is null if `state` is ungradable, `id` if the line had none, and `answer` (what the deciding verifier
+    compared) if it read none.
     """
 
     id: str | None

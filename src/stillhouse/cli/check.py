@@ -108,6 +108,7 @@ def survey(root: Path, project: Path) -> Survey:
     from stillhouse import plugins
     from stillhouse.params import (
         PARAMS_FILE,
+        RUNTIME_FILE,
         STUDENTS_FOLDER,
         TEACHERS_FOLDER,
         ParamsError,
@@ -141,15 +142,22 @@ def survey(root: Path, project: Path) -> Survey:
             found.students[student_id] = load_student(student_id, root)
         except ParamsError as error:
             found.faults.extend(str(error).splitlines())
+    found.files.append(root / RUNTIME_FILE)
     found.files = [path for path in found.files if path.is_file()]
+    owners = {i: file.teacher.model for i, file in found.teachers.items()}
+    owners |= {i: file.student.model for i, file in found.students.items()}
     for path in found.files:
         found.faults.extend(_yaml_traps(path))
-        found.placeholders.extend(_placeholders(path))
+        found.placeholders.extend(_placeholders(path, owners))
     found.faults.extend(_run_faults(run, root / PARAMS_FILE, (root, project)))
     found.faults.extend(_plugin_faults(run, found.teachers))
     for teacher_id, file in found.teachers.items():
         path = root / TEACHERS_FOLDER / f"{teacher_id}.yaml"
         found.faults.extend(_teacher_faults(file, path, (root, project)))
+        if file.teacher.engine == "openai" and not file.runtime.endpoints:
+            found.faults.append(
+                f"{root / RUNTIME_FILE}: teachers.{teacher_id}.endpoints: engine openai needs at least one base URL"
+            )
         if teacher_id == run.verify.judge.model and file.teacher.engine == "replay":
             found.faults.append(
                 f"{path}: teacher.engine: a judge must answer new prompts, replay cannot"
@@ -216,9 +224,7 @@ def _plugin_faults(run: "RunParams", teachers: "dict[str, TeacherFile]") -> Iter
 
 
 def _teacher_faults(file: "TeacherFile", path: Path, folders: tuple[Path, Path]) -> Iterator[str]:
-    teacher, runtime = file.teacher, file.runtime
-    if teacher.engine == "openai" and not runtime.endpoints:
-        yield f"{path}: runtime.endpoints: engine openai needs at least one base URL"
+    teacher = file.teacher
     if (
         teacher.sampling is not None
         and teacher.max_model_len is not None
@@ -284,10 +290,19 @@ def _leaves(node: Any, keys: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...],
         yield keys, node
 
 
-def _placeholders(path: Path) -> Iterator[Placeholder]:
-    from stillhouse.params import read_yaml
+def _placeholders(path: Path, owners: dict[str, str]) -> Iterator[Placeholder]:
+    """Yield the keys to fill in; `owners` are the models of teachers and students by id, for conf/runtime.yaml."""
+    from stillhouse.params import RUNTIME_FILE, read_yaml
 
-    yield from _placeholders_below(read_yaml(path), path, (), path.stem)
+    content = read_yaml(path)
+    if path.name != RUNTIME_FILE.name:
+        yield from _placeholders_below(content, path, (), path.stem)
+        return
+    for kind, entries in content.items():
+        for entry, value in (entries or {}).items():
+            yield from _placeholders_below(
+                value, path, (str(kind), str(entry)), owners.get(entry, str(entry))
+            )
 
 
 def _placeholders_below(
@@ -298,10 +313,6 @@ def _placeholders_below(
     if isinstance(node, dict):
         named = node.get("repo") or node.get("model") or node.get("id")
         owner = named if isinstance(named, str) else owner
-        # `runtime` is a sibling of `teacher` or `student` and concerns the same model.
-        for part in ("teacher", "student"):
-            if isinstance(node.get(part), dict):
-                owner = str(node[part].get("model", owner))
         for key, value in node.items():
             yield from _placeholders_below(value, path, (*keys, str(key)), owner)
     elif isinstance(node, list):

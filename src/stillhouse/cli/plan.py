@@ -170,7 +170,7 @@ def _lines(
     if budget is not None:
         limits = [f"{budget.tokens:,} tokens"] if budget.tokens else []
         limits += [f"${budget.cost:,.2f}"] if budget.cost else []
-        yield f"  budget            {', '.join(limits)} (runtime.budget)"
+        yield f"  budget            {', '.join(limits)} (conf/runtime.yaml)"
 
 
 def _tokens(account: "Account") -> str:
