@@ -13,7 +13,10 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Some machines switch byte code off; compiling vLLM and torch anew would add half a minute to every stage.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help env repro test test-slow lint docs lock publish publish-students bench readme card
+# What lint and tests run in: the light environment where `make env-light` built one, else the full one.
+READY := $(if $(wildcard .venv/.light),.venv/.light,.venv/.ready)
+
+.PHONY: help env env-light repro test test-slow lint docs lock publish publish-students perf readme card
 
 help: ## Print the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -25,6 +28,17 @@ env: .venv/.ready .venv-eval/.ready ## Build both environments from their locks 
 	@$(PYTHON) -m venv .venv || { echo "Python 3.11 with venv is needed: install it, or name it with PYTHON=..."; exit 2; }
 	@.venv/bin/python $(PIP_INSTALL) -r requirements/$(LOCK).txt -r requirements/payload.txt \
 	  || { echo "pip failed. If it found no torch==2.13.0+cpu: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make env"; exit 2; }
+	@.venv/bin/python $(PIP_INSTALL) --no-build-isolation -e .
+	@touch $@
+	@rm -f .venv/.light
+
+# The full environment contains the light one.
+env-light: $(if $(wildcard .venv/.ready),.venv/.ready,.venv/.light) ## Build an environment without torch and vLLM, for work on rooms that run no model (1 GB, 1-2 minutes)
+
+.venv/.light: requirements/light.txt requirements/payload.txt pyproject.toml
+	@echo "building .venv from requirements/light.txt (1 GB, 1-2 minutes)"
+	@$(PYTHON) -m venv .venv || { echo "Python 3.11 with venv is needed: install it, or name it with PYTHON=..."; exit 2; }
+	@.venv/bin/python $(PIP_INSTALL) -r requirements/light.txt -r requirements/payload.txt
 	@.venv/bin/python $(PIP_INSTALL) --no-build-isolation -e .
 	@touch $@
 
@@ -43,14 +57,13 @@ repro: ## Run the pipeline of params.yaml from end to end; run it again to go on
 	  echo "stillhouse doctor checks the machine, the environments and the parameters."; exit 2; }
 	@echo "done: report/report.html has the answer, data/release/ the data sets; dvc metrics show prints the figures"
 
-test: .venv/.ready ## Run the tests, one process per core (15 minutes on 2 slow ones)
-	@echo "pytest, one process per core: 15 minutes on 2 slow ones; the tests of whole model runs are in make test-slow"
-	@OMP_NUM_THREADS=1 python -m pytest -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+test: $(READY) ## Run the tests, or only some: make test FILE=tests/verify/test_math.py
+	@OMP_NUM_THREADS=1 python -m pytest $(if $(findstring .py,$(FILE)),,-n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder) $(FILE)
 
 test-slow: env ## Run the tests that run real models or both environments (about 10 minutes)
 	@python -m pytest -m slow
 
-lint: .venv/.ready ## Check format, style, types, and that dvc.yaml lists the code of each stage
+lint: $(READY) ## Check format, style, types, and the paths and code of each stage
 	@ruff format --check .
 	@ruff check .
 	@mypy
@@ -59,7 +72,7 @@ lint: .venv/.ready ## Check format, style, types, and that dvc.yaml lists the co
 docs: .venv/.ready ## Build the documentation into site/
 	@python tools/params_reference.py
 	@python tools/commands_reference.py
-	@python tools/benchmarks_reference.py
+	@python tools/performance_reference.py
 	@mkdocs build --quiet --strict
 
 lock: .venv/.ready ## Refresh the lock files from requirements/*.in
@@ -71,9 +84,9 @@ publish: .venv/.ready ## Publish the packaged data sets to the Hub and write the
 publish-students: .venv/.ready ## Publish the trained students with their cards and write their receipts
 	@stillhouse publish --students
 
-bench: .venv/.ready ## Run one benchmark: make bench NAME=x writes benchmarks/results/x.json
-	@test -n "$(NAME)" || { echo "usage: make bench NAME=<one of: $$(ls benchmarks/[a-z]*.py | xargs -n1 basename | sed 's/\.py//' | paste -sd' ')>"; exit 2; }
-	@python benchmarks/$(NAME).py
+perf: .venv/.ready ## Measure the performance of our code: make perf NAME=x writes perf/results/x.json
+	@test -n "$(NAME)" || { echo "usage: make perf NAME=<one of: $$(ls perf/[a-z]*.py | xargs -n1 basename | sed 's/\.py//' | paste -sd' ')>"; exit 2; }
+	@python perf/$(NAME).py
 
 readme: .venv/.ready ## Put the last run's tables and chart into README.md
 	@python tools/readme.py

@@ -17,7 +17,6 @@ from stillhouse.models.vllm_engine import Load, VllmCore, VllmEngine
 from stillhouse.params import (
     Benchmark,
     BenchmarkSampling,
-    Run,
     Sampling,
     Student,
     StudentRuntime,
@@ -35,9 +34,9 @@ from stillhouse.tables import write_table
 def main(teacher: str, student: str) -> None:
     """Benchmark STUDENT as trained on the examples of TEACHER."""
     params = load_stage()
-    run = params.section(Run, "run")
+    seed = params.read(int, "run.seed")
     benchmark = params.section(Benchmark, "benchmark")
-    items = {task.id: load_items(task, run.seed) for task in benchmark.tasks}
+    items = {task.id: load_items(task, seed) for task in benchmark.tasks}
     engine = student_engine(
         Path("models", teacher, student),
         params.student(student),
@@ -45,11 +44,11 @@ def main(teacher: str, student: str) -> None:
         load_student(student).runtime,  # untracked by design: where and how fast, never what
     )
     # Of `verify` only the limit of one grading decides a score here: no judge is asked and no program is run.
-    grader = StudentGrader(params.value("verify")["item_cpu_seconds"])
+    grader = StudentGrader(params.read(float, "verify.item_cpu_seconds"))
     started = time.monotonic()
     with Journal.open() as journal, work_folder() as work:
         model = Model(engine, journal, "student", f"{teacher}/{student}")
-        output = asyncio.run(answer(benchmark, items, model, engine, grader, run.seed, Path(work)))
+        output = asyncio.run(answer(benchmark, items, model, engine, grader, seed, Path(work)))
         samples = read_samples(output, benchmark, teacher, student)
     write_table(Path("data/samples", teacher, student), Sample, samples)
     summary = metrics(samples, benchmark)

@@ -8,6 +8,7 @@ import click
 
 from stillhouse.attempts import Attempt, read_attempts
 from stillhouse.params import TEACHERS_FOLDER, Filter, Teacher, load_stage
+from stillhouse.quality.rules import Rules
 from stillhouse.quality.select import select
 from stillhouse.records import Decision, Example, Query, example_id
 from stillhouse.stage import stage_command, write_metrics
@@ -24,6 +25,8 @@ def main(teacher: str) -> None:
     spec = params.teacher(teacher)
     cut = params.value("perplexity_cut", TEACHERS_FOLDER / f"{teacher}.yaml")
     out = Path("data/filtered") / teacher
+    filtering = params.section(Filter, "filter")
+    rules = Rules(filtering, cut)
     tally = Tally()
     for query in read_table(Path("data/queries/curated"), Query):
         tally.count("queries", query)
@@ -36,14 +39,17 @@ def main(teacher: str) -> None:
         TableWriter(out / "accepted", Example) as accepted,
         TableWriter(out / "decisions", Decision) as decisions,
     ):
-        for attempt, decision in select(groups, params.section(Filter, "filter"), cut):
+        for attempt, decision in select(groups, rules, filtering.ngram):
             decisions.write(decision)
             if decision.kept:
                 accepted.write(example(attempt, spec))
             tally.add(attempt, decision)
         accepted.finish()
         decisions.finish()
-    write_metrics(Path("metrics/filter") / f"{teacher}.json", tally.metrics())
+    metrics = {**tally.metrics(), "rules": rules.metrics()}
+    write_metrics(Path("metrics/filter") / f"{teacher}.json", metrics)
+    # Apart from the rest: times differ between two runs with the same result.
+    write_metrics(Path("metrics/effort/filter") / f"{teacher}.json", {"seconds": rules.seconds()})
 
 
 def example(attempt: Attempt, spec: Teacher) -> Example:

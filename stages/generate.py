@@ -16,7 +16,6 @@ from stillhouse.models.replay_engine import ReplayEngine
 from stillhouse.params import (
     Generate,
     ParamsError,
-    Run,
     StageParams,
     Verify,
     load_stage,
@@ -68,7 +67,7 @@ async def generate(teacher: str, params: StageParams, journal: Journal) -> None:
         room.reward(verify.reward),
         stored=Stored(journal, Facts(verify, judge_spec)),
     )
-    run_seed = params.section(Run, "run").seed
+    run_seed = params.read(int, "run.seed")
 
     def judge_cost() -> float | None:
         if judge_spec.price is None:

@@ -21,8 +21,8 @@ def main() -> None:
 async def judged() -> list[Judged]:
     """Ask the judge; the questions are few and short, and their replies stay in the journal."""
     params = load_stage()
-    verify = params.value("verify")
-    judge_id = verify["judge"]["model"]
+    judge_id = params.read(str, "verify.judge.model")
+    threshold = params.read(float, "verify.threshold")
     spec = params.teacher(judge_id)
     if spec.sampling is None:
         raise ParamsError(f"params.yaml: verify.judge.model: {judge_id} is a replay; name a model")
@@ -32,7 +32,7 @@ async def judged() -> list[Judged]:
         try:
             judge = room.model(judge_id, spec, load_teacher(judge_id).runtime, "judge")
             with Progress("judge_audit", answers_of(questions)) as progress:
-                return await ask_all(judge, questions, verify["threshold"], progress.advance)
+                return await ask_all(judge, questions, threshold, progress.advance)
         finally:
             await room.close()
 

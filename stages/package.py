@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 
 from stillhouse.benchmark.items import load_items
 from stillhouse.params import (
-    Benchmark,
+    BenchmarkTask,
     Filter,
     Generate,
     Id,
@@ -63,7 +63,7 @@ def run_facts(params: StageParams, teachers: list[str]) -> RunFacts:
         verify=params.section(Verify, "verify"),
         perplexity=params.section(PerplexityScorer, "perplexity"),
         filter=params.section(Filter, "filter"),
-        benchmark_tasks=params.section(Benchmark, "benchmark").tasks,
+        benchmark_tasks=params.read(list[BenchmarkTask], "benchmark.tasks"),
         student_ids=TypeAdapter(list[Id]).validate_python(params.value("student_ids")),
         teachers={
             teacher: TeacherFacts(

@@ -14,10 +14,9 @@ from stillhouse.benchmark.items import load_items
 from stillhouse.models.build import ModelRoom
 from stillhouse.models.journal import Journal
 from stillhouse.params import (
-    Benchmark,
+    BenchmarkTask,
     ParamsError,
     Queries,
-    Run,
     StageParams,
     load_stage,
     load_teacher,
@@ -41,12 +40,12 @@ NOT_COMPARED = "lighteval"
 def main() -> None:
     """Write data/queries: curated, rejected, and the evidence of contamination."""
     params = load_stage()
-    run = params.section(Run, "run")
+    seed = params.read(int, "run.seed")
     spec = params.section(Queries, "queries")
-    tasks = params.section(Benchmark, "benchmark").tasks
-    items = [item for task in tasks for item in load_items(task, run.seed)]
+    tasks = params.read(list[BenchmarkTask], "benchmark.tasks")
+    items = [item for task in tasks for item in load_items(task, seed)]
 
-    loaded = [query for source in spec.sources for query in load_source(source, run.seed)]
+    loaded = [query for source in spec.sources for query in load_source(source, seed)]
     rejected: list[Rejected] = []
     cleaned = _kept(clean(loaded, spec.clean), rejected)
     unique = _kept(deduplicate(cleaned, spec.dedup), rejected)
@@ -90,7 +89,7 @@ async def with_demands(
     queries: list[Query], params: StageParams
 ) -> tuple[list[Query], Counter[str]]:
     """Let the judge write demands where constraints are lacking; also return how often that came to what."""
-    judge_id = params.value("verify")["judge"]["model"]
+    judge_id = params.read(str, "verify.judge.model")
     spec = params.teacher(judge_id)
     if spec.sampling is None:
         raise ParamsError(f"params.yaml: verify.judge.model: {judge_id} is a replay; name a model")

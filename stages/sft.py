@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from stillhouse.params import Run, load_stage, load_student
+from stillhouse.params import load_stage, load_student
 from stillhouse.stage import stage_command, write_metrics
 from stillhouse.student.sft import is_main_process, launch_command, train, write_curve
 
@@ -18,7 +18,6 @@ from stillhouse.student.sft import is_main_process, launch_command, train, write
 def main(teacher: str, student: str) -> None:
     """Train STUDENT on the examples of TEACHER."""
     params = load_stage()
-    run = params.section(Run, "run")
     runtime = load_student(student).runtime  # untracked by design: where and how fast, never what
     launch = launch_command(runtime)
     if launch is not None:
@@ -28,7 +27,7 @@ def main(teacher: str, student: str) -> None:
         Path("data/aligned", teacher),
         params.student(student),
         runtime,
-        run.seed,
+        params.read(int, "run.seed"),
         Path("models", teacher, student),
     )
     if not is_main_process():

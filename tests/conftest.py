@@ -17,7 +17,13 @@ def sandboxed() -> None:
 
 
 @pytest.fixture(scope="session")
-def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def full_environment() -> None:
+    """Skip in the light environment, which has no library of models."""
+    pytest.importorskip("torch", reason="needs the full environment: make env")
+
+
+@pytest.fixture(scope="session")
+def tiny_model(full_environment: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random two-layer Llama with a small byte-level tokenizer: the real code path without the real weights."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers

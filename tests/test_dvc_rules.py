@@ -50,7 +50,7 @@ def test_stages_are_described_cached_and_hold_ids_only(path):
             assert all(isinstance(out, str) for out in stage.get("outs", [])), name
 
 
-def test_every_stage_lists_the_code_it_runs():
+def test_every_stage_depends_on_its_code_and_on_paths_that_exist():
     done = subprocess.run(
         [sys.executable, "tools/stage_code.py"],
         cwd=ROOT,

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from stillhouse.params import (
     HubSource,
     ParamsError,
     Recipe,
+    Run,
     RunParams,
     Section,
     StageParams,
@@ -141,6 +143,70 @@ def test_a_stage_cannot_read_what_it_does_not_track() -> None:
     assert stage.teacher("t").label == "T"
     with pytest.raises(ParamsError, match=r"stage 'filter' reads 'verify' .* does not list it"):
         stage.value("verify")
+
+
+def test_a_dotted_key_is_read_with_what_is_tracked_around_it_and_no_further() -> None:
+    stage = StageParams("sft", {"run.seed": 7, "verify": {"judge": {"model": "wise"}}})
+    assert stage.read(int, "run.seed") == 7
+    assert stage.read(str, "verify.judge.model") == "wise"
+    with pytest.raises(ParamsError, match=r"stage 'sft' reads 'run.name' .* does not list it"):
+        stage.value("run.name")
+    with pytest.raises(ParamsError, match=r"stage 'sft' reads 'run' .* does not list it"):
+        stage.value("run")
+    with pytest.raises(ParamsError, match=r"verify\.judge\.math: missing key"):
+        stage.value("verify.judge.math")
+    with pytest.raises(ParamsError, match=r"verify\.judge\.model: .*valid integer"):
+        stage.read(int, "verify.judge.model")
+
+
+def test_a_section_tracked_by_keys_can_be_read_only_if_all_its_keys_are() -> None:
+    whole = StageParams("report", {"run.seed": 7, "run.name": "x"})
+    assert whole.section(Run, "run") == Run(name="x", seed=7)
+    with pytest.raises(ParamsError, match=r"reads 'run.name' .* does not list it"):
+        StageParams("sft", {"run.seed": 7}).section(Run, "run")
+
+
+def test_what_a_machine_needs_is_read_by_id_over_the_defaults(tmp_path: Path) -> None:
+    write_files(tmp_path, {"defaults": {"teachers": {"max_num_seqs": 3}}})
+    assert load_teacher("t", tmp_path).runtime.max_num_seqs == 3
+    write_files(
+        tmp_path,
+        {
+            "defaults": {"teachers": {"max_num_seqs": 3, "endpoints": ["http://a/v1"]}},
+            "teachers": {"t": {"max_num_seqs": 4}, "other": {"max_num_seqs": 5}},
+        },
+    )
+    runtime = load_teacher("t", tmp_path).runtime
+    assert (runtime.max_num_seqs, runtime.endpoints) == (4, ["http://a/v1"])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"teacher": {}}, r"runtime\.yaml: teacher: unknown key; allowed here: defaults"),
+        ({"teachers": {"t": 3}}, r"runtime\.yaml: teachers\.t: a mapping of keys was expected"),
+        ({"teachers": {"t": {"seats": 3}}}, r"runtime\.yaml: teachers\.t: seats: unknown key"),
+    ],
+)
+def test_a_fault_in_what_a_machine_needs_is_named(
+    tmp_path: Path, content: dict[str, object], message: str
+) -> None:
+    write_files(tmp_path, content)
+    with pytest.raises(ParamsError, match=message):
+        load_teacher("t", tmp_path)
+
+
+def test_a_runtime_section_in_a_teachers_file_is_still_read_with_a_note(tmp_path: Path) -> None:
+    write_files(tmp_path, {"teachers": {"t": {"max_num_seqs": 3}}}, runtime={"max_num_seqs": 9})
+    with pytest.warns(FutureWarning, match=r"move it to conf/runtime\.yaml \(teachers\.t\)"):
+        assert load_teacher("t", tmp_path).runtime.max_num_seqs == 9
+
+
+def write_files(root: Path, runtimes: dict[str, object], **more: object) -> None:
+    (root / "conf/teachers").mkdir(parents=True, exist_ok=True)
+    content = {"teacher": TEACHER, "perplexity_cut": None, **more}
+    (root / "conf/teachers/t.yaml").write_text(json.dumps(content))  # JSON is YAML
+    (root / "conf/runtime.yaml").write_text(json.dumps(runtimes))
 
 
 def test_a_stage_script_refuses_to_run_outside_the_pipeline(

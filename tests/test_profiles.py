@@ -4,7 +4,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from transformers import AutoTokenizer
 
 from stillhouse.cli.check import survey
 from stillhouse.params import HubSource, load_run, load_student, load_teacher
@@ -91,6 +90,8 @@ def test_the_paper_profile_leaves_the_year_of_its_benchmark_out() -> None:
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=str)
 def test_every_chat_template_passes_the_gate_before_training(path: Path, tiny_model: Path) -> None:
+    from transformers import AutoTokenizer
+
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
     tokenizer.chat_template = path.read_text(encoding="utf-8")
     assert check_template(tokenizer, str(path)).stop_token == "<|im_end|>"

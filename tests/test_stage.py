@@ -77,6 +77,7 @@ main()
 """
 
 
+@pytest.mark.usefixtures("full_environment")
 def test_an_interrupt_ends_with_its_code_while_a_model_is_in_a_step():
     done = subprocess.run(
         [sys.executable, "-c", IN_A_STEP], capture_output=True, text=True, check=False

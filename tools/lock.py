@@ -16,7 +16,6 @@ SAME_ON_GPU = (
     "if-verifiable",
     "latex2sympy2-extended",
     "math-verify",
-    "polars",
     "pyarrow",
     "pydantic",
     "reasoning-gym",
@@ -26,6 +25,7 @@ SAME_ON_GPU = (
 )
 TITLES = {
     "main": "CPU lock of the main environment",
+    "light": "Lock of the light environment, a part of main.txt",
     "eval": "Lock of the lighteval environment",
     "gpu": "CUDA lock of the main environment",
 }
@@ -34,21 +34,13 @@ TITLES = {
 def compile_lock(name: str, *arguments: str) -> None:
     """Resolve <name>.in into <name>.txt; the versions locked there now are kept where they still fit."""
     target = REQUIREMENTS / f"{name}.txt"
-    command = [
-        "uv",
-        "pip",
-        "compile",
-        "--quiet",
-        "--no-annotate",
-        "--no-header",
-        "--python-version",
-        "3.11",
-    ]
+    options = ["--quiet", "--no-annotate", "--no-header", "--python-version", "3.11"]
     environment = {**os.environ, "UV_FIND_LINKS": os.environ.get("PIP_FIND_LINKS", "")}
     subprocess.run(
-        [*command, str(REQUIREMENTS / f"{name}.in"), "-o", str(target), *arguments],
+        ["uv", "pip", "compile", *options, f"{name}.in", "-o", target.name, *arguments],
         check=True,
         stdout=subprocess.DEVNULL,
+        cwd=REQUIREMENTS,
         env={k: v for k, v in environment.items() if v},
     )
     title = f"# {TITLES[name]}, made by `make lock` from {name}.in; complete, so it is installed with --no-deps.\n"
@@ -56,10 +48,11 @@ def compile_lock(name: str, *arguments: str) -> None:
 
 
 def main() -> int:
-    """Refresh all three locks."""
-    overrides = ("--override", str(REQUIREMENTS / "overrides.txt"))
-    compile_lock("main", *overrides)
-    compile_lock("eval", *overrides)
+    """Refresh all locks."""
+    cpu = ("--override", "overrides.txt")
+    compile_lock("main", *cpu)
+    compile_lock("light", "--constraint", "main.txt", *cpu)
+    compile_lock("eval", *cpu)
     pins = [
         line
         for line in (REQUIREMENTS / "main.txt").read_text(encoding="utf-8").splitlines()
@@ -67,10 +60,9 @@ def main() -> int:
     ]
     constraints = REQUIREMENTS / "gpu-constraints.partial"
     constraints.write_text("\n".join(pins), encoding="utf-8")
+    gpu = ("--override", "gpu-overrides.txt", "--python-platform", "x86_64-manylinux_2_28")
     try:
-        compile_lock(
-            "gpu", "--constraint", str(constraints), "--python-platform", "x86_64-manylinux_2_28"
-        )
+        compile_lock("gpu", "--constraint", constraints.name, *gpu)
     finally:
         constraints.unlink()
     return 0

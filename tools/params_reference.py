@@ -12,7 +12,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from stillhouse.params import RunParams, StudentFile, TeacherFile
+from stillhouse.params import RunParams, StudentFile, StudentRuntime, TeacherFile, TeacherRuntime
 
 PAGE = Path("docs/reference/params.md")
 
@@ -28,6 +28,16 @@ FILES: list[tuple[str, type[BaseModel]]] = [
     ("conf/teachers/&lt;id&gt;.yaml", TeacherFile),
     ("conf/students/&lt;id&gt;.yaml", StudentFile),
 ]
+RUNTIME = """
+## conf/runtime.yaml
+
+Read by the stages and tracked by none: a change runs nothing again. The keys of an entry go over those of `defaults`.
+
+| key | type |
+|---|---|
+| `defaults.teachers`, `defaults.students` | section, for all of them |
+| `teachers.<id>`, `students.<id>` | section |
+"""
 
 
 def page() -> str:
@@ -36,6 +46,9 @@ def page() -> str:
     for file, model in FILES:
         parts.append(f"\n## {file}\n")
         parts.extend(_section(model, ""))
+    parts.append(RUNTIME)
+    parts.extend(_section(TeacherRuntime, "teachers"))
+    parts.extend(_section(StudentRuntime, "students"))
     return "".join(parts)
 
 
@@ -47,6 +60,8 @@ def _section(model: type[BaseModel], path: str) -> list[str]:
     parts.append("\n| key | type | default |\n|---|---|---|\n")
     below: list[tuple[str, type[BaseModel]]] = []
     for name, field in model.model_fields.items():
+        if model in (TeacherFile, StudentFile) and name == "runtime":
+            continue  # it comes from conf/runtime.yaml
         default = "" if field.default is PydanticUndefined else f"`{_yaml(field.default)}`"
         limits = _limits(field.metadata)
         parts.append(f"| `{name}` | {_type(field.annotation)}{limits} | {default} |\n")

@@ -1,90 +1,20 @@
-"""Which code a stage depends on: the import closure of its script, as the deps of dvc.yaml must list it.
+"""What DVC does not check about our pipelines: that paths exist, and that stages depend on their code.
 
-A change of any line that a stage runs has to run the stage again, and a change of any other line must not. `--write`
-brings dvc.yaml up to date; without it the differences are printed and the exit code is 1 if there are any.
+Usage: python tools/stage_code.py [STAGE]. Without a stage: print what is wrong, with exit code 1 if there is anything.
+With one: list the parts of its code, one a line, to compare before and after a change.
 """
 
-import argparse
-import ast
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+from stillhouse.code_hash.digest import Hasher
+from stillhouse.code_hash.record import FOLDER, OWN_STAGE, STAGES, SUFFIX, scripts
+from stillhouse.code_hash.source import CodeHashError
+
 ROOT = Path(__file__).resolve().parent.parent
-SOURCE = Path("src/stillhouse")
-# Code that a stage runs by path and not by import: in another environment, or inside the sandbox.
-RUN_BY_PATH = {
-    "stages/audit.py": ["src/stillhouse/verify/referee/main.py"],
-    "stages/generate.py": ["src/stillhouse/verify/referee/main.py"],
-    "stages/verify.py": ["src/stillhouse/verify/referee/main.py"],
-    "stages/benchmark.py": [
-        f"src/stillhouse/benchmark/{name}.py"
-        for name in ("lighteval_main", "lighteval_model", "tasks")
-    ],
-}
-
-
-def imports_of(path: Path) -> set[Path]:
-    """Return the project modules that a file imports anywhere, in functions too, but not under TYPE_CHECKING."""
-    found: set[Path] = set()
-    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
-    hidden = {
-        id(inner)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If)
-        and isinstance(node.test, ast.Name)
-        and node.test.id == "TYPE_CHECKING"
-        for inner in ast.walk(node)
-    }
-    for node in ast.walk(tree):
-        if id(node) in hidden:
-            continue
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        else:
-            continue
-        for name in names:
-            found |= _files(name)
-    return found
-
-
-def _files(name: str) -> set[Path]:
-    if name != "stillhouse" and not name.startswith("stillhouse."):
-        return set()
-    stem = Path("src") / Path(*name.split("."))
-    module, package = stem.with_suffix(".py"), stem / "__init__.py"
-    found = {p for p in (module, package) if (ROOT / p).is_file()}
-    parents = [
-        Path("src") / Path(*name.split(".")[:i]) / "__init__.py"
-        for i in range(1, name.count(".") + 1)
-    ]
-    return found | {p for p in parents if (ROOT / p).is_file()}
-
-
-def closure(script: str) -> list[str]:
-    """Return the script, all it imports, and the folders of data files beside those modules, sorted."""
-    done: set[Path] = set()
-    open_ = {Path(script), *map(Path, RUN_BY_PATH.get(script, []))}
-    while open_:
-        path = open_.pop()
-        done.add(path)
-        open_ |= imports_of(path) - done
-    folders = {path.parent for path in done if path.name != "__init__.py" and path.parent != SOURCE}
-    data = {
-        child.relative_to(ROOT)
-        for folder in folders
-        for child in (ROOT / folder).iterdir()
-        if child.is_dir() and child.name != "__pycache__" and not (child / "__init__.py").exists()
-    }
-    return sorted(str(path) for path in done | data)
-
-
-def is_code(dep: Any) -> bool:
-    """Whether a dep of dvc.yaml is one of the lines kept by this tool, a misspelt one too."""
-    return isinstance(dep, str) and Path(dep).parts[0] in ("src", "stages")
+PIPELINES = ("dvc.yaml", "publish/dvc.yaml", "publish/students/dvc.yaml")
 
 
 def script_of(stage: dict[str, Any]) -> str:
@@ -92,16 +22,30 @@ def script_of(stage: dict[str, Any]) -> str:
     return next(word for word in str(stage["cmd"]).split() if word.endswith(".py"))
 
 
-def differences(pipeline: dict[str, Any]) -> list[str]:
-    """Return one line per stage whose code deps are not its closure."""
+def without_code(pipelines: dict[str, dict[str, Any]]) -> list[str]:
+    """Return one line per stage that does not depend on the hash of its own code, or depends on another's."""
     lines = []
-    for name, stage in pipeline["stages"].items():
-        declared = {dep for dep in stage.get("deps", []) if is_code(dep)}
-        actual = set(closure(script_of(stage)))
-        if missing := actual - declared:
-            lines.append(f"{name}: missing {', '.join(sorted(missing))}")
-        if extra := declared - actual:
-            lines.append(f"{name}: not imported {', '.join(sorted(extra))}")
+    for path, pipeline in pipelines.items():
+        for name, stage in pipeline["stages"].items():
+            script = Path(script_of(stage)).stem
+            wanted = [] if script == OWN_STAGE else [f"{FOLDER}/{script}{SUFFIX}"]
+            listed = [d for d in stage.get("deps", []) if str(d).startswith(f"{FOLDER}/")]
+            if listed != wanted:
+                lines.append(
+                    f"{path}: {name}: of {FOLDER}/ its deps must have {wanted}, not {listed}"
+                )
+    return lines
+
+
+def uncomputable(root: Path) -> list[str]:
+    """Return one line per stage whose code cannot be hashed, with the reason."""
+    hasher = Hasher(root)
+    lines = []
+    for name in scripts(root):
+        try:
+            hasher.digest(STAGES / f"{name}.py")
+        except CodeHashError as error:
+            lines.append(f"{name}: {error}")
     return lines
 
 
@@ -153,32 +97,21 @@ def _paths(entries: list[Any], params: dict[str, Any]) -> set[Path]:
 
 
 def main() -> int:
-    """Print or fix the differences of all pipelines."""
+    """Print the parts of one stage, or the faults of all pipelines."""
     from ruamel.yaml import YAML
 
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", action="store_true", help="bring dvc.yaml up to date")
-    write = parser.parse_args().write
-    yaml = YAML()
-    yaml.width = 160
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    stale = 0
-    pipelines = {}
-    for path in (ROOT / "dvc.yaml", ROOT / "publish/dvc.yaml", ROOT / "publish/students/dvc.yaml"):
-        pipeline = yaml.load(path)
-        for line in differences(pipeline):
-            stale += 1
-            print(f"{path.relative_to(ROOT)}: {line}")
-        if write:
-            for stage in pipeline["stages"].values():
-                others = [dep for dep in stage.get("deps", []) if not is_code(dep)]
-                stage["deps"] = closure(script_of(stage)) + others
-            yaml.dump(pipeline, path)
-        pipelines[str(path.relative_to(ROOT))] = pipeline
-    for line in missing_paths(pipelines, yaml.load(ROOT / "params.yaml")):
-        stale += 1
-        print(line)
-    return 0 if write or not stale else 1
+    if len(sys.argv) > 1:
+        print("\n".join(Hasher(ROOT).parts(STAGES / f"{sys.argv[1]}.py")))
+        return 0
+    yaml = YAML(typ="safe")
+    pipelines = {path: yaml.load(ROOT / path) for path in PIPELINES}
+    faults = [
+        *without_code(pipelines),
+        *missing_paths(pipelines, yaml.load(ROOT / "params.yaml")),
+        *uncomputable(ROOT),
+    ]
+    print("\n".join(faults), end="\n" if faults else "")
+    return 1 if faults else 0
 
 
 if __name__ == "__main__":

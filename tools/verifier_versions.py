@@ -30,7 +30,9 @@ VERIFIERS = {
     "pool": ("pool", "VERSION"),
     "grading": ("grade", "GRADING_VERSION"),
 }
-# Shared by all and of no verifier's own: the names of reasons. What grade.py imports has versions of its own.
+# How checks are made and combined. What these import has versions of its own.
+GRADING = ("grade", "custom", "references")
+# Shared by all and of no verifier's own: the names of reasons.
 LEFT_OUT = {"checks"}
 # A prompt becomes what a model reads here.
 BESIDE = {"judge": [SOURCE / "models/chat.py"], "demands": [SOURCE / "models/chat.py"]}
@@ -58,7 +60,7 @@ def unversioned(recorded: dict[str, dict[str, str]], now: dict[str, dict[str, st
 
 
 def _hash(name: str, module: str) -> str:
-    code = {_file(module)} if name == "grading" else _with_imports(module)
+    code = {_file(m) for m in GRADING} if name == "grading" else _with_imports(module)
     named: set[Path] = set().union(*map(_named_files, code))
     code |= {path for holder, paths in BESIDE.items() if _file(holder) in code for path in paths}
     digest = hashlib.sha256()

@@ -2,13 +2,14 @@
 
 `params.yaml` holds the knobs of a run, `conf/teachers/<id>.yaml` one teacher (also a judge), `conf/students/<id>.yaml`
 one student. Unknown or missing keys are errors that name file, key and what is allowed. Inside a pipeline a stage gets
-only what it declares under `params:` in dvc.yaml (`load_stage`), so that nothing untracked can change an output. The
-`runtime:` part of a teacher or student file is the exception by design: it moves work between devices and endpoints,
-changes no output, and is tracked by no stage.
+only what it declares under `params:` in dvc.yaml (`load_stage`), so that nothing untracked can change an output.
+`conf/runtime.yaml` is the exception by design: it says where each teacher and student runs and how fast, changes no
+output, and is tracked by no stage.
 """
 
 import os
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -22,16 +23,19 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    TypeAdapter,
     ValidationError,
     model_validator,
 )
 
+from stillhouse import plugins
 from stillhouse.errors import StillhouseError
 from stillhouse.records import Category
 
 PARAMS_FILE = Path("params.yaml")
 TEACHERS_FOLDER = Path("conf/teachers")
 STUDENTS_FOLDER = Path("conf/students")
+RUNTIME_FILE = Path("conf/runtime.yaml")
 PARALLEL = "parallel"  # folder and repository of all teachers' answers side by side
 PLACEHOLDER = "FILL_IN"  # stands in a profile where only the user can know the value
 
@@ -101,6 +105,7 @@ class GeneratorSource(Section):
     kind: Literal["reasoning_gym"]
     category: Category
     license: str
+    verifier: Id | None = None
     generator: str
     count: PositiveInt
     config: dict[str, Any] = {}
@@ -113,6 +118,7 @@ class EmbeddedSource(Section):
     kind: Literal["embedded"]
     category: Category
     license: str
+    verifier: Id | None = None
     name: str
 
 
@@ -122,12 +128,15 @@ class FileSource(Section):
     `columns` maps these to the file's own names; given, no other column is read. `where` takes only the rows that have
     the given value, or one of the given values, in each of the named columns (the file's own names); `limit` counts
     what is taken. A row's own `license` goes before the source's.
+
+    Any source may name the `verifier` of a plugin that grades its answers in place of the category's.
     """
 
     id: Id
     kind: Literal["file"]
     category: Category
     license: str
+    verifier: Id | None = None
     path: InputPath
     columns: dict[str, str] = {}
     where: Where = {}
@@ -141,6 +150,7 @@ class HubSource(Section):
     kind: Literal["hub"]
     category: Category
     license: str
+    verifier: Id | None = None
     repo: str
     revision: Revision
     config: str | None = None
@@ -150,8 +160,21 @@ class HubSource(Section):
     limit: PositiveInt | None = None
 
 
+class PluginSource(Section):
+    """Queries that a plugin's source adapter yields; `config` is its keyword arguments."""
+
+    id: Id
+    kind: Literal["plugin"]
+    category: Category
+    license: str
+    verifier: Id | None = None
+    adapter: Id
+    config: dict[str, Any] = {}
+
+
 Source = Annotated[
-    GeneratorSource | EmbeddedSource | FileSource | HubSource, Field(discriminator="kind")
+    GeneratorSource | EmbeddedSource | FileSource | HubSource | PluginSource,
+    Field(discriminator="kind"),
 ]
 
 
@@ -341,11 +364,34 @@ class NgramFilter(Section):
 
 
 class Filter(Section):
-    """Parameters of the filter stage. The perplexity cut stands in each teacher's file: it differs by teacher."""
+    """Parameters of the filter stage. The perplexity cut is in each teacher's file: it differs by teacher.
+
+    `rules` are those of plugins, in order: `name`, or `name: {parameter: value}`. They are applied after the built-in
+    rules on one response and before `repetition`, which compares responses.
+    """
 
     require_think: bool
     max_tokens: PositiveInt
     ngram: NgramFilter
+    rules: list[Id | dict[Id, dict[str, Any]]] = []
+
+    @property
+    def custom_rules(self) -> list[tuple[str, dict[str, Any]]]:
+        """The names of the plugins' rules, in order, each with its parameters."""
+        return [
+            named
+            for rule in self.rules
+            for named in ([(rule, {})] if isinstance(rule, str) else rule.items())
+        ]
+
+    @model_validator(mode="after")
+    def _one_by_one(self) -> "Filter":
+        if any(isinstance(rule, dict) and len(rule) != 1 for rule in self.rules):
+            raise ValueError(
+                "rules: each entry is one rule: `- name`, or `- name: {parameter: value}`"
+            )
+        _unique([name for name, _ in self.custom_rules], "filter.rules")
+        return self
 
 
 class Package(Section):
@@ -375,26 +421,38 @@ class BenchmarkTask(Section):
     """One benchmark of this run.
 
     `kind: reasoning_gym` takes items of a generator at held-out seeds; `gsm8k` packaged GSM8K items; `file` a JSONL
-    file with `prompt` and `answer`; `lighteval` a task that lighteval has itself (its items come from the Hub).
+    file with `prompt` and `answer`; `plugin` items of a plugin's task, `plugin` being its name and `config` its keyword
+    arguments; `lighteval` a task that lighteval has itself (its items come from the Hub). `verifier` names one of a
+    plugin's that grades the answers; each item of `plugin` may name its own.
     """
 
     id: Id
-    kind: Literal["reasoning_gym", "gsm8k", "file", "lighteval"]
+    kind: Literal["reasoning_gym", "gsm8k", "file", "plugin", "lighteval"]
     count: PositiveInt
     samples: PositiveInt
     generator: str | None = None
     config: dict[str, Any] = {}
     path: InputPath | None = None
+    plugin: Id | None = None
     task: str | None = None
     instruction: str = ""
+    verifier: Id | None = None
 
     @model_validator(mode="after")
     def _kind_has_its_key(self) -> "BenchmarkTask":
-        needs = {"reasoning_gym": "generator", "file": "path", "lighteval": "task"}.get(self.kind)
+        keys = {
+            "reasoning_gym": "generator",
+            "file": "path",
+            "plugin": "plugin",
+            "lighteval": "task",
+        }
+        needs = keys.get(self.kind)
         if needs and getattr(self, needs) is None:
             raise ValueError(
                 f"benchmark task {self.id!r}: kind {self.kind} needs the key {needs!r}"
             )
+        if self.kind == "lighteval" and self.verifier is not None:
+            raise ValueError(f"benchmark task {self.id!r}: lighteval scores its tasks itself")
         return self
 
 
@@ -420,7 +478,7 @@ class Benchmark(Section):
 
     tasks: list[BenchmarkTask]
     sampling: BenchmarkSampling
-    score: ScoreKind = "strict"
+    score: ScoreKind
 
     @model_validator(mode="after")
     def _unique_ids(self) -> "Benchmark":
@@ -436,9 +494,13 @@ class Report(Section):
 
 
 class RunParams(Section):
-    """All of params.yaml."""
+    """All of params.yaml.
+
+    `plugins` are Python modules of the project or installed ones, which extend stillhouse (docs/how-to/extend.md).
+    """
 
     run: Run
+    plugins: list[str] = []
     teacher_ids: list[Id]
     student_ids: list[Id]
     queries: Queries
@@ -524,6 +586,13 @@ class ReplayHub(Section):
 Replay = Annotated[ReplaySolutions | ReplayFile | ReplayHub, Field(discriminator="kind")]
 
 
+class EnginePlugin(Section):
+    """The engine of a plugin; `config` is its keyword arguments."""
+
+    name: Id
+    config: dict[str, Any] = {}
+
+
 class Price(Section):
     """US dollars per million tokens."""
 
@@ -536,15 +605,16 @@ class Price(Section):
 
 
 class Teacher(Section):
-    """The tracked part of conf/teachers/<id>.yaml: all that decides what the teacher says.
+    """All that decides what a teacher says, in conf/teachers/<id>.yaml; tracked by the stages that ask it.
 
-    `engine: replay` plays back answers that exist already (`replay`); `tokenizer` counts their tokens.
+    `engine: replay` plays back answers that exist already (`replay`); `tokenizer` counts their tokens. `engine: plugin`
+    asks the engine that `plugin` names.
     `label` is what tables and cards call this teacher. `price` gives each answer its cost. `batch_invariant` makes
     vLLM's output independent of what else runs in the batch (GPUs of compute capability 8.0 and above).
     """
 
     label: str
-    engine: Literal["vllm", "openai", "replay"]
+    engine: Literal["vllm", "openai", "replay", "plugin"]
     model: str
     revision: TeacherRevision
     license: str
@@ -558,6 +628,7 @@ class Teacher(Section):
     price: Price | None = None
     replay: Replay | None = None
     tokenizer: Tokenizer | None = None
+    plugin: EnginePlugin | None = None
 
     @model_validator(mode="after")
     def _engine_has_its_keys(self) -> "Teacher":
@@ -566,6 +637,8 @@ class Teacher(Section):
                 raise ValueError(
                     "engine replay needs `replay` (`kind: solutions`, `file` or `hub`) and `tokenizer`"
                 )
+        elif self.engine == "plugin" and self.plugin is None:
+            raise ValueError("engine plugin needs `plugin` (`name` and `config`)")
         elif self.sampling is None:
             raise ValueError(f"engine {self.engine} needs `sampling`")
         elif self.revision == "none" and self.engine == "vllm":
@@ -587,7 +660,7 @@ class Teacher(Section):
 
 
 class TeacherRuntime(Section):
-    """The untracked part of conf/teachers/<id>.yaml: where and how fast, never what.
+    """Where a teacher runs and how fast, never what it says; an entry of `teachers` in conf/runtime.yaml.
 
     `in_flight_per_endpoint` is the most that an endpoint may have at once; below that its limit finds itself. The API
     key is read from the environment variable that `api_key_variable` names. A request that has not ended after
@@ -614,7 +687,8 @@ class TeacherRuntime(Section):
 class TeacherFile(Section):
     """All of conf/teachers/<id>.yaml.
 
-    `perplexity_cut` is the largest perplexity that the filter keeps; null: no cut.
+    `perplexity_cut` is the largest perplexity that the filter keeps; null: no cut. `runtime` comes from
+    conf/runtime.yaml.
     """
 
     teacher: Teacher
@@ -626,7 +700,7 @@ class TeacherFile(Section):
         budget = self.runtime.budget
         if budget is not None and budget.cost is not None and self.teacher.price is None:
             raise ValueError(
-                "runtime.budget.cost needs `teacher.price` (dollars per million tokens)"
+                "the budget.cost of its runtime needs `teacher.price` (dollars per million tokens)"
             )
         return self
 
@@ -647,7 +721,7 @@ class Recipe(Section):
 
 
 class Student(Section):
-    """The tracked part of conf/students/<id>.yaml.
+    """All that decides what a student learns, in conf/students/<id>.yaml; tracked by its stages.
 
     `chat_template` is a file whose assistant turns stand between `{% generation %}` marks, so that the loss can be
     masked to them.
@@ -662,7 +736,7 @@ class Student(Section):
 
 
 class StudentRuntime(Section):
-    """The untracked part of conf/students/<id>.yaml."""
+    """Where a student is trained and benchmarked and how fast; an entry of `students` in conf/runtime.yaml."""
 
     batch_per_device: PositiveInt = 1
     gradient_checkpointing: bool = False
@@ -674,13 +748,14 @@ class StudentRuntime(Section):
 
 
 class StudentFile(Section):
-    """All of conf/students/<id>.yaml."""
+    """All of conf/students/<id>.yaml. `runtime` comes from conf/runtime.yaml."""
 
     student: Student
     runtime: StudentRuntime = StudentRuntime()
 
 
 SectionT = TypeVar("SectionT", bound=Section)
+ValueT = TypeVar("ValueT")
 
 
 def _unique(ids: list[str], where: str) -> None:
@@ -759,34 +834,76 @@ def load_run(root: Path = Path()) -> RunParams:
 
 
 def load_teacher(teacher_id: str, root: Path = Path()) -> TeacherFile:
-    """Return conf/teachers/<id>.yaml.
+    """Return conf/teachers/<id>.yaml, with its runtime from conf/runtime.yaml.
 
     Raises:
-        ParamsError: no such teacher (the message lists those there are), or a fault in the file.
+        ParamsError: no such teacher (the message lists those there are), or a fault in one of the files.
     """
-    return _load_by_id(TeacherFile, teacher_id, root / TEACHERS_FOLDER)
+    return _load_by_id(TeacherFile, TeacherRuntime, teacher_id, TEACHERS_FOLDER, root)
 
 
 def load_student(student_id: str, root: Path = Path()) -> StudentFile:
-    """Return conf/students/<id>.yaml; errors as in `load_teacher`."""
-    return _load_by_id(StudentFile, student_id, root / STUDENTS_FOLDER)
+    """Return conf/students/<id>.yaml, with its runtime from conf/runtime.yaml; errors as in `load_teacher`."""
+    return _load_by_id(StudentFile, StudentRuntime, student_id, STUDENTS_FOLDER, root)
 
 
-def _load_by_id(section: type[SectionT], file_id: str, folder: Path) -> SectionT:
-    path = folder / f"{file_id}.yaml"
+def _load_by_id(
+    section: type[SectionT], runtime: type[Section], file_id: str, folder: Path, root: Path
+) -> SectionT:
+    path = root / folder / f"{file_id}.yaml"
     if not path.is_file():
-        known = ", ".join(sorted(p.stem for p in folder.glob("*.yaml"))) or "none"
+        known = ", ".join(sorted(p.stem for p in path.parent.glob("*.yaml"))) or "none"
         raise ParamsError(
             f"{path}: no such file, but the id {file_id!r} is used; ids there: {known}"
         )
-    return parse(section, read_yaml(path), str(path))
+    content = read_yaml(path)
+    where = f"{root / RUNTIME_FILE}: {folder.name}.{file_id}"
+    own = runtime_of(folder.name, file_id, root)
+    if "runtime" in content:
+        warnings.warn(old_runtime(path), FutureWarning, stacklevel=3)
+        own, where = content["runtime"], f"{path}: runtime"
+    return parse(section, content | {"runtime": parse(runtime, own, where)}, str(path))
+
+
+def old_runtime(path: Path) -> str:
+    """Return the note on a `runtime` section in a teacher's or student's file, which version 0.2 still reads."""
+    return f"{path}: runtime: move it to {RUNTIME_FILE} ({path.parent.name}.{path.stem}); here it will be an error"
+
+
+def runtime_of(kind: str, file_id: str, root: Path = Path()) -> dict[str, Any]:
+    """Return the keys of one teacher or student in conf/runtime.yaml, over those of `defaults`.
+
+    Args:
+        kind: "teachers" or "students".
+        file_id: the teacher's or student's id.
+        root: the project.
+
+    Raises:
+        ParamsError: the file is no YAML, or not a mapping of mappings.
+    """
+    path = root / RUNTIME_FILE
+    if not path.is_file():
+        return {}
+    content = read_yaml(path)
+    if unknown := sorted(set(content) - {"defaults", "teachers", "students"}):
+        raise ParamsError(
+            f"{path}: {unknown[0]}: unknown key; allowed here: defaults, students, teachers"
+        )
+    own: dict[str, Any] = {}
+    for keys in (("defaults", kind), (kind, file_id)):
+        found: Any = content
+        for key in keys:
+            found = found.get(key) or {}
+            if not isinstance(found, dict):
+                raise ParamsError(f"{path}: {'.'.join(keys)}: a mapping of keys was expected")
+        own |= found
+    return own
 
 
 def load_recorded(section: type[SectionT], path: Path) -> SectionT:
     """Return the tracked part of a teacher's file as the generate stage recorded it beside the responses.
 
-    A stage over all teachers cannot list each teacher's parameters in dvc.yaml, and must not depend on the whole file,
-    whose `runtime` part changes no output.
+    A stage over all teachers cannot list each teacher's parameters in dvc.yaml.
 
     Raises:
         ParamsError: the record is missing or malformed.
@@ -797,7 +914,9 @@ def load_recorded(section: type[SectionT], path: Path) -> SectionT:
 class StageParams:
     """The parameters that one pipeline stage tracks, and nothing else.
 
-    Keys of params.yaml are read by name; the tracked keys of a teacher or student file by that file's id.
+    Args:
+        stage: its name, for messages.
+        tracked: values by what dvc.yaml lists: a dotted key of params.yaml, or `<file>:<key>`.
     """
 
     def __init__(self, stage: str, tracked: dict[str, Any]) -> None:
@@ -805,29 +924,60 @@ class StageParams:
         self._tracked = tracked
 
     def value(self, key: str, path: Path = PARAMS_FILE) -> Any:
-        """Return the tracked value of a top-level key of a params file.
+        """Return the value of a dotted key that the stage tracks, by itself or with a section around it.
 
         Raises:
             ParamsError: the stage does not track it: its output would depend on something untracked.
         """
-        for name in (f"{path}:{key}", key):
+        parts = key.split(".")
+        for length in range(len(parts), 0, -1):
+            name = ".".join(parts[:length])
+            name = name if path == PARAMS_FILE else f"{path}:{name}"
             if name in self._tracked:
-                return self._tracked[name]
+                return self._below(self._tracked[name], parts[length:], f"{path}: {key}")
         raise ParamsError(
             f"dvc.yaml: stage {self.stage!r} reads {key!r} of {path} but does not list it under params"
         )
 
+    def _below(self, value: Any, parts: list[str], where: str) -> Any:
+        for part in parts:
+            if not isinstance(value, dict) or part not in value:
+                raise ParamsError(f"{where}: missing key")
+            value = value[part]
+        return value
+
+    def read(self, kind: type[ValueT], key: str) -> ValueT:
+        """Return a checked value of params.yaml that is no section, such as a list of sections."""
+        value = self.value(key)
+        try:
+            return TypeAdapter(kind).validate_python(value)
+        except ValidationError as error:
+            raise ParamsError(f"{PARAMS_FILE}: {key}: {error.errors()[0]['msg']}") from None
+
     def section(self, section: type[SectionT], key: str) -> SectionT:
-        """Return a checked section of params.yaml."""
+        """Return a checked section of params.yaml, which the stage tracks as a whole or key by key.
+
+        Raises:
+            ParamsError: a fault in it, or it is tracked key by key and one key is not.
+        """
+        parts = {
+            name.removeprefix(f"{key}."): value
+            for name, value in self._tracked.items()
+            if name.startswith(f"{key}.")
+        }
+        if parts and key not in self._tracked:
+            for name in section.model_fields:
+                parts.setdefault(name, self.value(f"{key}.{name}"))
+            return parse(section, parts, f"{PARAMS_FILE}: {key}")
         return parse(section, self.value(key), f"{PARAMS_FILE}: {key}")
 
     def teacher(self, teacher_id: str) -> Teacher:
-        """Return the tracked part of a teacher's file."""
+        """Return what decides what a teacher says."""
         path = TEACHERS_FOLDER / f"{teacher_id}.yaml"
         return parse(Teacher, self.value("teacher", path), f"{path}: teacher")
 
     def student(self, student_id: str) -> Student:
-        """Return the tracked part of a student's file."""
+        """Return what decides what a student learns."""
         path = STUDENTS_FOLDER / f"{student_id}.yaml"
         return parse(Student, self.value("student", path), f"{path}: student")
 
@@ -843,11 +993,23 @@ def load_stage() -> StageParams:
         raise ParamsError(
             "a stage script runs inside the pipeline: use `dvc repro --single-item <stage>`"
         )
-    from dvc.api import params_show
     from dvc.exceptions import DvcException
+    from dvc.repo import Repo
 
+    tracked: dict[str, Any] = {}
     try:
-        tracked: dict[str, Any] = params_show(stages=stage, deps=True)
+        with Repo() as repo:
+            (found,) = repo.stage.collect(stage)
+            for dep in found.params:
+                path = os.path.relpath(dep.fs_path, repo.root_dir)
+                values = dep.read_params(flatten=True)
+                if missing := sorted(set(dep.params) - set(values)):
+                    raise ParamsError(f"{path}: {missing[0]}: missing key")
+                prefix = "" if Path(path) == PARAMS_FILE else f"{path}:"
+                tracked |= {f"{prefix}{key}": value for key, value in values.items()}
     except DvcException as error:
         raise ParamsError(f"parameters of stage {stage}: {error}") from error
-    return StageParams(stage, tracked)
+    found = StageParams(stage, tracked)
+    if "plugins" in tracked:  # a stage that uses none does not track them
+        plugins.load(tracked["plugins"])
+    return found

@@ -9,6 +9,7 @@ No logic beyond ids and conversion belongs here.
 import hashlib
 import json
 import unicodedata
+from collections.abc import Sequence
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -86,7 +87,8 @@ class Query(Row, frozen=True, kw_only=True):
     """One question with all that is needed to verify an answer.
 
     `messages` is the conversation up to and including the last user turn. `ground_truth` is the reference answer
-    (math, science), `tests` serve code, `constraints` serve `if`; the others have none of the three.
+    (math, science; several as `ground_truth_of` writes them), `tests` serve code, `constraints` serve `if`; the others
+    have none of the three. `verifier` names one of a plugin's, which grades the answers in place of the category's.
     """
 
     id: str
@@ -101,11 +103,45 @@ class Query(Row, frozen=True, kw_only=True):
     tests: list[Test] = []
     constraints: list[Constraint] = []
     solution: Trace | None = None
+    verifier: str | None = None
 
     @property
     def prompt(self) -> str:
         """The text of the last user turn."""
         return self.messages[-1].content
+
+    @property
+    def references(self) -> list[str]:
+        """The reference answers; an answer is right if it matches one."""
+        return [] if self.ground_truth is None else references_of(self.ground_truth)
+
+
+class _AnyOf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    any_of: list[str]
+
+
+_ANY_OF = '{"any_of":['
+
+
+def ground_truth_of(references: Sequence[str]) -> str:
+    """Return one or more references as one text: `{"any_of":["1/2","0.5"]}` for several different ones.
+
+    A plain list would be ambiguous: there are questions whose one right answer is a list.
+    """
+    different = list(dict.fromkeys(references))
+    if len(different) == 1:
+        return different[0]
+    return msgspec.json.encode(_AnyOf(different)).decode()
+
+
+def references_of(ground_truth: str) -> list[str]:
+    """Return the references that a text holds: those of `ground_truth_of`, or the text itself."""
+    if not ground_truth.startswith(_ANY_OF):
+        return [ground_truth]
+    try:
+        return msgspec.json.decode(ground_truth, type=_AnyOf).any_of or [ground_truth]
+    except msgspec.MsgspecError:
+        return [ground_truth]
 
 
 def query_id(messages: list[Message]) -> str:
@@ -153,7 +189,10 @@ def _within(query_id: str, *parts: str) -> str:
 
 
 class Check(Row, frozen=True, kw_only=True):
-    """What one verifier said. A verdict may rest on several: a rule that says no, then a judge."""
+    """What one verifier found. A verdict may rest on several: a rule that rejects, then a judge.
+
+    `answer` is the part of the answer that a rule compared (a number, formula, option letter or text), null if none.
+    """
 
     verifier: str
     version: str
@@ -161,6 +200,7 @@ class Check(Row, frozen=True, kw_only=True):
     score: float | None = None
     reason: str | None = None
     evidence: str | None = None
+    answer: str | None = None
 
 
 class Verdict(Row, frozen=True, kw_only=True):
@@ -323,6 +363,7 @@ _check = pa.struct(
         "score": pa.float64(),
         "reason": pa.string(),
         "evidence": pa.string(),
+        "answer": pa.string(),
     }
 )
 _query_fields: dict[str, pa.DataType] = {
@@ -338,6 +379,7 @@ _query_fields: dict[str, pa.DataType] = {
     "tests": pa.list_(_test),
     "constraints": pa.list_(_constraint),
     "solution": _trace,
+    "verifier": pa.string(),
 }
 
 SCHEMAS: dict[type[Row], pa.Schema] = {

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 import click
 
+from stillhouse.code_hash.record import refuse_stale_stage
 from stillhouse.errors import StillhouseError
 
 VLLM_THREAD = "vllm"  # the name that models/vllm_engine.py gives its thread
@@ -21,8 +22,9 @@ USER_ERROR = 2  # exit code of an error that the user can mend
 def stage_command(function: Callable[..., None]) -> click.Command:
     """Make a click command of a stage's main function.
 
-    An expected error ends it with one message and exit code 2; any other exception is a defect of ours and keeps its
-    traceback. SIGINT and SIGTERM let it clean up, and end it with exit code 130 or 143.
+    It refuses to run code that stage `code` has not recorded. An expected error ends it with one message and exit code
+    2; any other exception is a defect of ours and keeps its traceback. SIGINT and SIGTERM let it clean up, and end it
+    with exit code 130 or 143.
     """
 
     @functools.wraps(function)
@@ -38,6 +40,7 @@ def stage_command(function: Callable[..., None]) -> click.Command:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, terminate)
         try:
+            refuse_stale_stage()
             function(*args, **kwargs)
         except StillhouseError as error:
             stage = os.environ.get("DVC_STAGE", Path(sys.argv[0]).stem)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from stillhouse.benchmark.items import ItemsError, load_items
 from stillhouse.gym import held_out_seed, query_seed, questions
 from stillhouse.params import BenchmarkTask
+from stillhouse.records import references_of
 
 SMALL = {"min_terms": 2, "max_terms": 2, "min_digits": 1, "max_digits": 1}
 
@@ -93,12 +94,20 @@ def test_items_of_a_file_keep_their_ids_or_get_one(inputs: Path) -> None:
     assert len(second.id) == 32
 
 
+def test_an_item_may_have_several_references(inputs: Path) -> None:
+    rows = [{"prompt": "What is a half?", "answer": ["1/2", 0.5]}]
+    (item,) = load_items(own_items(inputs / "items.jsonl", rows), 1)
+    assert references_of(item.answer) == ["1/2", "0.5"]
+
+
 @pytest.mark.parametrize(
     ("rows", "count", "message"),
     [
         ([{"prompt": "Why?"}], 1, "row 1: `prompt`.*and `answer` are needed, found prompt"),
         ([{"prompt": " ", "answer": "b"}], 1, "row 1: `prompt`"),
         ([["Why?"]], 1, "row 1 is a list"),
+        ([{"prompt": "Why?", "answer": []}], 1, "row 1: `prompt`.*and `answer` are needed"),
+        ([{"prompt": "Why?", "answer": ["b", ""]}], 1, "row 1: `prompt`.*and `answer` are needed"),
         ([{"prompt": "Why?", "answer": "b"}], 2, "1 distinct items, but count is 2"),
         (
             [{"id": "a", "prompt": "b", "answer": 1}, {"id": "a", "prompt": "c", "answer": 1}],

@@ -161,7 +161,13 @@ def test_an_answer_that_cannot_be_graded_ends_the_run(
 def test_the_stage_tracks_what_decides_a_score() -> None:
     pipeline = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
     tracked = [key for key in pipeline["stages"]["benchmark"]["params"] if isinstance(key, str)]
-    assert tracked == ["run", "benchmark", "verify.item_cpu_seconds"]
+    assert tracked == [
+        "run.seed",
+        "benchmark.tasks",
+        "benchmark.sampling",
+        "benchmark.score",
+        "verify.item_cpu_seconds",
+    ]
     assert "item_cpu_seconds" in Verify.model_fields
 
 

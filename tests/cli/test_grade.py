@@ -35,6 +35,8 @@ ROWS = [
     row(7, "other", "Well."),
     row(8, "math", "7"),
     row(9, "if", "One, two.", instruction_id_list=[COMMA["id"]], kwargs=[None]),
+    row(10, "math", "It is 7.", ground_truth=["seven", 7]),
+    row(11, "math", "It is 7.", ground_truth=[]),
 ]
 EXPECTED = [
     (1.0, "pass", None, "math_rule"),
@@ -47,6 +49,8 @@ EXPECTED = [
     (None, "ungradable", "no_judge", "judge_reward"),
     (None, "ungradable", "no_reference", "math_rule"),
     (0.0, "fail", "constraints_broken", "ifeval"),
+    (1.0, "pass", None, "math_rule"),
+    (None, "ungradable", "no_reference", "math_rule"),
 ]
 
 
@@ -77,9 +81,18 @@ def test_each_answer_gets_its_verdict_in_the_order_of_the_input(
     assert [
         (found["score"], found["state"], found["reason"], found["verifier"]) for found in rows
     ] == EXPECTED
-    assert set(rows[0]) == {"id", "score", "state", "reason", "verifier", "evidence"}
+    assert set(rows[0]) == {
+        "id",
+        "score",
+        "state",
+        "reason",
+        "verifier",
+        "evidence",
+        "answer",
+    }
     assert "1 of 2 tests pass" in rows[4]["evidence"]
-    assert "math                   1           2           1" in done.output
+    assert "math                   2           2           2" in done.output
+    assert [found["answer"] for found in rows[:3]] == ["7", "8", None]
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ def test_before_the_first_request_everything_is_still_to_come():
         "  requests to come  at least 10, at most 30",
         lines()[3],
         lines()[4],
-        "  budget            $50.00 (runtime.budget)",
+        "  budget            $50.00 (conf/runtime.yaml)",
     ]
     assert lines()[3].endswith("prompt (estimated: 4 characters a token) and 3,000 completion")
     assert lines()[4].startswith("  cost at most      $6,")

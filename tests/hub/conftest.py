@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from huggingface_hub import HfApi
 from huggingface_hub.utils._xet import XetSessionHolder
-from small_release import write_folder
-from stand_in import TOKEN, HubStandIn
+
+from tests.hub.small_release import write_folder
+from tests.hub.stand_in import TOKEN, HubStandIn
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ import threading
 from collections.abc import Callable
 from http.server import ThreadingHTTPServer
 
-from stand_in_api import TOKEN, HubApi
-from stand_in_http import CUT, Answer, ApiError, Fault, Request, as_json, handler_of
-from stand_in_repository import Blob
+from tests.hub.stand_in_api import TOKEN, HubApi
+from tests.hub.stand_in_http import CUT, Answer, ApiError, Fault, Request, as_json, handler_of
+from tests.hub.stand_in_repository import Blob
 
 __all__ = ["CUT", "TOKEN", "HubStandIn"]
 

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
-from stand_in_cas import READ_TOKEN, WRITE_TOKEN, ContentStore
-from stand_in_http import Answer, ApiError, Request, as_json, partial
-from stand_in_repository import DATE, Blob, Repository
+from tests.hub.stand_in_cas import READ_TOKEN, WRITE_TOKEN, ContentStore
+from tests.hub.stand_in_http import Answer, ApiError, Request, as_json, partial
+from tests.hub.stand_in_repository import DATE, Blob, Repository
 
 TOKEN = "hf_test"
 USER = "tester"

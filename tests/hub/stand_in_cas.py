@@ -17,7 +17,8 @@ from typing import Any
 
 import pyarrow as pa
 from blake3 import blake3
-from stand_in_http import Answer, ApiError, Request, as_json, partial
+
+from tests.hub.stand_in_http import Answer, ApiError, Request, as_json, partial
 
 READ_TOKEN, WRITE_TOKEN = "xet-read", "xet-write"
 SIGNATURE = "signed-by-the-store"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
-from stand_in_http import ApiError
+from tests.hub.stand_in_http import ApiError
 
 DATE = "2025-01-01T00:00:00.000Z"
 

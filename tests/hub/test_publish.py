@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 from huggingface_hub import HfApi
-from small_release import CARD, REPO, SHARD, write_folder, write_two_configs
-from stand_in import HubStandIn
 
 from stillhouse.release.hub import Access, preview, publish
 from stillhouse.release.hub_calls import HubError
 from stillhouse.release.manifest import MANIFEST, release_files, sha256_of, write_manifest
 from stillhouse.release.pull import pull
+from tests.hub.small_release import CARD, REPO, SHARD, write_folder, write_two_configs
+from tests.hub.stand_in import HubStandIn
 
 
 @pytest.fixture(params=["lfs", "xet"])

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 from huggingface_hub import HfApi
 from huggingface_hub.utils._xet import XetSessionHolder
-from small_release import REPO, write_folder
-from stand_in import CUT, HubStandIn
-from stand_in_cas import SIGNATURE
 
 from stillhouse.release.hub import Access, publish
 from stillhouse.release.hub_calls import HubError
 from stillhouse.release.manifest import release_files, sha256_of, write_manifest
 from stillhouse.release.pull import pull
+from tests.hub.small_release import REPO, write_folder
+from tests.hub.stand_in import CUT, HubStandIn
+from tests.hub.stand_in_cas import SIGNATURE
 
 PUBLIC = Access(private=False)
 UPLOAD = [

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 from huggingface_hub import HfApi
-from small_release import REPO, write_many_files
-from stand_in import CUT, HubStandIn
-from stand_in_repository import Repository
 
 from stillhouse.release.hub import Access, publish
 from stillhouse.release.hub_calls import HubError
 from stillhouse.release.manifest import release_files, sha256_of
 from stillhouse.release.pull import pull
+from tests.hub.small_release import REPO, write_many_files
+from tests.hub.stand_in import CUT, HubStandIn
+from tests.hub.stand_in_repository import Repository
 
 PUBLIC = Access(private=False)
 FILES = 2

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from small_release import REPO
-from stand_in import HubStandIn
+
+from tests.hub.small_release import REPO
+from tests.hub.stand_in import HubStandIn
 
 PUBLISH = """
 import sys

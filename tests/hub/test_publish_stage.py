@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from stand_in import HubStandIn
 
 from stillhouse.release.package import write_release
+from tests.hub.stand_in import HubStandIn
 from tests.release.release_fixture import CARDS, facts, write_tables
 
 ROOT = Path(__file__).parents[2]
@@ -22,6 +22,13 @@ package:
   private: false
 """
 PIPELINE = """stages:
+  code:
+    cmd: python stages/code_hash.py
+    deps:
+      - src
+      - stages
+    outs:
+      - code
   package:
     cmd: cp -r {prepared} data/release
     outs:
@@ -58,18 +65,16 @@ class Project:
 @pytest.fixture
 def project(tmp_path: Path, hub: HubStandIn, hub_environment: dict[str, str]) -> Project:
     folder = tmp_path / "project"
-    for name in ("publish", "stages"):
-        (folder / name).mkdir(parents=True)
+    (folder / "publish").mkdir(parents=True)
     shutil.copy(ROOT / "publish" / "dvc.yaml", folder / "publish")
-    shutil.copy(ROOT / "stages" / "publish.py", folder / "stages")
-    # The code that the stage depends on, at its place: DVC hashes it.
-    shutil.copytree(
-        ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
-    )
+    # The code of the stages, at its place: its hash is one of their deps.
+    for name in ("stages", "src", "requirements"):
+        ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
+        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
     (folder / "params.yaml").write_text(PARAMS)
     prepared = tmp_path / "prepared"
     (folder / "dvc.yaml").write_text(PIPELINE.format(prepared=prepared))
-    (folder / ".gitignore").write_text("/data/\n__pycache__/\n")
+    (folder / ".gitignore").write_text("/code/\n/data/\n__pycache__/\n")
     write_release(prepared, write_tables(tmp_path / "tables"), facts(), CARDS)
     project = Project(folder, hub_environment)
     project.run("git", "init", "-q")

@@ -7,12 +7,12 @@ from pathlib import Path
 import msgspec
 import pytest
 from huggingface_hub import HfApi
-from stand_in import TOKEN, HubStandIn
 
 from stillhouse.records import CATEGORIES, Example, Query
 from stillhouse.release.hub import Access, publish
 from stillhouse.release.package import write_release
 from stillhouse.tables import read_table
+from tests.hub.stand_in import TOKEN, HubStandIn
 from tests.release.release_fixture import CARDS, facts, metrics, of_every_category, write_tables
 
 REPO = "tester/parallel_sums-tiny"

@@ -142,6 +142,7 @@ def test_the_fingerprint_hash_depends_on_content_only():
     assert len(fingerprint_hash({})) == 16
 
 
+@pytest.mark.usefixtures("full_environment")
 def test_the_weights_of_a_judge_that_is_never_asked_are_neither_converted_nor_fetched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from safetensors.torch import load_file, save_file
 
 from stillhouse.models.engine import EngineError
 from stillhouse.models.journal import Journal
@@ -85,6 +84,8 @@ def test_a_bias_of_the_head_is_not_dropped(tiny_classifier: Path, tmp_path: Path
     for file in tiny_classifier.iterdir():
         if file.suffix != ".safetensors":
             (folder / file.name).write_bytes(file.read_bytes())
+    from safetensors.torch import load_file, save_file
+
     weights = load_file(tiny_classifier / "model.safetensors")
     weights[HEAD_BIAS] = torch.arange(5, dtype=torch.float32)
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})

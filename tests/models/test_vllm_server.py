@@ -26,7 +26,7 @@ SECONDS = 60  # after which a test that waits for a process has failed
 
 
 @pytest.fixture
-def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def stand_in(full_environment: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Start the stand-in where vLLM would be started, with a log below the test's own folder."""
     monkeypatch.setattr(vllm_server, "MODULE", STAND_IN)
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))

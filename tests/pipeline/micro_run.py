@@ -31,6 +31,7 @@ COPIED = (
     "requirements",
     "conf/chat_templates",
     "src",
+    "plugins",
 )
 ATTEMPTS = 3
 IN_FLIGHT = 2
@@ -242,10 +243,10 @@ class MicroRun:
                     "max_tokens": 64,
                 },
             }
-            runtime = {"endpoints": [endpoint.url], "in_flight_per_endpoint": IN_FLIGHT}
-            self.write_teacher(
-                name, {"teacher": teacher, "perplexity_cut": None, "runtime": runtime}
-            )
+            self.write_teacher(name, {"teacher": teacher, "perplexity_cut": None})
+        runtime = {"endpoints": [endpoint.url], "in_flight_per_endpoint": IN_FLIGHT}
+        runtimes = {"teachers": dict.fromkeys(("alpha", "beta", "judge"), runtime)}
+        write(self.folder / "conf/runtime.yaml", runtimes)
         teacher = {
             "label": "worked solutions",
             "engine": "replay",

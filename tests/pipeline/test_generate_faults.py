@@ -272,7 +272,9 @@ def test_a_run_beyond_its_budget_ends_with_what_to_do_and_goes_on_when_it_is_rai
         process = project.start()
         _, errors = process.communicate(timeout=SECONDS)
         assert process.returncode == 2
-        assert re.search(r"teacher alpha: runtime.budget is used up: [34]\d\d tokens", errors)
+        assert re.search(
+            r"teacher alpha: its budget in conf/runtime.yaml is used up: [34]\d\d tokens", errors
+        )
         asked = teacher.asked.total()
         assert asked < 60
         raised = json.loads((tmp_path / "conf/teachers/alpha.yaml").read_text())

@@ -5,12 +5,12 @@ import re
 from pathlib import Path
 
 import pytest
-from micro_run import DEMANDS, EXPECTED, MicroRun, ScriptedTeachers
 
 from stillhouse.records import Decision, Example, Query, Rejected, Response
 from stillhouse.stage import read_json
 from stillhouse.tables import read_table
 from tests.doubles.scripted_endpoint import ScriptedEndpoint
+from tests.pipeline.micro_run import DEMANDS, EXPECTED, MicroRun, ScriptedTeachers
 
 CHAIN = ("generate", "verify", "perplexity", "filter")
 FAN_INS = {"align", "package"}
@@ -115,8 +115,19 @@ def test_a_second_repro_runs_no_stage(run):
 
 
 def test_a_runtime_key_runs_nothing(run):
-    run.edit("conf/teachers/alpha.yaml", runtime__in_flight_per_endpoint=7)
+    run.edit("conf/runtime.yaml", teachers__alpha__in_flight_per_endpoint=7)
     assert run.repro() == []
+
+
+def test_a_new_name_of_the_run_is_no_reason_to_ask_anybody(run):
+    run.edit("params.yaml", run__name="renamed")
+    assert run.repro() == ["package"]
+
+
+def test_a_docstring_runs_only_the_hash_of_the_code(run):
+    path = run.folder / "src/stillhouse/records.py"
+    path.write_text(path.read_text().replace('"""', '"""Edited. ', 1))
+    assert run.repro() == ["code"]
 
 
 def test_a_filter_threshold_runs_filter_and_what_follows(run):

@@ -7,14 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from stillhouse.release.readiness import (
     NotReadyError,
     refuse_missing_in_remote,
 )
+
+boto3 = pytest.importorskip("boto3", reason="needs the full environment: make env")
+moto_server = pytest.importorskip("moto.server", reason="needs the full environment: make env")
 
 ROOT = Path(__file__).resolve().parents[2]
 BUCKET = "stillhouse-test"
@@ -124,7 +125,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def store() -> Iterator[Store]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
     yield Store(f"http://{host}:{port}")

@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from stillhouse.attempts import Attempt
 from stillhouse.params import Filter, NgramFilter
+from stillhouse.quality.rules import Rules
 from stillhouse.quality.select import select
 from stillhouse.records import Decision, Query, Response, State
 from tests.quality.graded import perplexity, query, response, verdict
@@ -32,7 +33,9 @@ def decide(
         judged = verdict(made, (states or {}).get(made.id, "pass"))
         attempt = Attempt(asked[made.query_id], made, judged, scored)
         attempts.setdefault(made.query_id, []).append(attempt)
-    decided = {d.response_id: d for _, d in select(lambda: attempts.values(), params, cut)}
+    rules = Rules(params, cut)
+    found = select(lambda: attempts.values(), rules, params.ngram)
+    decided = {d.response_id: d for _, d in found}
     return [decided[made.id] for made in responses]
 
 

@@ -1,9 +1,9 @@
 import pytest
-from query_builder import make_query
 
 from stillhouse.params import Clean
 from stillhouse.queries.clean import clean
 from stillhouse.records import Query, Rejected
+from tests.queries.query_builder import make_query
 
 RULES = Clean(
     min_chars=8,

@@ -1,10 +1,9 @@
 import random
 
-from query_builder import make_query
-
 from stillhouse.params import Decontaminate
 from stillhouse.queries.decontaminate import Contamination, Reference, decontaminate
 from stillhouse.records import Query, Rejected
+from tests.queries.query_builder import make_query
 
 RULES = Decontaminate(ngram_words=5, min_overlap=0.5)
 TRAIN = Reference(

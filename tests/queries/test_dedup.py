@@ -1,12 +1,12 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from query_builder import make_query
 
 from stillhouse.params import Dedup
 from stillhouse.queries.dedup import deduplicate
 from stillhouse.queries.text import quantities
 from stillhouse.records import Query, Rejected
+from tests.queries.query_builder import make_query
 
 RULES = Dedup(threshold=0.7, permutations=64, shingle_words=2)
 LONG = (

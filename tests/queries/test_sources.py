@@ -412,3 +412,19 @@ def test_a_hub_that_does_not_answer_is_one_message(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=double.load_dataset))
     with pytest.raises(QueriesError, match=r"'hub_math': owner/name@1+ cannot be read.*offline"):
         list(load_source(hub_source(), 1))
+
+
+def test_a_list_of_references_is_one_ground_truth(inputs: Path) -> None:
+    rows = [
+        {"prompt": "What is a half?", "ground_truth": ["1/2", 0.5, "1/2"]},
+        {"prompt": "What is a third?", "ground_truth": ["1/3"]},
+    ]
+    several, one = load_rows(inputs, rows)
+    assert several.references == ["1/2", "0.5"]
+    assert (one.ground_truth, one.references) == ("1/3", ["1/3"])
+
+
+@pytest.mark.parametrize("references", [["7", ""], ["7", None], [["7"]]])
+def test_a_list_with_an_empty_reference_is_refused(inputs: Path, references: list[Any]) -> None:
+    with pytest.raises(QueriesError, match="row 1: "):
+        load_rows(inputs, [{"prompt": "What is 3 + 4?", "ground_truth": references}])

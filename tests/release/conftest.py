@@ -2,9 +2,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from release_fixture import CARDS, facts, write_tables
 
 from stillhouse.release.package import write_release
+from tests.release.release_fixture import CARDS, facts, write_tables
 
 
 @pytest.fixture(scope="session")

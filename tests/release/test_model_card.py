@@ -3,11 +3,11 @@ from typing import Any
 
 import pytest
 from huggingface_hub import ModelCard
-from release_fixture import CARDS, facts, teacher
 
 from stillhouse.params import BenchmarkSampling, Package, Run, Student, load_student, parse
 from stillhouse.release.card import CardError
 from stillhouse.release.model_card import StudentFacts, write_model_card
+from tests.release.release_fixture import CARDS, facts, teacher
 
 SFT = {
     "rows": 101,

@@ -9,7 +9,15 @@ import pytest
 from huggingface_hub import DatasetCard
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from release_fixture import (
+
+from stillhouse.records import Message, Perplexity, Rejected
+from stillhouse.release.manifest import MANIFEST, differences, read_manifest, sha256_of
+from stillhouse.release.package import PackageError, ReleaseStats, write_release
+from stillhouse.release.rows import COLUMNS, MAY_BE_NULL, schema_of
+from stillhouse.release.shards import ShardWriter
+from stillhouse.release.streams import JoinError
+from stillhouse.tables import TableError, write_table
+from tests.release.release_fixture import (
     CARDS,
     example,
     examples,
@@ -20,14 +28,6 @@ from release_fixture import (
     unanswered,
     write_tables,
 )
-
-from stillhouse.records import Message, Perplexity, Rejected
-from stillhouse.release.manifest import MANIFEST, differences, read_manifest, sha256_of
-from stillhouse.release.package import PackageError, ReleaseStats, write_release
-from stillhouse.release.rows import COLUMNS, MAY_BE_NULL, schema_of
-from stillhouse.release.shards import ShardWriter
-from stillhouse.release.streams import JoinError
-from stillhouse.tables import TableError, write_table
 
 FILE = "train-00000-of-00001.parquet"
 SHARD = f"data/{FILE}"

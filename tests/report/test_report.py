@@ -3,15 +3,11 @@ import importlib.util
 import json
 import re
 import shutil
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
 import msgspec
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-import fake_run
 
 from stillhouse import params
 from stillhouse.records import Example, Sample
@@ -19,6 +15,7 @@ from stillhouse.report import charts, inputs, page
 from stillhouse.report.material import REPLAY_NOTE, teacher_names
 from stillhouse.stage import write_json
 from stillhouse.tables import TableError, read_table, write_table
+from tests.report import fake_run
 
 STAGE = Path(__file__).parents[2] / "stages" / "report.py"
 README_TOOL = Path(__file__).parents[2] / "tools" / "readme.py"

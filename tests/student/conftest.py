@@ -1,7 +1,8 @@
 from pathlib import Path
 
 import pytest
-from student_examples import TEMPLATE
+
+from tests.student.student_examples import TEMPLATE
 
 
 @pytest.fixture

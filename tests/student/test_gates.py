@@ -1,11 +1,11 @@
 from pathlib import Path
 
 import pytest
-from student_examples import TEMPLATE, example
 
 from stillhouse.models.weights import cache_folder
 from stillhouse.student.encoding import encode
 from stillhouse.student.gates import IGNORED, StudentError, check_template
+from tests.student.student_examples import TEMPLATE, example
 
 
 def test_the_shipped_template_passes_and_names_its_stop_token(tokenizer) -> None:

@@ -3,13 +3,13 @@ import json
 from pathlib import Path
 
 import pytest
-from student_examples import TEMPLATE, example
 
 from stillhouse.params import Recipe, Student, StudentRuntime, load_student
 from stillhouse.records import Example
 from stillhouse.student import sft
 from stillhouse.student.gates import StudentError
 from stillhouse.tables import write_table
+from tests.student.student_examples import TEMPLATE, example
 
 
 def student(folder: Path, **changes: object) -> Student:

@@ -6,7 +6,6 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from verify_builder import LIMITS, make_query, make_response, make_verify
 
 from stillhouse.records import Test as CodeTest
 from stillhouse.records import Verdict
@@ -14,6 +13,7 @@ from stillhouse.verify import code, packages, sandbox
 from stillhouse.verify.extract import extract_code, names_wanted
 from stillhouse.verify.grade import Grader
 from stillhouse.verify.referee.compare import same_text, same_token
+from tests.verify.verify_builder import LIMITS, make_query, make_response, make_verify
 
 SQUARES = [CodeTest(kind="assert", code=f"assert f({n}) == {n * n}") for n in range(1, 11)]
 NINE_OF_TEN = "```python\ndef f(n): return n * n if n != 10 else 0\n```"

@@ -4,7 +4,6 @@ import asyncio
 from typing import Any
 
 import pytest
-from verify_builder import ScriptedJudge, make_query, make_response, make_verify
 
 from stillhouse.models.engine import Completion, EngineError, RefusedError, Request
 from stillhouse.records import Constraint, Query, Verdict
@@ -17,6 +16,7 @@ from stillhouse.verify.demands import (
 )
 from stillhouse.verify.grade import Grader, judge_requests
 from stillhouse.verify.judge import Judge
+from tests.verify.verify_builder import ScriptedJudge, make_query, make_response, make_verify
 
 BARE = make_query("if", "Write two lines about rain, without the letter z.")
 NO_COMMA = Constraint(id="punctuation:no_comma")

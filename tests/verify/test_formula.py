@@ -6,11 +6,11 @@ import time
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from verify_builder import golden
 
 from stillhouse.verify.formula import FormulaError, TooComplexError, UnreadError, compare, parse
 from stillhouse.verify.math import check_math
 from stillhouse.verify.notation import clean
+from tests.verify.verify_builder import golden
 
 PIECES = st.sampled_from(
     str.split(

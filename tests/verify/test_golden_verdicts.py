@@ -9,7 +9,6 @@ from typing import get_args
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from verify_builder import LIMITS, code_query, constraints, golden
 
 from stillhouse.models.engine import Completion
 from stillhouse.verify.checks import Reason
@@ -19,6 +18,7 @@ from stillhouse.verify.ifeval import check_constraints
 from stillhouse.verify.judge import parse_mark, parse_word
 from stillhouse.verify.math import check_math
 from stillhouse.verify.science import check_science
+from tests.verify.verify_builder import LIMITS, code_query, constraints, golden
 
 SLOW_SECONDS = 5.0  # of processor time: far above what any of the cases takes, far below what an unbounded one would
 FORMS = {"right", "wrong", "other_form", "tricky", "malformed", "hostile"}

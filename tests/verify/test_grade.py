@@ -5,15 +5,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from verify_builder import (
-    LIMITS,
-    ScriptedJudge,
-    code_query,
-    golden,
-    make_query,
-    make_response,
-    make_verify,
-)
 
 from stillhouse.models.engine import Completion, EngineError, RefusedError, Request
 from stillhouse.models.reward import TooLongError
@@ -24,6 +15,15 @@ from stillhouse.verify.checks import make_check
 from stillhouse.verify.grade import Grader
 from stillhouse.verify.judge import DIMENSIONS, Judge, render
 from stillhouse.verify.pool import Pool
+from tests.verify.verify_builder import (
+    LIMITS,
+    ScriptedJudge,
+    code_query,
+    golden,
+    make_query,
+    make_response,
+    make_verify,
+)
 
 
 class BrokenJudge:

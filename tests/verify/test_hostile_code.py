@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from verify_builder import LIMITS, code_query, golden
 
 from stillhouse.records import Check
 from stillhouse.verify import sandbox
 from stillhouse.verify.code import REFEREE, check_code, close_sandboxes
 from stillhouse.verify.extract import extract_code
+from tests.verify.verify_builder import LIMITS, code_query, golden
 
 SECRET = "41"  # what the tests of the hostile cases expect of the first call
 REAP_SECONDS = 10.0

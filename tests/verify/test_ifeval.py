@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from verify_builder import constraints, golden
 
 from stillhouse.queries.rows import constraints_of
 from stillhouse.records import Constraint
 from stillhouse.verify import ifeval
 from stillhouse.verify.ifeval import check_constraints
+from tests.verify.verify_builder import constraints, golden
 
 DATA = Path(os.environ.get("STILLHOUSE_SHARED_DATA", "../shared/data"))
 TIMES = 20

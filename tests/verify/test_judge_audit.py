@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from verify_builder import GOLDEN, ScriptedJudge
 
 from stillhouse.models.engine import Completion, EngineError, Request
 from stillhouse.verify.judge_audit import (
@@ -23,6 +22,7 @@ from stillhouse.verify.judge_audit import (
     summary,
     wilson,
 )
+from tests.verify.verify_builder import GOLDEN, ScriptedJudge
 
 ALL = load_questions(GOLDEN / QUESTIONS.name)
 

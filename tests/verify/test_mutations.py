@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from verify_builder import golden
 
 from stillhouse.verify.final_answer import last_boxed
 from stillhouse.verify.math import check_math
+from tests.verify.verify_builder import golden
 
 NO_VARIABLE = "the reference names no variable, so any name may be given to its value"
 NO_UNIT = "the reference has no unit, so any unit may stand beside its number"

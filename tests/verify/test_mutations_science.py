@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from verify_builder import golden
 
 from stillhouse.verify.options import option_letter
 from stillhouse.verify.science import check_science
 from stillhouse.verify.science_numbers import read_quantity
+from tests.verify.verify_builder import golden
 
 RIGHT = [case for case in golden("science") if case["verdict"] == "pass"]
 LETTERS = [case for case in RIGHT if option_letter(case["reference"])]

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from verify_builder import LIMITS, make_query
 
 from stillhouse import records
 from stillhouse.records import Check
 from stillhouse.verify.code import check_code
 from stillhouse.verify.math import check_math
 from stillhouse.verify.pool import Pool
+from tests.verify.verify_builder import LIMITS, make_query
 
 pytestmark = pytest.mark.slow
 

@@ -3,10 +3,10 @@
 import json
 
 import pytest
-from verify_builder import LIMITS, code_query, golden
 
 from stillhouse.verify import sandbox
 from stillhouse.verify.code import check_code
+from tests.verify.verify_builder import LIMITS, code_query, golden
 
 LOOK = """
 import json, os, socket

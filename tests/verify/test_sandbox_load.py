@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from verify_builder import LIMITS, make_query
 
 from stillhouse import records
 from stillhouse.verify import code
+from tests.verify.verify_builder import LIMITS, make_query
 
 SHORT = LIMITS.model_copy(update={"test_seconds": 0.5, "total_seconds": 2.0})
 STOPPED_SECONDS, RUNNING_SECONDS = 0.18, 0.02

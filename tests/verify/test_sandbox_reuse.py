@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from verify_builder import LIMITS, make_query
 
 from stillhouse import records
 from stillhouse.records import Check
 from stillhouse.verify import code, sandbox
+from tests.verify.verify_builder import LIMITS, make_query
 
 ADD = "def add(a, b):\n    return a + b"
 # What a later program could be harmed by; each is right about the sum.

@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from verify_builder import ScriptedJudge, code_query, golden, make_query, make_response, make_verify
 
 from stillhouse.models.engine import Completion, EngineError, Request
 from stillhouse.models.journal import Journal
@@ -18,6 +17,14 @@ from stillhouse.verify.facts import Facts
 from stillhouse.verify.grade import Grader
 from stillhouse.verify.pool import Pool
 from stillhouse.verify.stored import Stored
+from tests.verify.verify_builder import (
+    ScriptedJudge,
+    code_query,
+    golden,
+    make_query,
+    make_response,
+    make_verify,
+)
 
 JUDGE = parse(
     Teacher,
@@ -302,3 +309,27 @@ def test_the_facts_name_all_that_the_verdict_depends_on() -> None:
     assert of_code["interpreter"].startswith("3.")
     assert "g++" in of_code["compiler"]
     assert all(Facts(make_verify(), JUDGE).of(RULES)["packages"].values())
+
+
+def test_a_verdict_of_an_older_layout_is_read(journal: Journal) -> None:
+    # As it was written before a check had the field `answer`.
+    old = (
+        b'{"checks":[{"verifier":"math_rule","version":"3","state":"pass","score":1.0,'
+        b'"reason":null,"evidence":"7 against 7"}],"judge_replies":1}'
+    )
+    response = make_response(MATH, "It is 7.")
+    stored = Stored(journal, Facts(make_verify(), None))
+    key = stored.key(MATH, response)
+    asyncio.run(journal.put(key, old, purpose="verdict", model="math_rule"))
+    found = stored.get(key)
+    assert found is not None
+    assert (found.checks[0].answer, found.checks[0].score, found.judge_replies) == (None, 1.0, 1)
+    (verdict,) = graded(journal, verdicts([(MATH, response)]))
+    assert (verdict.state, verdict.checks) == ("pass", found.checks)
+
+
+def test_the_extracted_answer_is_stored(journal: Journal) -> None:
+    response = make_response(MATH, "It is 7.")
+    (first,) = graded(journal, verdicts([(MATH, response)]))
+    assert first.checks[0].answer == "7"
+    assert graded(journal, verdicts([(MATH, response)])) == [first]

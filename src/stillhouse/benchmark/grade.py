@@ -2,7 +2,8 @@ r"""What a student's answer scores: by the rule that grades a teacher's, on the 
 
 Students are trained on `<think>..</think>` turns, so every answer is split in that format (`distill/reasoning.py`), and
 only the answer part is graded, by `verify.math`: numbers, formulas, option letters and text that equals the reference.
-No judge is asked. An answer is graded once, and has two scores:
+No judge is asked. A verifier of a plugin takes the rule's place where the item names one. An answer is graded once,
+and has two scores:
 
 | the answer | strict | lenient |
 |---|---|---|
@@ -20,10 +21,13 @@ from stillhouse.benchmark.items import Item
 from stillhouse.distill import reasoning
 from stillhouse.errors import StillhouseError
 from stillhouse.models.engine import Completion
+from stillhouse.records import Check, Message, Query, references_of
 from stillhouse.verify.checks import Reason, kind_of
+from stillhouse.verify.custom import check_custom, find_verifier
 from stillhouse.verify.final_answer import final_answer, last_boxed
 from stillhouse.verify.math import check_math
 from stillhouse.verify.pool import Pool
+from stillhouse.verify.references import check_references
 
 
 class GradingError(StillhouseError):
@@ -67,7 +71,7 @@ class StudentGrader:
         graded = marked_part(answer) if cut else answer
         if graded is None:
             return Marks(0.0, 0.0, "truncated", unread=False)
-        check = await self._pool.run(check_math, item.answer, graded, item.prompt)
+        check = await self._check(item, graded)
         kind = kind_of(check.reason)
         if kind == "machine":
             raise GradingError(
@@ -77,6 +81,24 @@ class StudentGrader:
         score = check.score or 0.0
         strict = 0.0 if cut else score
         return Marks(strict, score, check.reason, unread=kind == "content")
+
+    async def _check(self, item: Item, answer: str) -> Check:
+        if item.verifier is None:
+            references = references_of(item.answer)
+            return await check_references(self._pool, check_math, references, answer, item.prompt)
+        found = find_verifier(item.verifier)
+        query = Query(
+            id=item.id,
+            category="other",
+            source=item.task,
+            license="",
+            messages=[Message(role="user", content=item.prompt)],
+            ground_truth=item.answer,
+            verifier=item.verifier,
+        )
+        return await self._pool.run(
+            check_custom, found.function, found.name, str(found.version), query, answer
+        )
 
     async def close(self) -> None:
         """Stop the workers."""

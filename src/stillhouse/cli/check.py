@@ -105,8 +105,10 @@ def survey(root: Path, project: Path) -> Survey:
 
     `project` is the folder that a profile is copied over. A file named in the YAML may be in either folder.
     """
+    from stillhouse import plugins
     from stillhouse.params import (
         PARAMS_FILE,
+        RUNTIME_FILE,
         STUDENTS_FOLDER,
         TEACHERS_FOLDER,
         ParamsError,
@@ -123,6 +125,11 @@ def survey(root: Path, project: Path) -> Survey:
         found.faults.extend(str(error).splitlines())
         return found
     run = found.run
+    try:
+        plugins.load(run.plugins, project)
+    except plugins.PluginError as error:
+        found.faults.append(f"{root / PARAMS_FILE}: plugins: {error}")
+        return found
     for teacher_id in dict.fromkeys([*run.teacher_ids, run.verify.judge.model]):
         found.files.append(root / TEACHERS_FOLDER / f"{teacher_id}.yaml")
         try:
@@ -135,14 +142,22 @@ def survey(root: Path, project: Path) -> Survey:
             found.students[student_id] = load_student(student_id, root)
         except ParamsError as error:
             found.faults.extend(str(error).splitlines())
+    found.files.append(root / RUNTIME_FILE)
     found.files = [path for path in found.files if path.is_file()]
+    owners = {i: file.teacher.model for i, file in found.teachers.items()}
+    owners |= {i: file.student.model for i, file in found.students.items()}
     for path in found.files:
         found.faults.extend(_yaml_traps(path))
-        found.placeholders.extend(_placeholders(path))
+        found.placeholders.extend(_placeholders(path, owners))
     found.faults.extend(_run_faults(run, root / PARAMS_FILE, (root, project)))
+    found.faults.extend(_plugin_faults(run, found.teachers))
     for teacher_id, file in found.teachers.items():
         path = root / TEACHERS_FOLDER / f"{teacher_id}.yaml"
         found.faults.extend(_teacher_faults(file, path, (root, project)))
+        if file.teacher.engine == "openai" and not file.runtime.endpoints:
+            found.faults.append(
+                f"{root / RUNTIME_FILE}: teachers.{teacher_id}.endpoints: engine openai needs at least one base URL"
+            )
         if teacher_id == run.verify.judge.model and file.teacher.engine == "replay":
             found.faults.append(
                 f"{path}: teacher.engine: a judge must answer new prompts, replay cannot"
@@ -173,10 +188,43 @@ def _run_faults(run: "RunParams", path: Path, folders: tuple[Path, Path]) -> Ite
             yield from _missing_file(task.path, path, f"benchmark.tasks.{i}.path", folders)
 
 
+def _plugin_faults(run: "RunParams", teachers: "dict[str, TeacherFile]") -> Iterator[str]:
+    """Find the uses of plugins that nothing is registered for, or that have other parameters."""
+    from stillhouse import plugins
+    from stillhouse.params import PARAMS_FILE, TEACHERS_FOLDER
+
+    sources, tasks = run.queries.sources, run.benchmark.tasks
+    uses: list[tuple[plugins.Kind, str, str, dict[str, Any] | None, int]] = [
+        ("filter rule", name, f"{PARAMS_FILE}: filter.rules: {name}", params, 1)
+        for name, params in run.filter.custom_rules
+    ]
+    for i, source in enumerate(sources):
+        where = f"{PARAMS_FILE}: queries.sources.{i}"
+        if source.verifier is not None:
+            uses.append(("verifier", source.verifier, f"{where}.verifier", None, 0))
+        if source.kind == "plugin":
+            uses.append(("source adapter", source.adapter, f"{where}.config", source.config, 0))
+    for i, task in enumerate(tasks):
+        where = f"{PARAMS_FILE}: benchmark.tasks.{i}"
+        if task.verifier is not None:
+            uses.append(("verifier", task.verifier, f"{where}.verifier", None, 0))
+        if task.kind == "plugin":
+            uses.append(("benchmark task", str(task.plugin), f"{where}.config", task.config, 0))
+    for teacher_id, file in teachers.items():
+        if (plugin := file.teacher.plugin) is not None:
+            where = f"{TEACHERS_FOLDER / teacher_id}.yaml: teacher.plugin"
+            uses.append(("engine", plugin.name, where, plugin.config, 1))
+    for kind, name, where, config, given in uses:
+        try:
+            found = plugins.find(kind, name, where)
+            if config is not None:
+                found.refuse_unknown(config, where, given)
+        except plugins.PluginError as error:
+            yield str(error)
+
+
 def _teacher_faults(file: "TeacherFile", path: Path, folders: tuple[Path, Path]) -> Iterator[str]:
-    teacher, runtime = file.teacher, file.runtime
-    if teacher.engine == "openai" and not runtime.endpoints:
-        yield f"{path}: runtime.endpoints: engine openai needs at least one base URL"
+    teacher = file.teacher
     if (
         teacher.sampling is not None
         and teacher.max_model_len is not None
@@ -242,10 +290,19 @@ def _leaves(node: Any, keys: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...],
         yield keys, node
 
 
-def _placeholders(path: Path) -> Iterator[Placeholder]:
-    from stillhouse.params import read_yaml
+def _placeholders(path: Path, owners: dict[str, str]) -> Iterator[Placeholder]:
+    """Yield the keys to fill in; `owners` are the models of teachers and students by id, for conf/runtime.yaml."""
+    from stillhouse.params import RUNTIME_FILE, read_yaml
 
-    yield from _placeholders_below(read_yaml(path), path, (), path.stem)
+    content = read_yaml(path)
+    if path.name != RUNTIME_FILE.name:
+        yield from _placeholders_below(content, path, (), path.stem)
+        return
+    for kind, entries in content.items():
+        for entry, value in (entries or {}).items():
+            yield from _placeholders_below(
+                value, path, (str(kind), str(entry)), owners.get(entry, str(entry))
+            )
 
 
 def _placeholders_below(
@@ -256,10 +313,6 @@ def _placeholders_below(
     if isinstance(node, dict):
         named = node.get("repo") or node.get("model") or node.get("id")
         owner = named if isinstance(named, str) else owner
-        # `runtime` is a sibling of `teacher` or `student` and concerns the same model.
-        for part in ("teacher", "student"):
-            if isinstance(node.get(part), dict):
-                owner = str(node[part].get("model", owner))
         for key, value in node.items():
             yield from _placeholders_below(value, path, (*keys, str(key)), owner)
     elif isinstance(node, list):

@@ -49,8 +49,9 @@ def grade(
     \b
     A line: {id, category, prompt, response, ground_truth?, language?,
              tests?: [{kind: "assert", code} | {kind: "stdio", input, output}],
-             setup?, entry_point?, constraints?: [{id, kwargs}]}
-    gives:  {id, score, state, reason, verifier, evidence}
+             setup?, entry_point?, constraints?: [{id, kwargs}],
+             verifier?: name of a plugin's verifier}
+    gives:  {id, score, state, reason, verifier, evidence, answer}
 
     The output keeps the order of the input. A response without think tags counts as the answer. Invalid lines are
     reported and graded `ungradable` (reason bad_row). The limits are those of params.yaml where there is one.
@@ -92,10 +93,17 @@ def _states(summary: "Summary") -> dict[str, dict[str, int]]:
 
 
 def _params(isolation: str | None) -> "Verify":
+    from stillhouse import plugins
     from stillhouse.cli.answers import DEFAULTS
     from stillhouse.params import PARAMS_FILE, load_run
 
-    found = load_run().verify if Path(PARAMS_FILE).is_file() else DEFAULTS
+    found = DEFAULTS
+    if Path(PARAMS_FILE).is_file():
+        run = load_run()
+        plugins.load(run.plugins)
+        found = run.verify
+    else:
+        plugins.load([])  # those of installed packages
     changes = {"isolation": isolation} if isolation else {}
     code = found.code.model_copy(update=changes)
     return found.model_copy(update={"code": code, "reward": None})

@@ -29,11 +29,13 @@ def plan(teachers: tuple[str, ...], json: bool) -> None:
     """
     import asyncio
 
+    from stillhouse import plugins
     from stillhouse.models.journal import Journal
     from stillhouse.params import load_run, load_teacher
 
     require_project()
     run = load_run()
+    plugins.load(run.plugins)
     judge = load_teacher(run.verify.judge.model)
     documents = []
     with Journal.open() as journal:
@@ -168,7 +170,7 @@ def _lines(
     if budget is not None:
         limits = [f"{budget.tokens:,} tokens"] if budget.tokens else []
         limits += [f"${budget.cost:,.2f}"] if budget.cost else []
-        yield f"  budget            {', '.join(limits)} (runtime.budget)"
+        yield f"  budget            {', '.join(limits)} (conf/runtime.yaml)"
 
 
 def _tokens(account: "Account") -> str:

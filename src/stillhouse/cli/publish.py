@@ -29,6 +29,11 @@ def publish(students: bool) -> None:
 
     require_project()
     targets = _student_stages() if students else [DATA_SETS]
+    # `--single-item` skips the stage that hashes the code, and a stage refuses to run code that is not hashed.
+    if _dvc("repro", "--quiet", "--single-item", "code").returncode:
+        raise PublishError(
+            "the code cannot be hashed: run `dvc repro -s code` and fix what it names"
+        )
     if _dvc("repro", "--single-item", *targets).returncode:
         raise PublishError(
             "publishing failed: fix what the stage's message above names and run the command again; "

@@ -85,11 +85,13 @@ def _of_model(model: str, revision: str | None) -> "tuple[Load, TeacherRuntime, 
 
 
 def _lines(url: str, load: "Load") -> str:
-    """Return the lines that a teacher's file needs to use this server."""
-    return f"""in the teacher's file:
+    """Return what belongs in the files of a teacher."""
+    return f"""in the teacher's file, conf/teachers/<id>.yaml:
 teacher:
   engine: openai
   model: {load.model}
   revision: {load.revision if load.revision != "local" else "none"}
-runtime:
-  endpoints: [{url}]"""
+and in conf/runtime.yaml:
+teachers:
+  <id>:
+    endpoints: [{url}]"""

@@ -94,8 +94,8 @@ def _query_lines(lineage: "Lineage") -> Iterator[Line]:
     for message in query.messages:
         yield "cyan", f"  {message.role}:"
         yield "", _indent(message.content, 4)
-    if query.ground_truth is not None:
-        yield "", f"  ground truth: {query.ground_truth}"
+    for reference in query.references:
+        yield "", f"  ground truth: {reference}"
     if query.tests:
         yield "", f"  tests: {len(query.tests)} ({query.language or 'python'})"
     for constraint in query.constraints:

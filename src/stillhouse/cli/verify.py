@@ -94,11 +94,13 @@ def _as_dict(outcome: "Outcome") -> dict[str, str]:
 def _audit_judge(cases: Path | None, judge: str, json: bool) -> None:
     import asyncio
 
+    from stillhouse import plugins
     from stillhouse.params import load_run
     from stillhouse.verify.judge_audit import QUESTIONS, load_questions, summary
 
     require_project()
     run = load_run()
+    plugins.load(run.plugins)
     questions = load_questions(cases / QUESTIONS.name if cases else QUESTIONS)
     model = run.verify.judge.model if judge == JUDGE_OF_RUN else judge
     judged = asyncio.run(_judged(model, questions, run.verify.threshold))

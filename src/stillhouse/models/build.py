@@ -7,6 +7,7 @@ from stillhouse.models.client import Model
 from stillhouse.models.engine import Engine, EngineError, Purpose
 from stillhouse.models.journal import Journal
 from stillhouse.models.openai_engine import OpenAIEngine
+from stillhouse.models.plugin_engine import PluginEngine
 from stillhouse.models.replay_engine import ReplayEngine
 from stillhouse.models.reward import Reward
 from stillhouse.models.vllm_engine import Load, VllmCore, VllmEngine
@@ -58,6 +59,8 @@ class ModelRoom:
     ) -> Engine:
         if teacher.engine == "replay":
             return _replay(teacher, queries)
+        if teacher.engine == "plugin":
+            return PluginEngine(teacher)
         assert teacher.sampling is not None  # params.Teacher has checked it
         if teacher.engine == "openai":
             return OpenAIEngine(

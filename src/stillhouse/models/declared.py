@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.errors import StillhouseError
+from stillhouse.models.plugin_engine import declared_plugin
 from stillhouse.models.vllm_engine import vllm_version
 from stillhouse.params import RewardModel, Teacher
 
@@ -27,6 +28,8 @@ def declared(teacher: Teacher) -> dict[str, Any]:
     found = teacher.model_dump(include=fields | {"sampling", "system_prompt", "reasoning"})
     found["made_by"] = vllm_version() if teacher.engine == "vllm" else None
     found["chat_template"] = _file_hash(teacher.chat_template)
+    if teacher.plugin is not None:
+        found["plugin"] = declared_plugin(teacher.plugin)
     return found
 
 

@@ -110,7 +110,7 @@ class Endpoints:
                 urls = ", ".join(one.url for one in self.all)
                 raise EngineError(
                     f"no endpoint has answered for {self.silent_seconds:.0f} s: {urls}; "
-                    "start them, or change `runtime.endpoints`, and run the same command again"
+                    "start them, or change `endpoints` in conf/runtime.yaml, and run the same command again"
                 )
             turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             # Who was woken and came too late keeps its place at the head of the line.

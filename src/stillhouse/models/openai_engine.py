@@ -90,7 +90,7 @@ class OpenAIEngine:
         """
         if not runtime.endpoints:
             raise EngineError(
-                f"model {model}: engine openai needs `runtime.endpoints` (base URLs ending in /v1)"
+                f"model {model}: engine openai needs `endpoints` in conf/runtime.yaml (base URLs ending in /v1)"
             )
         self._key = None
         if runtime.api_key_variable is not None:
@@ -251,7 +251,7 @@ def _checked(url: str) -> str:
         parts = urlsplit("")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise EngineError(
-            f"runtime.endpoints: {url!r}: a base URL such as http://host:8000/v1 is needed"
+            f"conf/runtime.yaml: endpoints: {url!r}: a base URL such as http://host:8000/v1 is needed"
         )
     return url.rstrip("/")
 

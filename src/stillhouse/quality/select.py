@@ -1,46 +1,54 @@
 """From all attempts of one teacher to at most one accepted response per query, each dropped one with its reason."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 
 from stillhouse.attempts import Attempt
-from stillhouse.params import Filter
+from stillhouse.params import NgramFilter
 from stillhouse.quality.ngrams import repeated
-from stillhouse.quality.structure import structure_fault
+from stillhouse.quality.rules import Rules
 from stillhouse.records import Decision, assistant_text
 
 # Gives the attempts at each query; called anew for each pass over them.
 Groups = Callable[[], Iterable[list[Attempt]]]
 
 
-def select(
-    groups: Groups, params: Filter, perplexity_cut: float | None
-) -> Iterator[tuple[Attempt, Decision]]:
+def select(groups: Groups, rules: Rules, ngram: NgramFilter) -> Iterator[tuple[Attempt, Decision]]:
     """Yield each attempt with the decision on it, query by query, in bounded memory.
 
-    Reasons in the order they are tried: `not_verified` (the verdict is no pass), `truncated`, those of
-    `structure_fault`, `too_long`, `perplexity`, `repetition`, `surplus` (an earlier attempt was kept).
+    The rules on one response come first (`rules.py`), then `repetition` (n-grams that occur too often over all
+    responses that pass these), then `surplus` (an earlier attempt was kept).
+
+    Args:
+        groups: gives the attempts, by query.
+        rules: the rules on one response; they count what each rule does, the last two included.
+        ngram: parameters of `repetition`.
     """
 
     def passed() -> Iterator[tuple[str, str]]:
         for attempts in groups():
             for attempt in attempts:
-                if _row_fault(attempt, params, perplexity_cut) is None:
+                if rules.reason(attempt) is None:
                     response = attempt.response
                     yield response.id, assistant_text(response.think, response.answer)
 
+    repetition, surplus = rules.counts["repetition"], rules.counts["surplus"]
     looping: set[str] = set()
-    if params.ngram.action == "sample":
-        found = repeated(passed, n=params.ngram.n, max_count=params.ngram.max_count)
-        looping = {name for name, _ in found}
+    if ngram.action == "sample":
+        started, before = time.perf_counter(), rules.total_seconds
+        looping = {name for name, _ in repeated(passed, n=ngram.n, max_count=ngram.max_count)}
+        repetition.seconds = time.perf_counter() - started - (rules.total_seconds - before)
     for attempts in groups():
         kept = False
         for attempt in sorted(attempts, key=lambda attempt: attempt.response.attempt):
             response = attempt.response
-            reason = _row_fault(attempt, params, perplexity_cut)
-            if reason is None and response.id in looping:
-                reason = "repetition"
-            if reason is None and kept:
-                reason = "surplus"
+            reason = rules.reason(attempt, count=True)
+            if reason is None:
+                reason = "repetition" if response.id in looping else None
+                repetition.add(reason)
+            if reason is None:
+                reason = "surplus" if kept else None
+                surplus.add(reason)
             kept = kept or reason is None
             decision = Decision(
                 response_id=response.id,
@@ -49,20 +57,3 @@ def select(
                 reason=reason,
             )
             yield attempt, decision
-
-
-def _row_fault(attempt: Attempt, params: Filter, perplexity_cut: float | None) -> str | None:
-    response = attempt.response
-    if attempt.verdict is None or attempt.verdict.state != "pass":
-        return "not_verified"
-    if response.finish_reason == "length":
-        return "truncated"
-    fault = structure_fault(attempt.query, response, require_think=params.require_think)
-    if fault is not None:
-        return fault
-    if response.completion_tokens > params.max_tokens:
-        return "too_long"
-    perplexity = attempt.perplexity
-    if perplexity_cut is not None and perplexity and perplexity.perplexity > perplexity_cut:
-        return "perplexity"
-    return None

@@ -12,7 +12,16 @@ import msgspec
 from stillhouse.errors import StillhouseError
 from stillhouse.params import Source
 from stillhouse.queries.text import nfc
-from stillhouse.records import CONSTRAINT_KWARGS, Constraint, Message, Query, Test, Trace, query_id
+from stillhouse.records import (
+    CONSTRAINT_KWARGS,
+    Constraint,
+    Message,
+    Query,
+    Test,
+    Trace,
+    ground_truth_of,
+    query_id,
+)
 
 # Names of roles and keys in the two layouts of conversations that data sets use.
 _ROLES = {
@@ -82,13 +91,14 @@ def query_of_row(
             source=source.id,
             license=_text(values["license"]) or source.license,
             messages=messages,
-            ground_truth=_text(values["ground_truth"]),
+            ground_truth=_ground_truth(values["ground_truth"]),
             language=msgspec.convert(values["language"], _LANGUAGE),
             setup=_text(values["setup"]),
             entry_point=_text(values["entry_point"]),
             tests=tests,
             constraints=constraints_of(values),
             solution=msgspec.convert(values["solution"], Trace | None),
+            verifier=source.verifier,
         )
     except (msgspec.ValidationError, TypeError, ValueError) as error:
         raise QueriesError(f"{where}: {error}; mend the row") from None
@@ -142,6 +152,18 @@ def _text(value: object) -> str | None:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
     raise TypeError(f"text or a number was expected, found {value!r}")
+
+
+def _ground_truth(value: object) -> str | None:
+    """Return the reference, or the list of references, of a row as one text."""
+    if not isinstance(value, list):
+        return _text(value)
+    texts = [_text(reference) for reference in value]
+    if not texts or None in texts:
+        raise ValueError(
+            f"a list of references needs one text or number or more, and no empty one: {value!r}"
+        )
+    return ground_truth_of([text for text in texts if text is not None])
 
 
 def _without_nulls(value: Mapping[str, Any]) -> dict[str, Any]:

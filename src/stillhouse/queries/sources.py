@@ -6,8 +6,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from stillhouse import plugins
 from stillhouse.gym import GymError, query_seed, questions
-from stillhouse.params import EmbeddedSource, FileSource, GeneratorSource, HubSource, Source
+from stillhouse.params import (
+    EmbeddedSource,
+    FileSource,
+    GeneratorSource,
+    HubSource,
+    PluginSource,
+    Source,
+)
 from stillhouse.queries.rows import COLUMNS, QueriesError, query_of_row
 from stillhouse.queries.worked import worked_solution
 from stillhouse.records import Query
@@ -29,6 +37,8 @@ def load_source(source: Source, run_seed: int) -> Iterator[Query]:
         return _generated(source, run_seed)
     if isinstance(source, EmbeddedSource):
         return _queries(_embedded_rows(source), source, {})
+    if isinstance(source, PluginSource):
+        return _queries(_adapted_rows(source), source, {})
     rows = _file_rows(source) if isinstance(source, FileSource) else _hub_rows(source)
     if unknown := source.columns.keys() - COLUMNS:
         raise QueriesError(
@@ -96,6 +106,26 @@ def _generated(source: GeneratorSource, run_seed: int) -> Iterator[Query]:
             yield query_of_row(row, source, {}, number)
     except GymError as error:
         raise QueriesError(f"query source {source.id!r}: {error}") from error
+
+
+def _adapted_rows(source: PluginSource) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    where = f"query source {source.id!r}"
+    adapter = plugins.find("source adapter", source.adapter, f"{where}: adapter")
+    adapter.refuse_unknown(source.config, f"{where}: config")
+    number = 0
+    # A user's code: what it raises differs, hence the width.
+    try:
+        for number, row in enumerate(adapter.function(**source.config), start=1):
+            if not isinstance(row, Mapping):
+                raise TypeError(
+                    f"a row is a {type(row).__name__}; a mapping with columns was expected"
+                )
+            yield number, row
+    except Exception as error:
+        raise QueriesError(
+            f"{where}: adapter {source.adapter!r} ({adapter.place}) failed after {number} rows: "
+            f"{type(error).__name__}: {error}"
+        ) from error
 
 
 def _embedded_rows(source: EmbeddedSource) -> Iterator[tuple[int, Mapping[str, Any]]]:

@@ -4,8 +4,9 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -16,6 +17,9 @@ from stillhouse.release.counts import ConfigCounts, TeacherCounts
 from stillhouse.release.facts import Repository, RunFacts, repositories
 from stillhouse.release.licenses import Consequences, consequences
 from stillhouse.release.rows import ABOUT, COLUMNS, SPLIT
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 CARDS = Path("dataset_cards")
 DATASET_CARD = "dataset.md.jinja"
@@ -250,7 +254,22 @@ def render(template: Path, shown: Mapping[str, Any]) -> str:
     Raises:
         CardError: it is missing or broken, or something that it shows is missing.
     """
-    from jinja2 import Environment, StrictUndefined, TemplateError
+    from jinja2 import TemplateError
+
+    try:
+        return _compiled(template.read_text(encoding="utf-8")).render(shown)
+    except OSError as error:
+        raise CardError(f"{template}: {error.strerror}; it is part of the project") from None
+    except (TemplateError, TypeError, ValueError) as error:
+        raise CardError(
+            f"{template}: {error}; if a metrics file lacks it, run the stage that writes that file again"
+        ) from None
+
+
+# Compiling a template takes longer than rendering it, and a release has one card per repository.
+@cache
+def _compiled(source: str) -> "Template":
+    from jinja2 import Environment, StrictUndefined
 
     environment = Environment(
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
@@ -263,14 +282,7 @@ def render(template: Path, shown: Mapping[str, Any]) -> str:
     environment.filters["cell"] = _cell
     environment.filters["type_name"] = type_name
     environment.filters["terms"] = _by_license
-    try:
-        return environment.from_string(template.read_text(encoding="utf-8")).render(shown)
-    except OSError as error:
-        raise CardError(f"{template}: {error.strerror}; it is part of the project") from None
-    except (TemplateError, TypeError, ValueError) as error:
-        raise CardError(
-            f"{template}: {error}; if a metrics file lacks it, run the stage that writes that file again"
-        ) from None
+    return environment.from_string(source)
 
 
 def yaml_text(content: dict[str, Any]) -> str:

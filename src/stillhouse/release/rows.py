@@ -23,7 +23,7 @@ _QUERY_COLUMNS = {
     "source_license": "licence of the query source",
 }
 _TRUTH_COLUMNS = {
-    "ground_truth": "reference answer, where the query has one",
+    "ground_truth": 'reference answer, where the query has one; several as `{"any_of": [...]}`',
     "language": "programming language of a code query",
     "setup": "code that is put before the answer to a code query, where it has some",
     "entry_point": "name of the function that the tests of a code query call, where the query gives it",

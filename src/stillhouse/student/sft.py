@@ -44,8 +44,8 @@ def launch_command(runtime: StudentRuntime) -> list[str] | None:
         return None
     if not Path(runtime.accelerate_config).is_file():
         raise StudentError(
-            f"runtime.accelerate_config: no file {runtime.accelerate_config}; write it with `accelerate config` "
-            "or set it to null"
+            f"conf/runtime.yaml: accelerate_config: no file {runtime.accelerate_config}; write it with "
+            "`accelerate config` or set it to null"
         )
     launcher = ["-m", "accelerate.commands.launch", "--config_file", runtime.accelerate_config]
     return [sys.executable, *launcher, *sys.argv]
@@ -117,7 +117,7 @@ def _accumulation(recipe: Recipe, runtime: StudentRuntime) -> int:
     at_once = runtime.batch_per_device * processes
     if recipe.global_batch % at_once:
         raise StudentError(
-            f"recipe.global_batch {recipe.global_batch} is no multiple of runtime.batch_per_device "
+            f"recipe.global_batch {recipe.global_batch} is no multiple of batch_per_device "
             f"{runtime.batch_per_device} x {processes} processes; choose another batch_per_device"
         )
     return recipe.global_batch // at_once
@@ -159,7 +159,7 @@ def _trainer(
     scratch: Path,
 ) -> tuple[Any, Counts]:
     import torch
-    from accelerate import PartialState  # type: ignore[import-untyped]
+    from accelerate import PartialState
     from datasets import Dataset
     from transformers import AutoModelForCausalLM, TrainerCallback
     from trl import SFTConfig, SFTTrainer

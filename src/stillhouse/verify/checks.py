@@ -5,8 +5,9 @@ from typing import Literal, get_args
 from stillhouse.records import Check
 
 # Raised when other checks are made of an answer than before (grade.py); how they are combined does not matter to it.
-GRADING_VERSION = "1"
+GRADING_VERSION = "2"
 MAX_EVIDENCE_CHARS = 400
+MAX_ANSWER_CHARS = 1000  # of the part of an answer that was compared; references are shorter
 
 # The answer itself: it is judged, and fails.
 AnswerReason = Literal[
@@ -87,10 +88,18 @@ def make_check(
     reason: Reason | None,
     evidence: str,
     passed: bool | None = None,
+    answer: str | None = None,
 ) -> Check:
-    """Return what a verifier said; a null score is ungradable.
+    """Return what a verifier found. Only `Grader` applies the threshold of the run.
 
-    Only the full score is a pass here, unless `passed` says otherwise: the threshold of the run is applied by `Grader`.
+    Args:
+        verifier: its name.
+        version: its version.
+        score: in 0..1; null: ungradable.
+        reason: why it is not the full score.
+        evidence: what was compared; cut at `MAX_EVIDENCE_CHARS`.
+        passed: whether it is a pass; null: where the score is the full one.
+        answer: the part of the answer that was compared; cut at `MAX_ANSWER_CHARS`.
     """
     full = score == 1.0 if passed is None else passed
     return Check(
@@ -100,4 +109,5 @@ def make_check(
         score=score,
         reason=reason,
         evidence=evidence[:MAX_EVIDENCE_CHARS],
+        answer=None if answer is None else answer[:MAX_ANSWER_CHARS],
     )

@@ -18,7 +18,7 @@ from stillhouse.verify.checks import Reason, make_check
 from stillhouse.verify.judge import Judge, ask, judge_request, no_reply, parse_word
 
 NAME = "judge_demands"
-VERSION = "2"
+VERSION = "3"
 
 DEMAND = "judged:demand"  # the id of a constraint that is judged; its one argument is `demand`
 WRITING_PROMPT = "demands_v1"
@@ -36,7 +36,7 @@ def demands_of(constraints: Sequence[Constraint]) -> list[str]:
 
 def lacks_constraints(query: Query) -> bool:
     """Whether an answer to an instruction query could not be checked."""
-    return query.category == "if" and not query.constraints
+    return query.category == "if" and not query.constraints and query.verifier is None
 
 
 async def write_all_demands(

@@ -31,6 +31,7 @@ from stillhouse.verify import (
     science,
 )
 from stillhouse.verify.checks import GRADING_VERSION
+from stillhouse.verify.custom import find_verifier
 
 FORMAT = 1  # of what is stored
 MATH_PACKAGES = ("mpmath",)  # values of formulas are computed by it
@@ -47,6 +48,7 @@ class _Kind(NamedTuple):
     category: str
     language: str | None
     has_demands: bool
+    verifier: str | None
 
 
 class Facts:
@@ -80,6 +82,11 @@ class Facts:
             "python": platform.python_version(),
             "cpu_seconds": self._verify.item_cpu_seconds,
         }
+        if kind.verifier is not None:
+            custom = find_verifier(kind.verifier)
+            # The file too, beside the version: an author who edits a verifier may forget to raise it.
+            found["custom"] = [custom.name, custom.version, custom.file_sha256]
+            return found
         match query.category:
             case "math":
                 found["rule"] = math.VERSION
@@ -117,25 +124,27 @@ class Facts:
         if kind not in self._hashes:
             self._hashes[kind] = hashlib.sha256(_canonical(self.of(query)) + b"\0")
         found = self._hashes[kind].copy()
-        found.update(
-            msgspec.json.encode(
-                (
-                    query.category,
-                    query.messages,
-                    query.ground_truth,
-                    query.language,
-                    query.setup,
-                    query.entry_point,
-                    query.tests,
-                    query.constraints,
-                )
-            )
-            + b"\0"
-        )
+        found.update(msgspec.json.encode(_read_of(query)) + b"\0")
         if len(self._queries) >= QUERIES_KEPT:
             del self._queries[next(iter(self._queries))]
         self._queries[id(query)] = query, found
         return found
+
+
+def _read_of(query: Query) -> Any:
+    """Return what the verifiers of a query read of it; one of a plugin may read all."""
+    if query.verifier is not None:
+        return query
+    return (
+        query.category,
+        query.messages,
+        query.ground_truth,
+        query.language,
+        query.setup,
+        query.entry_point,
+        query.tests,
+        query.constraints,
+    )
 
 
 def _kind(query: Query) -> _Kind:
@@ -143,6 +152,7 @@ def _kind(query: Query) -> _Kind:
         query.category,
         (query.language or "python") if query.category == "code" else None,
         any(constraint.id == demands.DEMAND for constraint in query.constraints),
+        query.verifier,
     )
 
 

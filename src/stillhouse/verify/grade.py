@@ -8,6 +8,8 @@
 | if | IFEval checkers; the judge on demands that it wrote itself | the mean over all |
 | multiturn, other | the reward model's three marks; the judge's where the run has none | these |
 
+A query that names a verifier of a plugin has that one's verdict alone, whatever its category.
+
 Every check is kept in the verdict. A verdict is ungradable where the deciding check is, never a guess. What the checks
 said is stored, if a run has a journal; thresholds are applied whenever it is read.
 """
@@ -22,9 +24,11 @@ from stillhouse.params import Price, Verify
 from stillhouse.records import Check, Query, Response, State, Verdict
 from stillhouse.verify import code, demands, ifeval, judge, math, sandbox, science
 from stillhouse.verify.checks import Reason, make_check
+from stillhouse.verify.custom import check_custom, find_verifier
 from stillhouse.verify.judge import Judge, Metered
 from stillhouse.verify.options import option_letter
 from stillhouse.verify.pool import GUARD_SECONDS, Pool
+from stillhouse.verify.references import check_references, deciding
 from stillhouse.verify.reward import Marks, check_reward
 from stillhouse.verify.stored import Graded, Stored
 
@@ -38,18 +42,21 @@ def judge_requests(verify: Verify, query: Query, answer: str | None) -> list[Req
     It is the most: in math the rule is not run here, and a judge that gives no mark on one dimension is not asked for
     the next.
     """
-    text, reference = answer or "", query.ground_truth
+    if query.verifier is not None:
+        return []
+    text, references = answer or "", query.references
     when = verify.judge
     match query.category:
-        case "math" if reference is not None and when.math != "never":
-            return [judge.math_request(query, reference, text)]
-        case "science" if reference is not None and when.science != "never":
+        case "math" if references and when.math != "never":
+            return [judge.math_request(query, _for_judge(references), text)]
+        case "science" if references and when.science != "never":
             if answer is None:
-                may = when.science == "any_no" or not option_letter(reference.strip())
+                letters = all(option_letter(reference.strip()) for reference in references)
+                may = when.science == "any_no" or not letters
             else:
-                rule = science.check_science(reference, answer, query.prompt)
-                may = judge.is_asked(when.science, rule)
-            return [judge.science_request(query, reference, text)] if may else []
+                checks = [science.check_science(r, answer, query.prompt) for r in references]
+                may = judge.is_asked(when.science, deciding(checks))
+            return [judge.science_request(query, _for_judge(references), text)] if may else []
         case "if":
             return list(demands.judging_requests(query, text).values())
         case "multiturn" | "other" if verify.reward is None:
@@ -155,6 +162,8 @@ class Grader:
         )
 
     async def _checks(self, query: Query, response: Response, asked: Judge | None) -> list[Check]:
+        if query.verifier is not None:
+            return [await self._custom(query.verifier, query, response.answer)]
         match query.category:
             case "math":
                 return await self._math(query, response.answer, asked)
@@ -171,13 +180,21 @@ class Grader:
                     return [_no_judge(judge.REWARD_NAME)]
                 return [await judge.judge_reward(asked, query, response.answer)]
 
+    async def _custom(self, name: str, query: Query, answer: str) -> Check:
+        found = find_verifier(name)
+        assert found.version is not None  # the decorator of verifiers takes one
+        return await self._pool.run(
+            check_custom, found.function, name, found.version, query, answer
+        )
+
     async def _math(self, query: Query, answer: str, asked: Judge | None) -> list[Check]:
-        if query.ground_truth is None:
+        references = query.references
+        if not references:
             return [_ungradable(math.NAME, math.VERSION, "no_reference")]
-        rule = await self._pool.run(math.check_math, query.ground_truth, answer, query.prompt)
+        rule = await check_references(self._pool, math.check_math, references, answer, query.prompt)
         if asked is None or not judge.is_asked(self._verify.judge.math, rule):
             return [rule]
-        return [rule, await judge.judge_math(asked, query, query.ground_truth, answer)]
+        return [rule, await judge.judge_math(asked, query, _for_judge(references), answer)]
 
     async def _code(self, query: Query, answer: str) -> Check:
         limits = self._verify.code
@@ -189,12 +206,16 @@ class Grader:
         return await self._pool.run_sandboxed(guard, code.check_code, query, answer, limits)
 
     async def _science(self, query: Query, answer: str, asked: Judge | None) -> list[Check]:
-        if query.ground_truth is None:
+        references = query.references
+        if not references:
             return [_ungradable(science.NAME, science.VERSION, "no_reference")]
-        rule = await self._pool.run(science.check_science, query.ground_truth, answer, query.prompt)
+        rule = await check_references(
+            self._pool, science.check_science, references, answer, query.prompt
+        )
         checks = [] if rule is None else [rule]
         if asked is not None and judge.is_asked(self._verify.judge.science, rule):
-            checks.append(await judge.judge_science(asked, query, query.ground_truth, answer))
+            reference = _for_judge(references)
+            checks.append(await judge.judge_science(asked, query, reference, answer))
         return checks or [_no_judge(judge.SCIENCE_NAME)]
 
     async def _constraints(self, query: Query, answer: str, asked: Judge | None) -> list[Check]:
@@ -243,6 +264,13 @@ def _mean_over_constraints(query: Query, rule: Check, judged: Check) -> Check:
         score=rule.score * (1 - by_judge) + judged.score * by_judge,
         reason=rule.reason or judged.reason,
     )
+
+
+def _for_judge(references: Sequence[str]) -> str:
+    """Return the references as the judge reads them."""
+    if len(references) == 1:
+        return references[0]
+    return "Any one of these:\n" + "\n".join(f"- {reference}" for reference in references)
 
 
 def _at_once(response: Response) -> Graded | None:

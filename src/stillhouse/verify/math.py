@@ -37,7 +37,7 @@ from stillhouse.verify.prose import (
 )
 
 NAME = "math_rule"
-VERSION = "3"
+VERSION = "4"
 
 MAX_FINAL_CHARS = 1000  # the longest reference of MATH-500 has under 100; longer texts are ramblings, slow to parse
 MAX_LINE_CHARS = 80  # of an answer that is nothing but its result
@@ -63,24 +63,25 @@ def check_math(ground_truth: str, answer: str, prompt: str = "") -> Check:
         prompt: the question. An answer that repeats a task from it is none, and it names the order of an ordered pair.
 
     Returns:
-        `pass` or `fail`; `ungradable` where a part of the answer was not read and is another text than the reference
-        (`unread`), where the reference is empty (`bad_reference`), or where a text is out of bounds (`too_complex`).
+        `pass` or `fail`, with the result that was read as `answer`; `ungradable` where a part of the answer was not
+        read and is another text than the reference (`unread`), where the reference is empty (`bad_reference`), or where
+        a text is out of bounds (`too_complex`).
     """
     boxed = last_boxed(ground_truth)
     reference = ground_truth.strip() if boxed is None else boxed
     if not re.search(r"\w|\\[A-Za-z]|[∅∞]", reference):
         return _check(None, "bad_reference", f"cannot be parsed: {reference}")
     if len(answer) <= MAX_ANSWER_CHARS and same_text(answer, reference):
-        return _check(1.0, None, f"same text: {reference}")
+        return _check(1.0, None, f"same text: {reference}", answer.strip())
     final, marked = final_answer(answer)
     final = joined_boxes(answer) or final
     if same_text(final, reference):
-        return _check(1.0, None, f"same text: {final}")
+        return _check(1.0, None, f"same text: {final}", final)
     letter, text = option_letter(reference), reference
     if labelled := _LABELLED.fullmatch(reference):
         letter, text = labelled[1], labelled[2]  # (B) 5
     if letter and (chosen := chosen_option(answer, prompt)):
-        return _verdict(chosen == letter, f"option {chosen} against {letter}")
+        return _verdict(chosen == letter, f"option {chosen} against {letter}", chosen)
     longest = max(len(reference), len(final))
     if longest > MAX_FINAL_CHARS:
         evidence = f"not parsed: {longest} characters, at most {MAX_FINAL_CHARS}"
@@ -104,7 +105,7 @@ def _compare(reference: str, final: str, marked: bool, prompt: str) -> Check:
             continue
         return _compare_trees(reference, expected, text, found, prompt)
     if marked and unread and _is_formula(final):
-        return _check(None, "unread", f"not read: {unread} in {final}")
+        return _check(None, "unread", f"not read: {unread} in {final}", final)
     return _check(0.0, "no_final_answer", f"no result in: {final}")
 
 
@@ -140,19 +141,19 @@ def _compare_trees(reference: str, expected: Node, text: str, found: Node, promp
     if is_plain_number(expected) and is_equation(found):
         left = essence(text.split("=")[0])
         if left not in essence(prompt):
-            return _verdict(False, f"{evidence}: an equation between variables")
+            return _verdict(False, f"{evidence}: an equation between variables", text)
     if _is_echo(found, text, prompt):
-        return _verdict(False, f"{evidence}: it repeats the question")
+        return _verdict(False, f"{evidence}: it repeats the question", text)
     order = _asked_order(prompt)
     try:
         right = compare(expected, found, order)
         if not right and "," in text + reference:
             right = _as_lists(reference, text, order)
     except UnreadError as unread:
-        return _check(None, "unread", f"{evidence}: not read: {unread}")
+        return _check(None, "unread", f"{evidence}: not read: {unread}", text)
     except UndefinedError as undefined:
-        return _verdict(False, f"{evidence}: {undefined}")
-    return _verdict(right, evidence)
+        return _verdict(False, f"{evidence}: {undefined}", text)
+    return _verdict(right, evidence, text)
 
 
 def _as_lists(reference: str, text: str, order: tuple[str, ...]) -> bool:
@@ -181,16 +182,18 @@ def _compare_text(reference: str, expected: Node | UnreadError, final: str, mark
     closed = _CLOSED.match(final)
     if closed and len({*re.findall(r"\b(?:yes|no|true|false)\b", final.casefold())}) == 1:
         candidates.append(closed[1])
-    if any(_free_text(reference, text) for text in candidates):
-        return _check(1.0, None, f"same text: {final}")
+    for text in candidates:
+        if _free_text(reference, text):
+            return _check(1.0, None, f"same text: {final}", text)
+    given = final if marked else None
     if isinstance(expected, Node):
         for text in candidates if marked else candidates[::-1]:
             found = _read(clean(text), frozenset())
             if isinstance(found, Node) and _accepted(expected, found):
-                return _check(1.0, None, f"{text} against {reference}")
+                return _check(1.0, None, f"{text} against {reference}", text)
     elif _is_formula(reference):
-        return _check(None, "unread", f"not read: {expected} in the reference {reference}")
-    return _check(0.0, "wrong_answer", f"{final} against {reference}")
+        return _check(None, "unread", f"not read: {expected} in the reference {reference}", given)
+    return _check(0.0, "wrong_answer", f"{final} against {reference}", given)
 
 
 def _accepted(expected: Node, found: Node) -> bool:
@@ -271,9 +274,11 @@ def _asked_order(prompt: str) -> tuple[str, ...]:
     return tuple(re.split(r"\s*,\s*", found[-1])) if found else ()
 
 
-def _verdict(right: bool, evidence: str) -> Check:
-    return _check(1.0, None, evidence) if right else _check(0.0, "wrong_answer", evidence)
+def _verdict(right: bool, evidence: str, answer: str) -> Check:
+    return _check(float(right), None if right else "wrong_answer", evidence, answer)
 
 
-def _check(score: float | None, reason: Reason | None, evidence: str) -> Check:
-    return make_check(NAME, VERSION, score, reason, evidence)
+def _check(
+    score: float | None, reason: Reason | None, evidence: str, answer: str | None = None
+) -> Check:
+    return make_check(NAME, VERSION, score, reason, evidence, answer=answer)

@@ -14,7 +14,7 @@ from stillhouse.verify.phrases import MACRO, same_text
 from stillhouse.verify.science_numbers import Quantity, compare, read_quantity, read_result
 
 NAME = "science_rule"
-VERSION = "3"
+VERSION = "4"
 
 MAX_SAME_CHARS = 2000  # a longer answer is not compared as text: it says more than a reference
 MAX_READ_CHARS = 20_000  # of a longer answer only the end is read
@@ -53,7 +53,7 @@ _OTHERS_SAY = re.compile(
 
 
 def check_science(ground_truth: str, answer: str, prompt: str = "") -> Check | None:
-    """Compare an answer with a reference by rule; null where only a judge can say.
+    """Compare an answer with a reference by rule; null where only a judge can say. What was read is its `answer`.
 
     - One letter A-J: the answer must choose that option, by its letter or by its text in the prompt (`options.py`).
     - The same text as the reference is a yes, wherever the final answer is.
@@ -68,7 +68,7 @@ def check_science(ground_truth: str, answer: str, prompt: str = "") -> Check | N
         return _letter(letter, answer, prompt)
     answer = answer[-MAX_READ_CHARS:]
     if len(answer) <= MAX_SAME_CHARS and same_text(answer, reference):
-        return _check(True, "the answer is the reference")
+        return _check(True, "the answer is the reference", answer.strip())
     last = re.split(r"\n\s*\n", answer.strip()[-MAX_FINAL_CHARS:])[-1]
     if len({box.strip() for box in _BOXES.findall(last)}) > 1:
         return None  # several results
@@ -77,7 +77,7 @@ def check_science(ground_truth: str, answer: str, prompt: str = "") -> Check | N
     final, marked = final_answer(answer)
     final = final[:MAX_FINAL_CHARS].strip()
     if same_text(final, reference):
-        return _check(True, f"same text: {final}")
+        return _check(True, f"same text: {final}", final)
     if quantity := read_quantity(reference):
         return _quantity(quantity, reference, final, marked, bool(_PERCENT.search(prompt)))
     said = reference.strip(".").casefold()
@@ -90,8 +90,8 @@ def check_science(ground_truth: str, answer: str, prompt: str = "") -> Check | N
 def _letter(reference: str, answer: str, prompt: str) -> Check:
     found = chosen_option(answer, prompt)
     if found is None:
-        return _check(False, f"no option named in: {answer.strip()[-100:]}", "no_final_answer")
-    return _check(found == reference, f"{found} against {reference}")
+        return _nothing(f"no option named in: {answer.strip()[-100:]}")
+    return _check(found == reference, f"{found} against {reference}", found)
 
 
 def _quantity(
@@ -101,9 +101,11 @@ def _quantity(
     if given is None:
         if _NUMBER_SAID.search(final):
             return None
-        return _check(False, f"no number in: {final}", "no_final_answer")
+        return _nothing(f"no number in: {final}")
     same = compare(expected, given, percent)
-    return None if same == "unknown" else _check(same, f"{final[-100:]} against {reference}")
+    if same == "unknown":
+        return None
+    return _check(same, f"{final[-100:]} against {reference}", given.text)
 
 
 def _closed(reference: str, closed: set[str], final: str) -> Check | None:
@@ -118,23 +120,24 @@ def _closed(reference: str, closed: set[str], final: str) -> Check | None:
         open_to_judge = (said and "no" not in closed and _NEGATION.search(text)) or (
             spoken & (_SYNONYMS - closed)
         )
-        return (
-            None
-            if open_to_judge
-            else _check(False, f"neither of {sorted(closed)} in: {final[:100]}", "no_final_answer")
-        )
+        return None if open_to_judge else _nothing(f"neither of {sorted(closed)} in: {final[:100]}")
     if text.endswith("?"):
         return None
     if len(set(read)) > 1 or (len(said) > 1 and not last):
-        return _check(False, f"both of {sorted(closed)} in: {final[:100]}", "no_final_answer")
+        return _nothing(f"both of {sorted(closed)} in: {final[:100]}")
     if not first:
         sentence = re.split(r"[.!?]\s", text)[-1]
         if _NEGATION.search(sentence) or _OTHERS_SAY.search(sentence):
             return None
     elif read[0] in ("yes", "true") and _NEGATION.search(re.split(r"[.;!?\n]", text)[0]):
         return None  # "Yes, it does not."
-    return _check(read[-1] == reference, f"{read[-1]} against {reference}")
+    return _check(read[-1] == reference, f"{read[-1]} against {reference}", read[-1])
 
 
-def _check(right: bool, evidence: str, reason: Reason = "wrong_answer") -> Check:
-    return make_check(NAME, VERSION, float(right), None if right else reason, evidence)
+def _check(right: bool, evidence: str, answer: str) -> Check:
+    reason: Reason | None = None if right else "wrong_answer"
+    return make_check(NAME, VERSION, float(right), reason, evidence, answer=answer)
+
+
+def _nothing(evidence: str) -> Check:
+    return make_check(NAME, VERSION, 0.0, "no_final_answer", evidence)

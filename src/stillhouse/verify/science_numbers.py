@@ -68,6 +68,7 @@ class Quantity(NamedTuple):
     off: Fraction | None
     unit: Unit | None
     noun: str  # the text of a unit that is none of ours, or of a noun
+    text: str = ""  # as it is written
 
 
 def read_quantity(text: str) -> Quantity | None:
@@ -197,7 +198,7 @@ def _read_at(text: str, at: int) -> tuple[Quantity, int] | None:
         return None
     if re.match(rf"\s*{DASHES.pattern}\s*[\d.]", text[end:]):
         return None
-    return _quantity(found, unit, noun), end
+    return _quantity(found, unit, noun)._replace(text=text[at:end].strip()), end
 
 
 def _is_noun(noun: str) -> bool:

@@ -1,4 +1,4 @@
-"""Each benchmark but that of vLLM runs to its end at a small size, where its figures say nothing; runs take turns."""
+"""Each performance measurement but that of vLLM runs to its end at a small size, where its figures mean nothing."""
 
 import importlib
 import itertools
@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
+FOLDER = Path(__file__).resolve().parents[1] / "perf"
 
 # Name: arguments of the command line, and the module's constants that are made small.
 SMALL: dict[str, tuple[list[str], dict[str, Any]]] = {
@@ -34,7 +34,7 @@ NOT_HERE = {"vllm_loop"}  # loads vLLM four times: seven minutes even with 40 qu
 NEEDS_SANDBOX = {"verify_code", "verify_under_load"}
 
 
-def test_a_new_benchmark_is_missed_here() -> None:
+def test_a_new_measurement_is_missed_here() -> None:
     assert SMALL.keys() | NOT_HERE == {path.stem for path in FOLDER.glob("[a-z]*.py")}
 
 

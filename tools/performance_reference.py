@@ -1,6 +1,6 @@
-"""Write docs/reference/benchmarks.md from the benchmarks and their results, so that no figure is typed by hand.
+"""Write docs/reference/performance.md from perf/ and its results, so that no figure is typed by hand.
 
-Usage: python tools/benchmarks_reference.py
+Usage: python tools/performance_reference.py
 """
 
 import ast
@@ -8,22 +8,22 @@ import json
 from pathlib import Path
 from typing import Any
 
-BENCHMARKS = Path("benchmarks")
-PAGE = Path("docs/reference/benchmarks.md")
+PERF = Path("perf")
+PAGE = Path("docs/reference/performance.md")
 
-HEAD = """# Benchmarks
+HEAD = """# Performance
 
-Made by `python tools/benchmarks_reference.py`; do not edit by hand.
+Made by `python tools/performance_reference.py`; do not edit by hand.
 
-Each measures us and a peer, or a physical limit, in one run: `make bench NAME=x` runs `benchmarks/x.py` and writes
-`benchmarks/results/x.json`. A ratio at or above its goal is good. Rates are those of two cores of whatever machine ran
-the benchmark, not of one machine for all.
+How fast and how small the code of stillhouse is; benchmarks of students are another thing. Each measurement compares us
+with a peer or with a physical limit in one run: `make perf NAME=x` runs `perf/x.py` and writes `perf/results/x.json`.
+A ratio at or above its goal is good. Each measurement ran on two cores, but not all ran on the same machine.
 """
 
 
 def page() -> str:
     """Return the whole page."""
-    return HEAD + "".join(map(_section, sorted(BENCHMARKS.glob("results/*.json"))))
+    return HEAD + "".join(map(_section, sorted(PERF.glob("results/*.json"))))
 
 
 def _section(path: Path) -> str:
@@ -37,8 +37,8 @@ def _section(path: Path) -> str:
 
 
 def _about(name: str) -> str:
-    """Return the first paragraph of a benchmark's docstring."""
-    module = ast.parse((BENCHMARKS / f"{name}.py").read_text(encoding="utf-8"))
+    """Return the first paragraph of a measurement's docstring."""
+    module = ast.parse((PERF / f"{name}.py").read_text(encoding="utf-8"))
     return str(ast.get_docstring(module)).split("\n\n")[0]
 
 

@@ -22,7 +22,7 @@ GOAL = 0.9
 SHARE = 0.01
 SECONDS = 1.0
 ROUNDS = 2
-# The share of the answers that have hanging ones among them. Grading the rest takes the other cores longer than SECONDS.
+# The share of the answers that have hanging ones among them: the rest keep the other cores busy for over SECONDS.
 SPREAD = 0.7
 AT_ONCE = 64  # as in the verify stage
 

@@ -1,4 +1,4 @@
-"""Answers to grade, made by seed: what the benchmarks of verification share."""
+"""Answers to grade, made by seed: what the measurements of verification share."""
 
 import random
 import time

@@ -1,4 +1,4 @@
-"""How every benchmark ends: one JSON file with the ratio, the goal, and the facts behind them."""
+"""How every measurement ends: one JSON file with the ratio, the goal, and the facts behind them."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def write_result(name: str, ratio: float, goal: float, **facts: Any) -> None:
-    """Write benchmarks/results/<name>.json and print it; `ratio` at or above `goal` is good."""
+    """Write perf/results/<name>.json and print it; `ratio` at or above `goal` is good."""
     content = {"name": name, "ratio": round(ratio, 4), "goal": goal, **facts}
     text = json.dumps(content, indent=2, ensure_ascii=False)
     RESULTS.mkdir(exist_ok=True)
