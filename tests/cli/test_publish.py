@@ -11,6 +11,9 @@ from stillhouse.cli import main
 
 STAGES = """
 stages:
+  code:
+    cmd: echo hashed > code
+    outs: [code]
   prepare:
     cmd: echo prepared > prepared
     outs: [prepared]
@@ -20,6 +23,7 @@ stages:
   publish:
     wdir: ..
     cmd: {cmd}
+    deps: [code]
     outs: [receipts]
 """
 STUDENTS = """
@@ -49,7 +53,7 @@ def publish(*options: str) -> Result:
     return CliRunner().invoke(main, ["publish", *options])
 
 
-def test_the_publish_stage_runs_and_no_other(project: Path) -> None:
+def test_the_publish_stage_runs_after_the_hash_of_the_code_and_no_other(project: Path) -> None:
     assert publish().exit_code == 0
     assert (project / "receipts").read_text() == "published\n"
     assert not (project / "prepared").exists()
@@ -77,6 +81,14 @@ def test_a_failed_stage_is_exit_code_2_and_what_to_do(project: Path) -> None:
     done = publish()
     assert done.exit_code == 2
     assert done.stderr.startswith("publishing failed: fix what")
+
+
+def test_code_that_cannot_be_hashed_publishes_nothing(project: Path) -> None:
+    (project / "dvc.yaml").write_text(STAGES.replace("echo hashed > code", "exit 3"))
+    done = publish()
+    assert done.exit_code == 2
+    assert "the code cannot be hashed" in done.stderr
+    assert not (project / "receipts").exists()
 
 
 def test_outside_a_project_nothing_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
