@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from stages.generate import QUERIES, generate
-from stages.verify import grade_all
+from stages.verify import Tally, grade_all
 from stillhouse.models.journal import Journal
-from stillhouse.params import FileSource, StageParams
+from stillhouse.params import FileSource, StageParams, Verify
 from stillhouse.queries.sources import load_source
-from stillhouse.records import Query, Response
+from stillhouse.records import Query, Verdict
 from stillhouse.stage import read_json
 from stillhouse.tables import read_table, write_table
 from tests.doubles.scripted_endpoint import ScriptedEndpoint, completion
@@ -110,18 +110,22 @@ def project(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path):
         Path("conf/teachers").mkdir(parents=True)
         for name in (*TEACHERS, "judge"):
             teacher = content[f"conf/teachers/{name}.yaml:teacher"]
-            runtime = {"endpoints": [endpoint.url]}
-            file = {"teacher": teacher, "perplexity_cut": None, "runtime": runtime}
+            file = {"teacher": teacher, "perplexity_cut": None}
             Path(f"conf/teachers/{name}.yaml").write_text(json.dumps(file))
+        runtime = {"defaults": {"teachers": {"endpoints": [endpoint.url]}}}
+        Path("conf/runtime.yaml").write_text(json.dumps(runtime))
         states: dict[str, dict[str, str]] = {}
         for teacher in TEACHERS:
             params = StageParams(f"generate@{teacher}", content)
             with Journal.open() as journal:
                 asyncio.run(generate(teacher, params, journal))
                 queries = {query.id: query for query in read_table(QUERIES, Query)}
-                table = Path("data/responses") / teacher / "attempts"
-                responses = list(read_table(table, Response))
-                verdicts = asyncio.run(grade_all(teacher, params, queries, responses, journal))
+                asyncio.run(
+                    grade_all(
+                        teacher, params, journal, Tally(params.section(Verify, "verify").code)
+                    )
+                )
+            verdicts = read_table(Path("data/verdicts") / teacher, Verdict)
             states[teacher] = {queries[v.query_id].prompt: v.state for v in verdicts}
         yield folder, states
 
