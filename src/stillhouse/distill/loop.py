@@ -280,8 +280,9 @@ class Loop:
         if judge_cost := self._judge_cost():
             spent += f" (${judge_cost:.2f} of it for the judge)"
         return (
-            f"teacher {self._teacher}: its budget in conf/runtime.yaml is used up: {spent} for "
-            f"{self._walked} queries walked to their end; every answer is in the journal. Raise the budget to go on from here, or ask fewer queries; "
+            f"teacher {self._teacher}: its budget in conf/runtime.yaml is used up: {spent} for {self._walked} queries "
+            "walked to their end; every answer is in the journal. Raise the budget to go on from here, or ask fewer "
+            "queries; "
             f"`stillhouse plan {self._teacher}` says what all would cost"
         )
 
