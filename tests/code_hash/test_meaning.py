@@ -298,3 +298,23 @@ def test_a_file_that_is_not_python_is_named(tree: Tree) -> None:
     tree.write(BASE, "def (:\n")
     with pytest.raises(CodeHashError, match=r"base\.py: not valid Python"):
         tree.digest()
+
+
+def test_of_a_module_that_is_only_preloaded_the_effects_of_its_import_are_in(tree: Tree) -> None:
+    late = "src/house/late.py"
+    tree.write(late, "import os\n\nos.umask(1)\n\n\ndef run():\n    return 3\n")
+    tree.replace(BASE, "return len(text)", "return preload(['house.late'])")
+    before = tree.digest()
+    tree.replace(late, "return 3", "return 4")
+    assert tree.digest() == before
+    tree.replace(late, "umask(1)", "umask(2)")
+    assert tree.digest() != before
+
+
+def test_top_level_effects_count_in_their_order(tree: Tree) -> None:
+    tree.replace(
+        BASE, "class Base:", "STATE = []\nSTATE.append(1)\nSTATE.append(2)\n\n\nclass Base:"
+    )
+    before = tree.digest()
+    tree.replace(BASE, "STATE.append(1)\nSTATE.append(2)", "STATE.append(2)\nSTATE.append(1)")
+    assert tree.digest() != before

@@ -245,7 +245,7 @@ class MicroRun:
             }
             self.write_teacher(name, {"teacher": teacher, "perplexity_cut": None})
         runtime = {"endpoints": [endpoint.url], "in_flight_per_endpoint": IN_FLIGHT}
-        runtimes = {"teachers": dict.fromkeys(("alpha", "beta", "judge"), runtime)}
+        runtimes = {"teachers": {name: dict(runtime) for name in ("alpha", "beta", "judge")}}
         write(self.folder / "conf/runtime.yaml", runtimes)
         teacher = {
             "label": "worked solutions",
