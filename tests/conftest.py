@@ -7,6 +7,11 @@ import pytest
 TEMPLATE = Path(__file__).resolve().parents[1] / "conf/chat_templates/smollm2.jinja"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the runs of whole pipelines: one process runs a file, and the others have time for the rest."""
+    items.sort(key=lambda item: "pipeline" not in item.path.parts)
+
+
 @pytest.fixture(scope="session")
 def sandboxed() -> None:
     """Skip where this machine cannot isolate code; the reason is the one that a user would see."""

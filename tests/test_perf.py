@@ -30,6 +30,7 @@ SMALL: dict[str, tuple[list[str], dict[str, Any]]] = {
     "verify_memory": (["--answers", "40"], {"FEW": 20}),
     "verify_under_load": (["--answers", "6"], {"BUSY": 1}),
 }
+FAST = {"chunk_dedup", "verify_math"}  # the others take seconds to start what they measure
 NOT_HERE = {"vllm_loop"}  # loads vLLM four times: seven minutes even with 40 queries
 NEEDS_SANDBOX = {"verify_code", "verify_under_load"}
 
@@ -38,7 +39,13 @@ def test_a_new_measurement_is_missed_here() -> None:
     assert SMALL.keys() | NOT_HERE == {path.stem for path in FOLDER.glob("[a-z]*.py")}
 
 
-@pytest.mark.parametrize("name", sorted(SMALL))
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in FAST else pytest.param(name, marks=pytest.mark.slow)
+        for name in sorted(SMALL)
+    ],
+)
 def test_it_runs_and_writes_what_its_recorded_result_has(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
