@@ -310,7 +310,7 @@ CODE = {"prompt": "Add.", "language": "python", "tests": [{"kind": "assert", "co
         ({"prompt": " \n", "ground_truth": "1"}, "math", "row 2: no text"),
         ({"prompt": "Why?"}, "math", "row 2: no 'ground_truth', which category 'math' needs"),
         ({"prompt": "Why?", "ground_truth": ""}, "science", "row 2: no 'ground_truth'"),
-        ({"prompt": "Why?", "ground_truth": ["a"]}, "science", "row 2: text or a number"),
+        ({"prompt": "Why?", "ground_truth": {"a": 1}}, "science", "row 2: text or a number"),
         ({"prompt": "Why?"}, "code", "row 2: no 'tests'"),
         (CODE | {"language": None}, "code", "row 2: no 'language'"),
         (CODE | {"language": "cobol"}, "code", "row 2: .*cobol"),
