@@ -10,8 +10,8 @@ In params.yaml:
 
 from collections import Counter
 
-from stillhouse.attempts import Attempt
 from stillhouse.plugins import filter_rule
+from stillhouse.tables.attempts import Attempt
 
 
 @filter_rule("repeated_lines")

@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from stillhouse.package.batches import TeacherTables
+from stillhouse.package.write import RunTables
 from stillhouse.records import (
     SCHEMAS,
     Decision,
@@ -21,9 +23,7 @@ from stillhouse.records import (
     Verdict,
     example_id,
 )
-from stillhouse.release.batches import TeacherTables
-from stillhouse.release.package import RunTables
-from stillhouse.tables import SHARD_FORMAT
+from stillhouse.tables.table import SHARD_FORMAT
 
 CHARS_PER_TOKEN = 4  # English and mathematics, about
 BATCH = 1000

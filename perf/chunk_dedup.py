@@ -16,10 +16,10 @@ import pyarrow as pa
 from _release_tables import write_run
 from _result import write_result
 
-from stillhouse.release import shards
-from stillhouse.release.batches import data_batches
-from stillhouse.release.chunks import new_bytes
-from stillhouse.release.rows import DATA_SCHEMA
+from stillhouse.package import shards
+from stillhouse.package.batches import data_batches
+from stillhouse.package.chunks import new_bytes
+from stillhouse.package.rows import DATA_SCHEMA
 
 GOAL = 0.4
 PAPER_TOKENS = 3300

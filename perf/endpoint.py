@@ -23,9 +23,9 @@ from typing import Any
 import aiohttp
 from _result import write_result
 
+from stillhouse.journal.journal import Journal
 from stillhouse.models.client import Model
 from stillhouse.models.engine import Request
-from stillhouse.models.journal import Journal
 from stillhouse.models.openai_engine import OpenAIEngine
 from stillhouse.params import Sampling, TeacherRuntime
 from stillhouse.records import Message

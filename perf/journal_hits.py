@@ -15,9 +15,9 @@ from pathlib import Path
 import msgspec
 from _result import write_result
 
+from stillhouse.journal.journal import Journal
 from stillhouse.models.client import Model
 from stillhouse.models.engine import Completion, Engine, Request
-from stillhouse.models.journal import Journal
 from stillhouse.models.openai_engine import OpenAIEngine
 from stillhouse.models.vllm_engine import VllmCore, VllmEngine
 from stillhouse.params import Sampling, TeacherRuntime, load_teacher

@@ -84,12 +84,12 @@ class AnswersAtOnce:
 def run_stage(count: int) -> dict[str, float]:
     """Run the stage over `count` queries in the current folder and return its figures."""
     from stages import generate as stage
+    from stillhouse.journal.journal import Journal
     from stillhouse.models.build import ModelRoom
     from stillhouse.models.client import Model
-    from stillhouse.models.journal import Journal
     from stillhouse.params import StageParams
     from stillhouse.records import Message, Query, query_id
-    from stillhouse.tables import write_table
+    from stillhouse.tables.table import write_table
 
     class StandInRoom(ModelRoom):
         def model(self, name: str, _: Any, __: Any, purpose: Any, ___: Any = None) -> Model:

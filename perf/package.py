@@ -20,6 +20,9 @@ import pyarrow.parquet as pq
 from _release_tables import write_run
 from _result import write_result
 
+from stillhouse.package import write as package
+from stillhouse.package.facts import RunFacts, TeacherFacts
+from stillhouse.package.shards import FORMAT
 from stillhouse.params import (
     Filter,
     Generate,
@@ -32,9 +35,6 @@ from stillhouse.params import (
     load_run,
     parse,
 )
-from stillhouse.release import package
-from stillhouse.release.facts import RunFacts, TeacherFacts
-from stillhouse.release.shards import FORMAT
 
 GOAL = 0.6
 MEMORY_GOAL_GB = 1.5

@@ -18,8 +18,7 @@ from typing import Any
 from _answers import WORDS
 from _result import write_result
 
-from stillhouse.attempts import read_attempts
-from stillhouse.models.journal import Journal
+from stillhouse.journal.journal import Journal
 from stillhouse.params import StageParams, Teacher, Verify, parse
 from stillhouse.records import (
     Message,
@@ -30,7 +29,8 @@ from stillhouse.records import (
     query_id,
     response_id,
 )
-from stillhouse.tables import TableWriter, write_table
+from stillhouse.tables.attempts import read_attempts
+from stillhouse.tables.table import TableWriter, write_table
 from stillhouse.verify.checks import make_check
 from stillhouse.verify.facts import Facts
 from stillhouse.verify.stored import Graded, Stored

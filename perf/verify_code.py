@@ -14,8 +14,8 @@ from _answers import code, timed, verify_params
 from _result import write_result
 
 from stillhouse.records import Query, Response
-from stillhouse.verify import sandbox
-from stillhouse.verify.extract import extract_code
+from stillhouse.verify.code import sandbox
+from stillhouse.verify.code.extract import extract_code
 from stillhouse.verify.grade import Grader
 
 GOAL = 0.8

@@ -15,8 +15,8 @@ from _answers import math
 from _result import write_result
 
 from stillhouse.records import Check
-from stillhouse.verify.math import check_math
 from stillhouse.verify.pool import Pool
+from stillhouse.verify.rules.math import check_math
 
 GOAL = 0.9
 SHARE = 0.01

@@ -29,10 +29,10 @@ import msgspec
 from _result import write_result
 from _turns import TURN_SECONDS, in_turns
 
-from stillhouse.distill.loop import Grade, Loop, Walk, request_seed
+from stillhouse.generate.loop import Grade, Loop, Walk, request_seed
+from stillhouse.journal.journal import Journal
 from stillhouse.models.client import Model
 from stillhouse.models.engine import Completion, Request
-from stillhouse.models.journal import Journal
 from stillhouse.models.vllm_engine import (
     Load,
     VllmCore,

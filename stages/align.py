@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
+from stillhouse.filter.align import parallel_ids, survivorship
 from stillhouse.params import load_stage
 from stillhouse.records import Example, Query
-from stillhouse.release.align import parallel_ids, survivorship
 from stillhouse.stage import stage_command, write_metrics
-from stillhouse.tables import read_table, write_table
+from stillhouse.tables.table import read_table, write_table
 
 
 @stage_command

@@ -11,8 +11,8 @@ from stillhouse.benchmark.grade import StudentGrader
 from stillhouse.benchmark.items import Item, load_items
 from stillhouse.benchmark.run import run_lighteval, work_folder
 from stillhouse.benchmark.scores import metrics, read_samples
+from stillhouse.journal.journal import Journal
 from stillhouse.models.client import Model
-from stillhouse.models.journal import Journal
 from stillhouse.models.vllm_engine import Load, VllmCore, VllmEngine
 from stillhouse.params import (
     Benchmark,
@@ -25,7 +25,7 @@ from stillhouse.params import (
 )
 from stillhouse.records import Sample
 from stillhouse.stage import stage_command, write_metrics
-from stillhouse.tables import write_table
+from stillhouse.tables.table import write_table
 
 
 @stage_command

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from stillhouse.attempts import Attempt, read_attempts
+from stillhouse.filter.rules import Rules
+from stillhouse.filter.select import select
 from stillhouse.params import TEACHERS_FOLDER, Filter, Teacher, load_stage
-from stillhouse.quality.rules import Rules
-from stillhouse.quality.select import select
 from stillhouse.records import Decision, Example, Query, example_id
 from stillhouse.stage import stage_command, write_metrics
-from stillhouse.tables import TableWriter, read_table
+from stillhouse.tables.attempts import Attempt, read_attempts
+from stillhouse.tables.table import TableWriter, read_table
 
 STEPS = ("queries", "answered", "passed", "kept")
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from stillhouse.distill.loop import Loop, Walk
-from stillhouse.distill.tally import Tally
-from stillhouse.distill.view import View
+from stillhouse.generate.loop import Loop, Walk
+from stillhouse.generate.tally import Tally
+from stillhouse.generate.view import View
+from stillhouse.journal.journal import Journal
 from stillhouse.models.build import ModelRoom
 from stillhouse.models.client import Model
-from stillhouse.models.journal import Journal
-from stillhouse.models.replay_engine import ReplayEngine
+from stillhouse.models.replay.engine import ReplayEngine
 from stillhouse.params import (
     Generate,
     ParamsError,
@@ -24,7 +24,7 @@ from stillhouse.params import (
 from stillhouse.progress import Progress
 from stillhouse.records import Query, Response
 from stillhouse.stage import stage_command, write_json, write_metrics
-from stillhouse.tables import TableWriter, column_counts, read_table
+from stillhouse.tables.table import TableWriter, column_counts, read_table
 from stillhouse.verify.facts import Facts
 from stillhouse.verify.grade import Grader
 from stillhouse.verify.stored import Stored

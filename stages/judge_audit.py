@@ -3,8 +3,8 @@
 import asyncio
 from pathlib import Path
 
+from stillhouse.journal.journal import Journal
 from stillhouse.models.build import ModelRoom
-from stillhouse.models.journal import Journal
 from stillhouse.params import ParamsError, load_stage, load_teacher
 from stillhouse.progress import Progress
 from stillhouse.stage import stage_command, write_metrics

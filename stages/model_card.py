@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 from pydantic import TypeAdapter
 
 from stillhouse.analysis.scores import SAMPLE_COLUMNS, score_rows
+from stillhouse.package.model_card import StudentFacts, write_model_card
 from stillhouse.params import (
     Benchmark,
     Id,
@@ -18,9 +19,8 @@ from stillhouse.params import (
     load_recorded,
     load_stage,
 )
-from stillhouse.release.model_card import StudentFacts, write_model_card
 from stillhouse.stage import read_json, stage_command
-from stillhouse.tables import shard_paths
+from stillhouse.tables.table import shard_paths
 
 
 @stage_command

@@ -7,6 +7,10 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from stillhouse.benchmark.items import load_items
+from stillhouse.package.batches import Overlaps, TeacherTables
+from stillhouse.package.facts import RunFacts, TeacherFacts
+from stillhouse.package.provenance import dvc_digests
+from stillhouse.package.write import RunTables, write_release
 from stillhouse.params import (
     BenchmarkTask,
     Filter,
@@ -24,10 +28,6 @@ from stillhouse.params import (
 )
 from stillhouse.queries.decontaminate import BenchmarkIndex, Reference
 from stillhouse.records import Message, Query
-from stillhouse.release.batches import Overlaps, TeacherTables
-from stillhouse.release.facts import RunFacts, TeacherFacts
-from stillhouse.release.package import RunTables, write_release
-from stillhouse.release.provenance import dvc_digests
 from stillhouse.stage import read_json, stage_command, write_metrics
 
 DATA = Path("data")

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import click
 
-from stillhouse.attempts import read_attempts
-from stillhouse.models.journal import Journal
+from stillhouse.journal.journal import Journal
 from stillhouse.models.scorer import Scorer
 from stillhouse.params import PerplexityScorer, load_stage
 from stillhouse.progress import Progress
 from stillhouse.records import Message, Perplexity, assistant_text
 from stillhouse.stage import stage_command, write_metrics
-from stillhouse.tables import TableWriter, column_counts
+from stillhouse.tables.attempts import read_attempts
+from stillhouse.tables.table import TableWriter, column_counts
 
 
 @stage_command

@@ -5,15 +5,15 @@ from pathlib import Path
 import click
 from pydantic import TypeAdapter
 
-from stillhouse.params import Id, Package, load_stage
-from stillhouse.release.facts import repositories
-from stillhouse.release.hub import Access, publish, write_receipt
-from stillhouse.release.readiness import (
+from stillhouse.hub.publish import Access, publish, write_receipt
+from stillhouse.hub.readiness import (
     clean_commit,
     refuse_lint_errors,
     refuse_missing_in_remote,
     refuse_stale_pipeline,
 )
+from stillhouse.package.facts import repositories
+from stillhouse.params import Id, Package, load_stage
 from stillhouse.stage import stage_command
 
 RELEASE = Path("data/release")

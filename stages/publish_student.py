@@ -7,15 +7,15 @@ from pathlib import Path
 
 import click
 
-from stillhouse.params import Package, load_stage
-from stillhouse.release.facts import student_repository
-from stillhouse.release.hub import Access, publish, write_receipt
-from stillhouse.release.manifest import write_manifest
-from stillhouse.release.readiness import (
+from stillhouse.hub.publish import Access, publish, write_receipt
+from stillhouse.hub.readiness import (
     clean_commit,
     refuse_missing_in_remote,
     refuse_stale_pipeline,
 )
+from stillhouse.package.facts import student_repository
+from stillhouse.package.manifest import write_manifest
+from stillhouse.params import Package, load_stage
 from stillhouse.stage import stage_command
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import msgspec
 
 from stillhouse.benchmark.items import load_items
+from stillhouse.journal.journal import Journal
 from stillhouse.models.build import ModelRoom
-from stillhouse.models.journal import Journal
 from stillhouse.params import (
     BenchmarkTask,
     ParamsError,
@@ -28,7 +28,7 @@ from stillhouse.queries.dedup import deduplicate
 from stillhouse.queries.sources import load_source
 from stillhouse.records import CATEGORIES, Query, Rejected
 from stillhouse.stage import stage_command, write_json, write_metrics
-from stillhouse.tables import write_table
+from stillhouse.tables.table import write_table
 from stillhouse.verify.demands import lacks_constraints, write_all_demands
 
 OUT = Path("data/queries")

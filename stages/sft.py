@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from stillhouse.params import load_stage, load_student
+from stillhouse.sft.train import is_main_process, launch_command, train, write_curve
 from stillhouse.stage import stage_command, write_metrics
-from stillhouse.student.sft import is_main_process, launch_command, train, write_curve
 
 
 @stage_command

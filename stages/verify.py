@@ -9,14 +9,14 @@ from typing import Any
 
 import click
 
-from stillhouse.attempts import Attempt, read_attempts
+from stillhouse.journal.journal import Journal
 from stillhouse.models.build import ModelRoom
-from stillhouse.models.journal import Journal
 from stillhouse.params import CodeLimits, StageParams, Verify, load_stage, load_teacher
 from stillhouse.progress import Figures, Progress
 from stillhouse.records import Verdict
 from stillhouse.stage import stage_command, write_metrics
-from stillhouse.tables import TableWriter, column_counts
+from stillhouse.tables.attempts import Attempt, read_attempts
+from stillhouse.tables.table import TableWriter, column_counts
 from stillhouse.verify.checks import by_judge_alone
 from stillhouse.verify.facts import Facts, versions
 from stillhouse.verify.grade import Grader

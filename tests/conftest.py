@@ -15,7 +15,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def sandboxed() -> None:
     """Skip where this machine cannot isolate code; the reason is the one that a user would see."""
-    from stillhouse.verify import sandbox
+    from stillhouse.verify.code import sandbox
 
     if reason := sandbox.probe("bubblewrap"):
         pytest.skip(reason)

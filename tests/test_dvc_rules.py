@@ -63,7 +63,7 @@ def test_every_stage_depends_on_its_code_and_on_paths_that_exist():
 
 @pytest.mark.parametrize(
     "path",
-    ["src/stillhouse.release.transfer.py", "src/stillhouse/none.py", "conf/none", "data/none"],
+    ["src/stillhouse.hub.transfer.py", "src/stillhouse/none.py", "conf/none", "data/none"],
 )
 def test_a_path_that_nothing_makes_is_named(path):
     stage = {"cmd": "python stages/queries.py", "deps": [path], "outs": ["data/queries"]}

@@ -7,7 +7,7 @@ import pytest
 
 from stillhouse.cli.check import survey
 from stillhouse.params import HubSource, load_run, load_student, load_teacher
-from stillhouse.student.gates import check_template
+from stillhouse.sft.gates import check_template
 
 PROFILES = ["paper", "single_gpu"]
 TEMPLATES = sorted(

@@ -523,7 +523,7 @@ class RunParams(Section):
         return self
 
 
-# How a teacher marks its reasoning; stillhouse.distill.reasoning says what each means.
+# How a teacher marks its reasoning; stillhouse.generate.reasoning says what each means.
 Reasoning = Literal[
     "none",
     "think_tags",
@@ -562,7 +562,7 @@ class ReplaySolutions(Section):
 class ReplayFile(Section):
     """Answers in a JSONL or Parquet file.
 
-    `columns` maps the columns of `stillhouse.models.replay_rows` to the file's own names; given, no other is read.
+    `columns` maps the columns of `stillhouse.models.replay.rows` to the file's own names; given, no other is read.
     """
 
     kind: Literal["file"]

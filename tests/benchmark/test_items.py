@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stillhouse.benchmark.items import ItemsError, load_items
-from stillhouse.gym import held_out_seed, query_seed, questions
 from stillhouse.params import BenchmarkTask
+from stillhouse.queries.gym import held_out_seed, query_seed, questions
 from stillhouse.records import references_of
 
 SMALL = {"min_terms": 2, "max_terms": 2, "min_digits": 1, "max_digits": 1}

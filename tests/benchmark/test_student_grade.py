@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from stillhouse.benchmark import grade
 from stillhouse.benchmark.grade import GradingError, Marks, StudentGrader, answer_part, marked_part
 from stillhouse.benchmark.items import Item
-from stillhouse.distill.reasoning import split
+from stillhouse.generate.reasoning import split
 from stillhouse.models.engine import Completion
 from stillhouse.params import load_run
 from stillhouse.records import (

@@ -101,7 +101,7 @@ def test_missing_isolation_fails_only_where_it_is_asked_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     profile = survey(Path("profiles/single_gpu"), Path())
-    monkeypatch.setattr("stillhouse.verify.sandbox.probe", lambda: "no user namespaces")
+    monkeypatch.setattr("stillhouse.verify.code.sandbox.probe", lambda: "no user namespaces")
     assert isolation(profile).state == "FAIL"
     assert isolation(Survey()).state == "FAIL"
     assert profile.run is not None
@@ -109,7 +109,7 @@ def test_missing_isolation_fails_only_where_it_is_asked_for(
     verify = profile.run.verify.model_copy(update={"code": weaker})
     profile.run = profile.run.model_copy(update={"verify": verify})
     assert isolation(profile).state == "WARN"
-    monkeypatch.setattr("stillhouse.verify.sandbox.probe", lambda: None)
+    monkeypatch.setattr("stillhouse.verify.code.sandbox.probe", lambda: None)
     assert isolation(profile).state == "OK"
 
 

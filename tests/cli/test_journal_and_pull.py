@@ -5,7 +5,7 @@ import pytest
 from click.testing import CliRunner
 
 from stillhouse.cli import main
-from stillhouse.models.journal import FOLDER_VARIABLE, Journal, journal_key
+from stillhouse.journal.journal import FOLDER_VARIABLE, Journal, journal_key
 from tests.cli.json_output import document
 
 
@@ -112,7 +112,7 @@ def test_pull_passes_its_arguments_on(monkeypatch: pytest.MonkeyPatch) -> None:
         asked.append((repo, revision, target, repo_type))
         return target
 
-    monkeypatch.setattr("stillhouse.release.pull.pull", pull_double)
+    monkeypatch.setattr("stillhouse.hub.pull.pull", pull_double)
     result = CliRunner().invoke(main, ["pull", "me/set", "--revision", "v1.0.0", "--to", "here"])
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith("here: me/set at v1.0.0")

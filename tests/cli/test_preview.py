@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from stillhouse.cli import main
-from stillhouse.release import readiness
-from stillhouse.release.hub import Preview
+from stillhouse.hub import readiness
+from stillhouse.hub.publish import Preview
 from tests.cli.json_output import document
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +29,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(readiness, "clean_commit", dirty_double)
     for name in ("refuse_stale_pipeline", "refuse_missing_in_remote", "refuse_lint_errors"):
         monkeypatch.setattr(readiness, name, lambda *_: None)
-    monkeypatch.setattr("stillhouse.release.hub.preview", preview_double)
+    monkeypatch.setattr("stillhouse.hub.publish.preview", preview_double)
 
 
 @pytest.mark.usefixtures("project")

@@ -5,7 +5,6 @@ import pytest
 from click.testing import CliRunner
 
 from stillhouse.cli import main
-from stillhouse.cli.lineage import LineageError, find, trace
 from stillhouse.records import (
     Check,
     Decision,
@@ -20,7 +19,8 @@ from stillhouse.records import (
     query_id,
     response_id,
 )
-from stillhouse.tables import TableError, write_table
+from stillhouse.tables.lineage import LineageError, find, trace
+from stillhouse.tables.table import TableError, write_table
 from tests.cli.json_output import document
 
 TEACHERS = ["qwen3_8b", "openthinker3_7b"]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stillhouse.release.manifest import write_manifest
+from stillhouse.package.manifest import write_manifest
 
 REPO = "tester/parallel_sums-tiny"
 SHARD = "data/train-00000-of-00001.parquet"

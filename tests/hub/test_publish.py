@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from huggingface_hub import HfApi
 
-from stillhouse.release.hub import Access, preview, publish
-from stillhouse.release.hub_calls import HubError
-from stillhouse.release.manifest import MANIFEST, release_files, sha256_of, write_manifest
-from stillhouse.release.pull import pull
+from stillhouse.hub.calls import HubError
+from stillhouse.hub.publish import Access, preview, publish
+from stillhouse.hub.pull import pull
+from stillhouse.package.manifest import MANIFEST, release_files, sha256_of, write_manifest
 from tests.hub.small_release import CARD, REPO, SHARD, write_folder, write_two_configs
 from tests.hub.stand_in import HubStandIn
 

@@ -7,10 +7,10 @@ import pytest
 from huggingface_hub import HfApi
 from huggingface_hub.utils._xet import XetSessionHolder
 
-from stillhouse.release.hub import Access, publish
-from stillhouse.release.hub_calls import HubError
-from stillhouse.release.manifest import release_files, sha256_of, write_manifest
-from stillhouse.release.pull import pull
+from stillhouse.hub.calls import HubError
+from stillhouse.hub.publish import Access, publish
+from stillhouse.hub.pull import pull
+from stillhouse.package.manifest import release_files, sha256_of, write_manifest
 from tests.hub.small_release import REPO, write_folder
 from tests.hub.stand_in import CUT, HubStandIn
 from tests.hub.stand_in_cas import SIGNATURE

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from huggingface_hub import HfApi
 
-from stillhouse.release.hub import Access, publish
-from stillhouse.release.hub_calls import HubError
-from stillhouse.release.manifest import release_files, sha256_of
-from stillhouse.release.pull import pull
+from stillhouse.hub.calls import HubError
+from stillhouse.hub.publish import Access, publish
+from stillhouse.hub.pull import pull
+from stillhouse.package.manifest import release_files, sha256_of
 from tests.hub.small_release import REPO, write_many_files
 from tests.hub.stand_in import CUT, HubStandIn
 from tests.hub.stand_in_repository import Repository
@@ -44,7 +44,7 @@ def many(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stillhouse.release.hub_upload.FILES_PER_COMMIT", FILES)
+    monkeypatch.setattr("stillhouse.hub.upload.FILES_PER_COMMIT", FILES)
 
 
 def content_at(repo: Repository, commit: str) -> dict[str, str]:
@@ -89,7 +89,7 @@ def test_each_version_is_one_step_of_the_branch(
 def test_as_many_files_as_fit_are_one_commit(
     hub: HubStandIn, api: HfApi, many: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stillhouse.release.hub_upload.FILES_PER_COMMIT", len(release_files(many)))
+    monkeypatch.setattr("stillhouse.hub.upload.FILES_PER_COMMIT", len(release_files(many)))
     publish(many, REPO, "1.0.0", access=PUBLIC, api=api)
     repo = hub.repositories[REPO]
     assert repo.titles == ["initial commit", "Release v1.0.0"]
@@ -99,7 +99,7 @@ def test_as_many_files_as_fit_are_one_commit(
 def test_it_tells_files_bytes_and_time(
     hub: HubStandIn, api: HfApi, many: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stillhouse.release.transfer.SECONDS_BETWEEN_LINES", 0)
+    monkeypatch.setattr("stillhouse.hub.transfer.SECONDS_BETWEEN_LINES", 0)
     lines: list[str] = []
     publish(many, REPO, "1.0.0", access=PUBLIC, api=api, told=lines.append)
     sent = [line for line in lines if "pull request 1: sent" in line]
@@ -228,8 +228,8 @@ import sys
 from itertools import pairwise
 from pathlib import Path
 from huggingface_hub import HfApi
-from stillhouse.release import hub_upload
-from stillhouse.release.hub import Access, publish
+from stillhouse.hub import upload as hub_upload
+from stillhouse.hub.publish import Access, publish
 hub_upload.FILES_PER_COMMIT = {FILES}
 publish(Path(sys.argv[1]), sys.argv[2], "1.0.0", access=Access(private=False), api=HfApi())
 """

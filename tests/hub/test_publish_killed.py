@@ -14,7 +14,7 @@ PUBLISH = """
 import sys
 from pathlib import Path
 from huggingface_hub import HfApi
-from stillhouse.release.hub import Access, publish
+from stillhouse.hub.publish import Access, publish
 publish(Path(sys.argv[1]), sys.argv[2], "1.0.0", access=Access(private=False), api=HfApi())
 """
 TAG = "POST .*/tag/"

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from stillhouse.release.package import write_release
+from stillhouse.package.write import write_release
 from tests.hub.stand_in import HubStandIn
-from tests.release.release_fixture import CARDS, facts, write_tables
+from tests.package.release_fixture import CARDS, facts, write_tables
 
 ROOT = Path(__file__).parents[2]
 PARAMS = """teacher_ids: [tiny, worked]

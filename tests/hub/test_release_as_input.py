@@ -8,18 +8,18 @@ import msgspec
 import pytest
 from huggingface_hub import HfApi
 
+from stillhouse.hub.publish import Access, publish
+from stillhouse.package.write import write_release
 from stillhouse.records import CATEGORIES, Example, Query
-from stillhouse.release.hub import Access, publish
-from stillhouse.release.package import write_release
-from stillhouse.tables import read_table
+from stillhouse.tables.table import read_table
 from tests.hub.stand_in import TOKEN, HubStandIn
-from tests.release.release_fixture import CARDS, facts, metrics, of_every_category, write_tables
+from tests.package.release_fixture import CARDS, facts, metrics, of_every_category, write_tables
 
 REPO = "tester/parallel_sums-tiny"
 READ = """
 import json
 import msgspec
-from stillhouse.models.replay_rows import ReplaySource
+from stillhouse.models.replay.rows import ReplaySource
 from stillhouse.params import HubSource, ReplayHub
 from stillhouse.queries.sources import load_source
 

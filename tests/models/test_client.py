@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stillhouse.journal.journal import Journal, JournalError
 from stillhouse.models.build import ModelRoom
 from stillhouse.models.client import Model, fingerprint_hash
 from stillhouse.models.declared import declared
 from stillhouse.models.engine import Completion, EngineError, Request
-from stillhouse.models.journal import Journal, JournalError
 from stillhouse.params import Teacher, TeacherRuntime, parse
 from stillhouse.records import Message
 from tests.doubles.scripted_engine import ScriptedEngine, said

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from stillhouse.models import replay_rows
 from stillhouse.models.engine import Completion, EngineError, NoAnswerError, Request
-from stillhouse.models.replay_engine import ReplayEngine
+from stillhouse.models.replay import rows as replay_rows
+from stillhouse.models.replay.engine import ReplayEngine
 from stillhouse.params import ReplayFile, ReplayHub, ReplaySolutions
 from stillhouse.records import Message, Query, Trace, query_id
 

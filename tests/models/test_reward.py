@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from stillhouse.journal.journal import Journal
 from stillhouse.models.engine import EngineError
-from stillhouse.models.journal import Journal
 from stillhouse.models.reward import HEAD_BIAS, Reward, TooLongError
 from stillhouse.params import RewardModel
 from stillhouse.records import Message

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from stillhouse.journal.journal import Journal
 from stillhouse.models import scorer as scorer_module
 from stillhouse.models.engine import EngineError
-from stillhouse.models.journal import Journal
 from stillhouse.models.scorer import Scored, Scorer
 from stillhouse.params import PerplexityScorer
 from stillhouse.records import Message

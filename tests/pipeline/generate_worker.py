@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 from stages.generate import generate
-from stillhouse.models.journal import Journal
+from stillhouse.journal.journal import Journal
 from stillhouse.params import StageParams
 from stillhouse.stage import stage_command
 

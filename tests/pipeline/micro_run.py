@@ -19,7 +19,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from stillhouse.models.journal import Journal
+from stillhouse.journal.journal import Journal
 from tests.doubles.scripted_endpoint import ScriptedEndpoint, completion
 
 ROOT = Path(__file__).resolve().parents[2]

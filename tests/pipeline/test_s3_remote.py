@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from stillhouse.release.readiness import (
+from stillhouse.hub.readiness import (
     NotReadyError,
     refuse_missing_in_remote,
 )

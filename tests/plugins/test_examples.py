@@ -8,19 +8,19 @@ import pytest
 from conftest import EXAMPLES, ROOT
 
 from stillhouse import plugins
-from stillhouse.attempts import Attempt
 from stillhouse.benchmark.grade import StudentGrader
 from stillhouse.benchmark.items import Item, ItemsError, load_items
+from stillhouse.journal.journal import Journal
 from stillhouse.models.build import ModelRoom
 from stillhouse.models.client import Model
 from stillhouse.models.declared import declared
 from stillhouse.models.engine import Completion, EngineError, Request
-from stillhouse.models.journal import Journal
 from stillhouse.params import BenchmarkTask, PluginSource, Teacher, TeacherRuntime
 from stillhouse.queries.rows import QueriesError
 from stillhouse.queries.sources import load_source
 from stillhouse.records import Message
-from tests.quality.graded import query, response
+from stillhouse.tables.attempts import Attempt
+from tests.filter.graded import query, response
 
 pytestmark = pytest.mark.usefixtures("examples")
 SOURCE = PluginSource(

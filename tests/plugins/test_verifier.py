@@ -7,15 +7,17 @@ from typing import Any
 import pytest
 
 from stillhouse import plugins
-from stillhouse.models.journal import Journal
+from stillhouse.journal.journal import Journal
 from stillhouse.params import load_run
 from stillhouse.plugins import PluginError, Score
 from stillhouse.records import Message, Query, Response, Verdict, query_id, response_id
-from stillhouse.verify import code, ifeval, math, pool, reward, science
+from stillhouse.verify import pool, reward
+from stillhouse.verify.code import check as code
 from stillhouse.verify.custom import RESERVED, check_custom, find_verifier
 from stillhouse.verify.demands import lacks_constraints
 from stillhouse.verify.facts import Facts
 from stillhouse.verify.grade import Grader, judge_requests
+from stillhouse.verify.rules import ifeval, math, science
 from stillhouse.verify.stored import Stored
 
 VERIFY = load_run(Path(__file__).resolve().parents[2]).verify

@@ -17,7 +17,7 @@ from stillhouse.records import (
     query_id,
 )
 from stillhouse.report.material import Settings
-from stillhouse.tables import write_table
+from stillhouse.tables.table import write_table
 
 TEACHERS = ["smollm2_cool", "smollm2_warm", "worked"]
 STUDENT = "smollm2_135m"

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from stillhouse.records import Test as CodeTest
 from stillhouse.records import Verdict
-from stillhouse.verify import code, packages, sandbox
-from stillhouse.verify.extract import extract_code, names_wanted
+from stillhouse.verify.code import check as code
+from stillhouse.verify.code import packages, sandbox
+from stillhouse.verify.code.extract import extract_code, names_wanted
+from stillhouse.verify.code.referee.compare import same_text, same_token
 from stillhouse.verify.grade import Grader
-from stillhouse.verify.referee.compare import same_text, same_token
 from tests.verify.verify_builder import LIMITS, make_query, make_response, make_verify
 
 SQUARES = [CodeTest(kind="assert", code=f"assert f({n}) == {n * n}") for n in range(1, 11)]

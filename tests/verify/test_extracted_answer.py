@@ -3,9 +3,9 @@
 import pytest
 from verify_builder import golden
 
-from stillhouse.verify.ifeval import check_constraints
-from stillhouse.verify.math import check_math
-from stillhouse.verify.science import check_science
+from stillhouse.verify.rules.ifeval import check_constraints
+from stillhouse.verify.rules.math import check_math
+from stillhouse.verify.rules.science import check_science
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stillhouse.verify.formula import FormulaError, TooComplexError, UnreadError, compare, parse
-from stillhouse.verify.math import check_math
-from stillhouse.verify.notation import clean
+from stillhouse.verify.rules.math import check_math
+from stillhouse.verify.rules.notation import clean
 from tests.verify.verify_builder import golden
 
 PIECES = st.sampled_from(

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from stillhouse.models.engine import Completion
 from stillhouse.verify.checks import Reason
-from stillhouse.verify.code import check_code, extract_code
+from stillhouse.verify.code.check import check_code, extract_code
 from stillhouse.verify.demands import parse_demands
-from stillhouse.verify.ifeval import check_constraints
 from stillhouse.verify.judge import parse_mark, parse_word
-from stillhouse.verify.math import check_math
-from stillhouse.verify.science import check_science
+from stillhouse.verify.rules.ifeval import check_constraints
+from stillhouse.verify.rules.math import check_math
+from stillhouse.verify.rules.science import check_science
 from tests.verify.verify_builder import LIMITS, code_query, constraints, golden
 
 SLOW_SECONDS = 5.0  # of processor time: far above what any of the cases takes, far below what an unbounded one would

@@ -10,11 +10,12 @@ from stillhouse.models.engine import Completion, EngineError, RefusedError, Requ
 from stillhouse.models.reward import TooLongError
 from stillhouse.params import Price
 from stillhouse.records import Check, Message, Query, Verdict
-from stillhouse.verify import sandbox, science
 from stillhouse.verify.checks import make_check
+from stillhouse.verify.code import sandbox
 from stillhouse.verify.grade import Grader
 from stillhouse.verify.judge import DIMENSIONS, Judge, render
 from stillhouse.verify.pool import Pool
+from stillhouse.verify.rules import science
 from tests.verify.verify_builder import (
     LIMITS,
     ScriptedJudge,

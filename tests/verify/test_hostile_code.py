@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from stillhouse.records import Check
-from stillhouse.verify import sandbox
-from stillhouse.verify.code import REFEREE, check_code, close_sandboxes
-from stillhouse.verify.extract import extract_code
+from stillhouse.verify.code import sandbox
+from stillhouse.verify.code.check import REFEREE, check_code, close_sandboxes
+from stillhouse.verify.code.extract import extract_code
 from tests.verify.verify_builder import LIMITS, code_query, golden
 
 SECRET = "41"  # what the tests of the hostile cases expect of the first call
@@ -152,7 +152,7 @@ def test_it_would_find_the_tests_in_a_referee_that_can_be_read(
     source = (REFEREE / "main.py").read_text()
     assert closed in source
     (open_referee / "main.py").write_text(source.replace(closed, "pass"))
-    monkeypatch.setattr("stillhouse.verify.code.REFEREE", open_referee)
+    monkeypatch.setattr("stillhouse.verify.code.check.REFEREE", open_referee)
     check = check_code(code_query(case), case["output"], LIMITS)
     assert check.score is not None
     assert check.score > 0, check

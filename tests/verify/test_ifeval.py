@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from stillhouse.queries.rows import constraints_of
 from stillhouse.records import Constraint
-from stillhouse.verify import ifeval
-from stillhouse.verify.ifeval import check_constraints
+from stillhouse.verify.rules import ifeval
+from stillhouse.verify.rules.ifeval import check_constraints
 from tests.verify.verify_builder import constraints, golden
 
 DATA = Path(os.environ.get("STILLHOUSE_SHARED_DATA", "../shared/data"))
@@ -146,7 +146,7 @@ def test_every_kind_of_break_is_tried() -> None:
 def test_the_start_loads_what_a_checker_needs_and_nothing_large() -> None:
     program = """
 import sys
-from stillhouse.verify import ifeval
+from stillhouse.verify.rules import ifeval
 ifeval.warm()
 assert ifeval._package.cache_info().currsize == 1
 from if_verifiable.ifeval import instructions_util

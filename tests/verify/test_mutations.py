@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from stillhouse.verify.final_answer import last_boxed
-from stillhouse.verify.math import check_math
+from stillhouse.verify.rules.final_answer import last_boxed
+from stillhouse.verify.rules.math import check_math
 from tests.verify.verify_builder import golden
 
 NO_VARIABLE = "the reference names no variable, so any name may be given to its value"

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from stillhouse.verify.options import option_letter
-from stillhouse.verify.science import check_science
-from stillhouse.verify.science_numbers import read_quantity
+from stillhouse.verify.rules.options import option_letter
+from stillhouse.verify.rules.science import check_science
+from stillhouse.verify.rules.science_numbers import read_quantity
 from tests.verify.verify_builder import golden
 
 RIGHT = [case for case in golden("science") if case["verdict"] == "pass"]

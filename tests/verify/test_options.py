@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from stillhouse.verify.options import chosen_option
-from stillhouse.verify.science import check_science
+from stillhouse.verify.rules.options import chosen_option
+from stillhouse.verify.rules.science import check_science
 
 PROMPT = """Which gas do plants take in?
 A) Oxygen

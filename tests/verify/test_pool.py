@@ -17,8 +17,8 @@ from stillhouse.errors import StillhouseError
 from stillhouse.records import Check
 from stillhouse.verify import pool as pool_module
 from stillhouse.verify.checks import kind_of
-from stillhouse.verify.math import check_math
 from stillhouse.verify.pool import Pool
+from stillhouse.verify.rules.math import check_math
 
 PASS = Check(verifier="made", version="1", state="pass", score=1.0)
 
@@ -299,7 +299,7 @@ def test_workers_that_are_stopped_most_of_the_time_give_the_same_checks() -> Non
 
 CLOSED_AT_ONCE = """
 import asyncio
-from stillhouse.verify.math import check_math
+from stillhouse.verify.rules.math import check_math
 from stillhouse.verify.pool import Pool
 
 async def main():

@@ -15,9 +15,9 @@ import pytest
 
 from stillhouse import records
 from stillhouse.records import Check
-from stillhouse.verify.code import check_code
-from stillhouse.verify.math import check_math
+from stillhouse.verify.code.check import check_code
 from stillhouse.verify.pool import Pool
+from stillhouse.verify.rules.math import check_math
 from tests.verify.verify_builder import LIMITS, make_query
 
 pytestmark = pytest.mark.slow

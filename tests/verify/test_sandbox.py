@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from stillhouse.verify import sandbox
-from stillhouse.verify.code import check_code
+from stillhouse.verify.code import sandbox
+from stillhouse.verify.code.check import check_code
 from tests.verify.verify_builder import LIMITS, code_query, golden
 
 LOOK = """

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from stillhouse import records
-from stillhouse.verify import code
+from stillhouse.verify.code import check as code
 from tests.verify.verify_builder import LIMITS, make_query
 
 SHORT = LIMITS.model_copy(update={"test_seconds": 0.5, "total_seconds": 2.0})

@@ -8,7 +8,8 @@ import pytest
 
 from stillhouse import records
 from stillhouse.records import Check
-from stillhouse.verify import code, sandbox
+from stillhouse.verify.code import check as code
+from stillhouse.verify.code import sandbox
 from tests.verify.verify_builder import LIMITS, make_query
 
 ADD = "def add(a, b):\n    return a + b"

@@ -8,14 +8,17 @@ from typing import Any
 import msgspec
 import pytest
 
+from stillhouse.journal.journal import Journal
 from stillhouse.models.engine import Completion, EngineError, Request
-from stillhouse.models.journal import Journal
 from stillhouse.params import Price, Teacher, Verify, parse
 from stillhouse.records import Constraint, Message, Query, Response, Verdict
-from stillhouse.verify import checks, code, demands, facts, ifeval, judge, math, sandbox
+from stillhouse.verify import checks, demands, facts, judge
+from stillhouse.verify.code import check as code
+from stillhouse.verify.code import sandbox
 from stillhouse.verify.facts import Facts
 from stillhouse.verify.grade import Grader
 from stillhouse.verify.pool import Pool
+from stillhouse.verify.rules import ifeval, math
 from stillhouse.verify.stored import Stored
 from tests.verify.verify_builder import (
     ScriptedJudge,

@@ -5,7 +5,7 @@ from fractions import Fraction
 import pytest
 
 from stillhouse.verify.formula.words import _DAILY, dimension, known_unit
-from stillhouse.verify.units import read_unit
+from stillhouse.verify.rules.units import read_unit
 
 
 def test_every_unit_of_daily_life_is_in_the_table() -> None:

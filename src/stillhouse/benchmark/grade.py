@@ -1,6 +1,6 @@
 r"""What a student's answer scores: by the rule that grades a teacher's, on the same splitting of the text.
 
-Students are trained on `<think>..</think>` turns, so every answer is split in that format (`distill/reasoning.py`), and
+Students are trained on `<think>..</think>` turns, so every answer is split in that format (`generate/reasoning.py`), and
 only the answer part is graded, by `verify.math`: numbers, formulas, option letters and text that equals the reference.
 No judge is asked. A verifier of a plugin takes the rule's place where the item names one. An answer is graded once,
 and has two scores:
@@ -18,16 +18,16 @@ import os
 from typing import NamedTuple
 
 from stillhouse.benchmark.items import Item
-from stillhouse.distill import reasoning
 from stillhouse.errors import StillhouseError
+from stillhouse.generate import reasoning
 from stillhouse.models.engine import Completion
 from stillhouse.records import Check, Message, Query, references_of
 from stillhouse.verify.checks import Reason, kind_of
 from stillhouse.verify.custom import check_custom, find_verifier
-from stillhouse.verify.final_answer import final_answer, last_boxed
-from stillhouse.verify.math import check_math
 from stillhouse.verify.pool import Pool
 from stillhouse.verify.references import check_references
+from stillhouse.verify.rules.final_answer import final_answer, last_boxed
+from stillhouse.verify.rules.math import check_math
 
 
 class GradingError(StillhouseError):

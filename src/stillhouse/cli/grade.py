@@ -120,8 +120,8 @@ async def _grade(
     async with AsyncExitStack() as stack:
         model = None
         if judge != NO_JUDGE:
+            from stillhouse.journal.journal import Journal
             from stillhouse.models.build import ModelRoom
-            from stillhouse.models.journal import Journal
             from stillhouse.params import load_teacher
 
             file = load_teacher(judge)

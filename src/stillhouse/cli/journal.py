@@ -20,7 +20,7 @@ def journal() -> None:
 @json_option("path", "files", "answers", "bytes", "file_bytes", "groups")
 def stats(json: bool) -> None:
     """Count the answers by purpose and model."""
-    from stillhouse.models.journal import Journal
+    from stillhouse.journal.journal import Journal
 
     with Journal.open(_existing_folder()) as opened:
         found = opened.stats()
@@ -44,8 +44,8 @@ def verify(json: bool) -> None:
 
     Exit code 2 if a file is damaged.
     """
-    from stillhouse.models.journal import JournalError
-    from stillhouse.models.journal_upkeep import verify as verify_files
+    from stillhouse.journal.journal import JournalError
+    from stillhouse.journal.upkeep import verify as verify_files
 
     broken = 0
     documents = []
@@ -72,7 +72,7 @@ def verify(json: bool) -> None:
 @json_option(*COMPACTED)
 def compact(json: bool) -> None:
     """Rebuild all files as one. No stage may be running."""
-    from stillhouse.models.journal_upkeep import compact as compact_files
+    from stillhouse.journal.upkeep import compact as compact_files
 
     done = compact_files(_existing_folder())
     if json:
@@ -95,7 +95,7 @@ def drop(verdicts: bool, verifier: str | None, json: bool) -> None:
 
     Answers of models are kept. All files are rebuilt as one; no stage may be running.
     """
-    from stillhouse.models.journal_upkeep import compact as compact_files
+    from stillhouse.journal.upkeep import compact as compact_files
     from stillhouse.verify.stored import is_verdict
 
     done = compact_files(_existing_folder(), lambda row: not is_verdict(row, verifier))
@@ -115,7 +115,7 @@ def drop(verdicts: bool, verifier: str | None, json: bool) -> None:
 @click.argument("file", type=click.File("w", encoding="utf-8", lazy=False))
 def export_answers(file: TextIO) -> None:
     """Write all answers to FILE as JSON Lines (- for stdout)."""
-    from stillhouse.models.journal_upkeep import export_lines
+    from stillhouse.journal.upkeep import export_lines
 
     count = 0
     for line in export_lines(_existing_folder()):
@@ -129,8 +129,8 @@ def export_answers(file: TextIO) -> None:
 @json_option("files")
 def import_answers(files: Iterable[TextIO], json: bool) -> None:
     """Add exported answers. Answers that are already there are kept."""
-    from stillhouse.models.journal import Journal
-    from stillhouse.models.journal_upkeep import import_lines
+    from stillhouse.journal.journal import Journal
+    from stillhouse.journal.upkeep import import_lines
 
     documents = []
     with Journal.open() as opened:
@@ -145,7 +145,7 @@ def import_answers(files: Iterable[TextIO], json: bool) -> None:
 
 def _existing_folder() -> Path:
     """Return the journal's folder. It must exist: opening a journal would create an empty one in the wrong place."""
-    from stillhouse.models.journal import FOLDER_VARIABLE, JournalError, journal_folder
+    from stillhouse.journal.journal import FOLDER_VARIABLE, JournalError, journal_folder
 
     folder = journal_folder()
     if not folder.is_dir():

@@ -10,8 +10,8 @@ import click
 from stillhouse.cli.output import json_option, print_json, require_project
 
 if TYPE_CHECKING:
-    from stillhouse.distill.plan import Account, Plan
-    from stillhouse.models.journal import Journal
+    from stillhouse.generate.plan import Account, Plan
+    from stillhouse.journal.journal import Journal
     from stillhouse.params import Price, RunParams, TeacherFile
     from stillhouse.records import Query
 
@@ -30,7 +30,7 @@ def plan(teachers: tuple[str, ...], json: bool) -> None:
     import asyncio
 
     from stillhouse import plugins
-    from stillhouse.models.journal import Journal
+    from stillhouse.journal.journal import Journal
     from stillhouse.params import load_run, load_teacher
 
     require_project()
@@ -57,7 +57,7 @@ async def _plan(
 ) -> "Plan":
     from functools import partial
 
-    from stillhouse.distill.plan import plan as plan_of
+    from stillhouse.generate.plan import plan as plan_of
     from stillhouse.models.build import ModelRoom
     from stillhouse.verify.grade import judge_requests
 
@@ -85,7 +85,7 @@ async def _plan(
 
 def _queries() -> "Iterator[Query]":
     from stillhouse.records import Query
-    from stillhouse.tables import read_table
+    from stillhouse.tables.table import read_table
 
     return read_table(QUERIES, Query)
 

@@ -23,7 +23,7 @@ def pull(repo: str, revision: str, to: Path, model: bool, json: bool) -> None:
 
     REPO is its name on the Hub, namespace/name. Every file is checked against the manifest.
     """
-    from stillhouse.release.pull import pull as pull_release
+    from stillhouse.hub.pull import pull as pull_release
 
     folder = pull_release(repo, revision, to, repo_type="model" if model else "dataset")
     if json:

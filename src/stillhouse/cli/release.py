@@ -9,7 +9,7 @@ import click
 from stillhouse.cli.output import json_option, print_json, require_project
 
 if TYPE_CHECKING:
-    from stillhouse.release.diff import ConfigDiff, ReleaseDiff
+    from stillhouse.package.diff import ConfigDiff, ReleaseDiff
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
@@ -27,7 +27,7 @@ def lint(folder: Path, json: bool) -> None:
 
     FOLDER holds one repository, such as data/release/<teacher>. Exit code 1 if there are errors.
     """
-    from stillhouse.release.lint import lint as findings_of
+    from stillhouse.package.lint import lint as findings_of
 
     findings = findings_of(folder)
     errors = sum(finding.level == "error" for finding in findings)
@@ -52,11 +52,11 @@ def preview(json: bool) -> None:
     """
     from huggingface_hub import HfApi
 
+    from stillhouse.hub import readiness
+    from stillhouse.hub.publish import preview as preview_of
+    from stillhouse.hub.transfer import size_text
+    from stillhouse.package.facts import repositories
     from stillhouse.params import load_run
-    from stillhouse.release import readiness
-    from stillhouse.release.facts import repositories
-    from stillhouse.release.hub import preview as preview_of
-    from stillhouse.release.transfer import size_text
 
     require_project()
     run = load_run()
@@ -106,7 +106,7 @@ def diff(before: Path, after: Path, json: bool) -> None:
     BEFORE and AFTER are folders of the same repository, packaged or pulled. Prints the rows added, removed and changed
     by column, and the bytes that an upload of AFTER sends to a Hub that has BEFORE.
     """
-    from stillhouse.release.diff import diff as compare
+    from stillhouse.package.diff import diff as compare
 
     found = compare(before, after)
     if json:
@@ -137,7 +137,7 @@ def export_paper(folder: Path, to: Path, json: bool) -> None:
 
     Writes one JSON Lines file per category of the training set in FOLDER, such as data/release/<teacher>.
     """
-    from stillhouse.release.export import export_paper_layout
+    from stillhouse.package.export import export_paper_layout
 
     counts = export_paper_layout(folder, to)
     if json:

@@ -8,8 +8,8 @@ import click
 from stillhouse.cli.output import json_option, print_json, require_project
 
 if TYPE_CHECKING:
-    from stillhouse.cli.lineage import AttemptHistory, Lineage, Match, TeacherLineage
     from stillhouse.records import Check, Verdict
+    from stillhouse.tables.lineage import AttemptHistory, Lineage, Match, TeacherLineage
 
 Line = tuple[str, str]  # a rich style and the text
 
@@ -28,8 +28,8 @@ def show(row_id: str, json: bool) -> None:
     """
     from rich.console import Console
 
-    from stillhouse.cli.lineage import find, trace
     from stillhouse.params import load_run
+    from stillhouse.tables.lineage import find, trace
 
     require_project()
     teacher_ids = load_run().teacher_ids

@@ -134,8 +134,8 @@ def _audit_judge(cases: Path | None, judge: str, json: bool) -> None:
 
 
 async def _judged(judge: str, questions: "list[Question]", threshold: float) -> "list[Judged]":
+    from stillhouse.journal.journal import Journal
     from stillhouse.models.build import ModelRoom
-    from stillhouse.models.journal import Journal
     from stillhouse.params import load_teacher
     from stillhouse.progress import Progress
     from stillhouse.verify.judge_audit import answers_of, ask_all

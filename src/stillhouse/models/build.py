@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterable
 
+from stillhouse.journal.journal import Journal
 from stillhouse.models.chat import ChatTokenizer
 from stillhouse.models.client import Model
 from stillhouse.models.engine import Engine, EngineError, Purpose
-from stillhouse.models.journal import Journal
 from stillhouse.models.openai_engine import OpenAIEngine
 from stillhouse.models.plugin_engine import PluginEngine
-from stillhouse.models.replay_engine import ReplayEngine
+from stillhouse.models.replay.engine import ReplayEngine
 from stillhouse.models.reward import Reward
 from stillhouse.models.vllm_engine import Load, VllmCore, VllmEngine
 from stillhouse.params import RewardModel, Teacher, TeacherRuntime

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
+from stillhouse.journal.journal import Journal, JournalError
 from stillhouse.models.engine import Completion, Engine, Purpose, Request
-from stillhouse.models.journal import Journal, JournalError
 
 _decode = msgspec.json.Decoder(Completion).decode
 

@@ -13,10 +13,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from stillhouse.journal.journal import Journal, journal_key
 from stillhouse.models.chat import ChatTokenizer
 from stillhouse.models.client import fingerprint_hash
 from stillhouse.models.engine import EngineError
-from stillhouse.models.journal import Journal, journal_key
 from stillhouse.models.weights import resolve
 from stillhouse.params import RewardModel
 from stillhouse.records import Message

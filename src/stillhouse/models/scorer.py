@@ -6,10 +6,10 @@ from functools import cached_property
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
+from stillhouse.journal.journal import Journal, journal_key
 from stillhouse.models.chat import ChatTokenizer
 from stillhouse.models.client import fingerprint_hash
 from stillhouse.models.engine import EngineError
-from stillhouse.models.journal import Journal, journal_key
 from stillhouse.models.weights import resolve
 from stillhouse.params import PerplexityScorer
 from stillhouse.progress import quiet_libraries

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse import plugins
-from stillhouse.gym import GymError, query_seed, questions
 from stillhouse.params import (
     EmbeddedSource,
     FileSource,
@@ -16,6 +15,7 @@ from stillhouse.params import (
     PluginSource,
     Source,
 )
+from stillhouse.queries.gym import GymError, query_seed, questions
 from stillhouse.queries.rows import COLUMNS, QueriesError, query_of_row
 from stillhouse.queries.worked import worked_solution
 from stillhouse.records import Query

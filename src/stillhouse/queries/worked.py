@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from stillhouse.gym import GymError, Question
+from stillhouse.queries.gym import GymError, Question
 from stillhouse.records import Trace
 
 

@@ -18,9 +18,12 @@ from stillhouse.errors import StillhouseError
 from stillhouse.models.engine import Completion
 from stillhouse.params import CodeLimits
 from stillhouse.records import Check, Constraint, Message, Query, Test
-from stillhouse.verify import code, demands, ifeval, judge, math, sandbox, science
+from stillhouse.verify import demands, judge
 from stillhouse.verify.checks import MachineReason, make_check
+from stillhouse.verify.code import check as code
+from stillhouse.verify.code import sandbox
 from stillhouse.verify.pool import GUARD_SECONDS, Pool
+from stillhouse.verify.rules import ifeval, math, science
 
 GOLDEN = Path("tests/verify/golden")
 JUDGE_REPLY_PARSING = "judge_reply_parsing"

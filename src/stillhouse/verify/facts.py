@@ -18,20 +18,12 @@ import msgspec
 from stillhouse.models.declared import declared, declared_reward
 from stillhouse.params import Teacher, Verify
 from stillhouse.records import Query, Response
-from stillhouse.verify import (
-    code,
-    demands,
-    ifeval,
-    judge,
-    math,
-    packages,
-    pool,
-    reward,
-    sandbox,
-    science,
-)
+from stillhouse.verify import demands, judge, pool, reward
 from stillhouse.verify.checks import GRADING_VERSION
+from stillhouse.verify.code import check as code
+from stillhouse.verify.code import packages, sandbox
 from stillhouse.verify.custom import find_verifier
+from stillhouse.verify.rules import ifeval, math, science
 
 FORMAT = 1  # of what is stored
 MATH_PACKAGES = ("mpmath",)  # values of formulas are computed by it

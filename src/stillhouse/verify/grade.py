@@ -22,14 +22,17 @@ import msgspec
 from stillhouse.models.engine import Request
 from stillhouse.params import Price, Verify
 from stillhouse.records import Check, Query, Response, State, Verdict
-from stillhouse.verify import code, demands, ifeval, judge, math, sandbox, science
+from stillhouse.verify import demands, judge
 from stillhouse.verify.checks import Reason, make_check
+from stillhouse.verify.code import check as code
+from stillhouse.verify.code import sandbox
 from stillhouse.verify.custom import check_custom, find_verifier
 from stillhouse.verify.judge import Judge, Metered
-from stillhouse.verify.options import option_letter
 from stillhouse.verify.pool import GUARD_SECONDS, Pool
 from stillhouse.verify.references import check_references, deciding
 from stillhouse.verify.reward import Marks, check_reward
+from stillhouse.verify.rules import ifeval, math, science
+from stillhouse.verify.rules.options import option_letter
 from stillhouse.verify.stored import Graded, Stored
 
 ANSWER_NAME = "answer"

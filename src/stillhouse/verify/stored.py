@@ -8,8 +8,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from stillhouse.models.journal import Journal, JournalError
-from stillhouse.models.journal_files import Row
+from stillhouse.journal.files import Row
+from stillhouse.journal.journal import Journal, JournalError
 from stillhouse.records import Check, Query, Response
 from stillhouse.verify.checks import kind_of
 from stillhouse.verify.facts import Facts

@@ -7,8 +7,8 @@ is not done again by each worker, nor by one that replaces a killed one.
 import contextlib
 import gc
 
-from stillhouse.verify import ifeval
-from stillhouse.verify.math import check_math
+from stillhouse.verify.rules import ifeval
+from stillhouse.verify.rules.math import check_math
 
 for reference, answer in (
     ("\\frac{1}{2}", "\\frac{2}{4}"),

@@ -1,6 +1,6 @@
 """Formulas in the notation of answers: read in full or not at all, computed within bounds, compared.
 
-No module here knows of queries, prompts or verdicts; `verify/math.py` does.
+No module here knows of queries, prompts or verdicts; `verify/rules/math.py` does.
 """
 
 from stillhouse.verify.formula.compare import compare

@@ -3,7 +3,7 @@
 import re
 from fractions import Fraction
 
-from stillhouse.verify.units import Unit, unit_named
+from stillhouse.verify.rules.units import Unit, unit_named
 
 # Names of units that are read beside a number of a formula; a plural ends in s. Others are words like any noun.
 _DAILY = frozenset(

@@ -1,0 +1,104 @@
+"""What a release changes on the Hub: its files compared with those that stand there, without downloading any."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stillhouse.package.manifest import release_files, sha256_of
+
+if TYPE_CHECKING:
+    from huggingface_hub import RepoFile
+
+Tree = dict[str, "RepoFile"]
+
+
+@dataclass(frozen=True)
+class LocalFile:
+    """One file of a release on this machine, hashed when it is first asked for and not again."""
+
+    path: Path
+    size: int
+
+    @cached_property
+    def sha256(self) -> str:
+        """The sha256 of the content, in hex."""
+        return str(sha256_of(self.path))
+
+    @cached_property
+    def blob_id(self) -> str:
+        """The id that git gives the content."""
+        content = self.path.read_bytes()
+        return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+
+    def is_as(self, remote: "RepoFile") -> bool:
+        """Whether the Hub lists the same content: sha256 of large files, git's blob id of small ones."""
+        if self.size != remote.size:
+            return False
+        if remote.lfs is not None:
+            return bool(self.sha256 == remote.lfs.sha256)
+        return bool(self.blob_id == remote.blob_id)
+
+
+Local = dict[str, LocalFile]
+
+
+def local_files(folder: Path) -> Local:
+    """Return the files of a release by name."""
+    paths = {name: folder / name for name in release_files(folder)}
+    return {name: LocalFile(path, path.stat().st_size) for name, path in paths.items()}
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Files to add, by name, and names to delete."""
+
+    add: Local
+    delete: list[str]
+
+    @property
+    def count(self) -> int:
+        """The number of files that differ."""
+        return len(self.add) + len(self.delete)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Bytes to send for each name."""
+        sizes = {name: file.size for name, file in self.add.items()}
+        return sizes | dict.fromkeys(self.delete, 0)
+
+    def operations(self) -> list[Any]:
+        """Return them as the client's operations, which can be used for one commit only."""
+        from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+
+        return [
+            *(CommitOperationAdd(name, file.path) for name, file in self.add.items()),
+            *(CommitOperationDelete(name) for name in self.delete),
+        ]
+
+    def parts(self, files: int) -> "Iterator[Changes]":
+        """Yield them in parts of at most so many files, additions first."""
+        names = iter([*self.add, *self.delete])
+        while part := list(islice(names, files)):
+            yield Changes(
+                {name: self.add[name] for name in part if name in self.add},
+                [name for name in part if name not in self.add],
+            )
+
+    def stand_in(self, remote: Tree) -> bool:
+        """Whether the Hub's files are as these changes make them."""
+        added = all(name in remote and file.is_as(remote[name]) for name, file in self.add.items())
+        return added and not any(name in remote for name in self.delete)
+
+
+def changes(local: Local, remote: Tree) -> Changes:
+    """Return what to add and what to delete so that the repository holds exactly the release."""
+    add = {
+        name: file
+        for name, file in local.items()
+        if name not in remote or not file.is_as(remote[name])
+    }
+    return Changes(add, sorted(set(remote) - set(local)))

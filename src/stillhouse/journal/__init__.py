@@ -1,0 +1,1 @@
+"""The store of every model call, and what keeps it sound."""

@@ -1,0 +1,272 @@
+"""The journal: every answer a model ever gave us, kept outside the pipeline's outs.
+
+DVC wipes a stage's outs before it runs again, so an answer is kept here first. The journal is only a cache: deleting it
+loses money, never a result. It is a folder of SQLite files, append-only (a key is never overwritten), safe for several
+processes, on a network folder too, and durable: `put` returns after the answer is synced to the disk. Answers of many
+tasks are committed together by one writer thread, so that durability costs one sync per group and not one per answer.
+
+A key is the sha256 of everything that decides an answer: engine fingerprint, rendered prompt, sampling, seed. Who means
+to ask for an answer claims its key, so that nobody else asks for the same meanwhile, here or in another process.
+
+Verdicts are kept beside the answers in the same way, under the purpose `verdict` (verify/stored.py).
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import os
+import queue
+import sqlite3
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable
+from concurrent.futures import Future
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+from stillhouse.journal.files import DamagedError, JournalError, Row
+from stillhouse.journal.locks import Locks, is_network_folder
+from stillhouse.journal.stores import BrokenError, LocalStore, NetworkStore, Store
+
+__all__ = ["FOLDER_VARIABLE", "Journal", "JournalError", "journal_folder", "journal_key"]
+
+FOLDER_VARIABLE = "STILLHOUSE_JOURNAL"
+GROUP_LIMIT = 512  # answers per commit; more would only add latency
+CLAIM_SECONDS = 0.1  # between looks at a key that another process has claimed
+
+
+class _Write(NamedTuple):
+    answer: tuple[bytes, str, str, bytes]
+    loop: asyncio.AbstractEventLoop
+    done: "asyncio.Future[None]"
+
+
+class _Order(NamedTuple):
+    """Something else for the writer thread to do."""
+
+    work: Callable[[], None]
+    done: "Future[None]"
+
+
+def journal_folder() -> Path:
+    """Return the journal's folder: `STILLHOUSE_JOURNAL`, or `.stillhouse/journal` of the project."""
+    return Path(os.environ.get(FOLDER_VARIABLE, ".stillhouse/journal"))
+
+
+def journal_key(facts: dict[str, Any]) -> bytes:
+    """Return the key of a request: sha256 over its facts as canonical JSON."""
+    canonical = json.dumps(facts, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).digest()
+
+
+class Journal:
+    """An open journal. Use as a context manager, in one thread, and once per folder in a process."""
+
+    _open_folders: ClassVar[set[Path]] = set()
+
+    def __init__(self, folder: Path) -> None:
+        """Open or create the journal in a folder.
+
+        Raises:
+            JournalError: it cannot be opened, or this process has it open already.
+        """
+        self.folder = folder
+        self._resolved = folder.resolve()
+        if self._resolved in self._open_folders:  # closing one would free the other's locks
+            raise JournalError(
+                f"{folder}: this process has the journal open already; close it first"
+            )
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._locks = Locks(folder)
+            try:
+                self._store = self._open_store()
+            except BaseException:
+                self._locks.close()
+                raise
+        except (OSError, sqlite3.Error) as error:
+            raise JournalError(
+                f"{folder}: cannot open the journal: {error}; check the disk and {FOLDER_VARIABLE}"
+            ) from None
+        self._open_folders.add(self._resolved)
+        self._claimed: dict[bytes, asyncio.Event] = {}
+        self._inbox: queue.SimpleQueue[_Write | _Order | None] = queue.SimpleQueue()
+        self._writer = threading.Thread(target=self._write, name="journal", daemon=True)
+        self._writer.start()
+
+    @classmethod
+    def open(cls, folder: Path | None = None) -> "Journal":
+        """Open the journal in a folder, by default the project's."""
+        return cls(folder or journal_folder())
+
+    def __enter__(self) -> "Journal":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return the answer kept under a key, or None.
+
+        What is damaged is set aside and told on stderr, so that it is asked for again.
+
+        Raises:
+            JournalError: the journal cannot be read.
+        """
+        try:
+            try:
+                return self._store.find(key)
+            except BrokenError as broken:
+                self._in_writer(partial(self._store.mend, broken))
+                return self._store.find(key)
+        except (OSError, sqlite3.Error, BrokenError) as error:
+            raise JournalError(
+                f"{self.folder}: cannot read the journal: {error}; run `stillhouse journal verify`"
+            ) from None
+
+    def get_many(self, keys: Iterable[bytes]) -> dict[bytes, bytes]:
+        """Return the answers kept under many keys, by key, much faster than one by one.
+
+        Raises:
+            JournalError: the journal cannot be read.
+        """
+        wanted = list(dict.fromkeys(keys))
+        try:
+            return self._store.find_many(wanted)
+        except (OSError, sqlite3.Error, BrokenError):
+            # One by one, what is damaged is set aside, and what cannot be read is an error.
+            found = ((key, self.get(key)) for key in wanted)
+            return {key: answer for key, answer in found if answer is not None}
+
+    async def put(self, key: bytes, answer: bytes, *, purpose: str, model: str) -> None:
+        """Keep an answer; returns once it is safe on disk. An answer already there stays.
+
+        Raises:
+            JournalError: it could not be written (a full disk).
+        """
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+        self._inbox.put(_Write((key, purpose, model, answer), loop, done))
+        await done
+
+    @contextlib.asynccontextmanager
+    async def claim(self, key: bytes, *, purpose: str, model: str) -> AsyncIterator[None]:
+        """Reserve a key while its answer is asked for; look into the journal once more when inside.
+
+        Waits while another task, or another process of this machine, has claimed it. A claim ends with its process.
+
+        Raises:
+            JournalError: another process asks this teacher in a network folder, where answers cannot be locked.
+        """
+        while (other := self._claimed.get(key)) is not None:
+            await other.wait()
+        mine = self._claimed[key] = asyncio.Event()
+        try:
+            while not self._store.take(key, purpose, model):
+                await asyncio.sleep(CLAIM_SECONDS)
+            try:
+                yield
+            finally:
+                self._store.give(key)
+        finally:
+            del self._claimed[key]
+            mine.set()
+
+    def stats(self) -> dict[str, Any]:
+        """Return answers and compressed bytes in all, and by purpose and model, and the bytes of all files on disk.
+
+        Raises:
+            JournalError: a file is damaged.
+        """
+        groups: dict[tuple[str, str], dict[str, Any]] = {}
+        files = self._store.files()
+        for file in files:
+            try:
+                found = file.groups()
+            except DamagedError as error:
+                raise JournalError(f"{error}; run `stillhouse journal verify`") from None
+            for group in found:
+                known = groups.setdefault(
+                    (group["purpose"], group["model"]), {**group, "answers": 0, "bytes": 0}
+                )
+                known["answers"] += group["answers"]
+                known["bytes"] += group["bytes"]
+        return {
+            "path": str(self.folder),
+            "files": len(files),
+            "answers": sum(g["answers"] for g in groups.values()),
+            "bytes": sum(g["bytes"] for g in groups.values()),
+            "file_bytes": sum(
+                path.stat().st_size for path in self.folder.iterdir() if path.is_file()
+            ),
+            "groups": [groups[name] for name in sorted(groups)],
+        }
+
+    def close(self) -> None:
+        """Finish the pending writes and close all files."""
+        self._inbox.put(None)
+        self._writer.join()
+        try:
+            self._store.close()
+        finally:
+            self._locks.close()
+            self._open_folders.discard(self._resolved)
+
+    def _open_store(self) -> Store:
+        if is_network_folder(self.folder) or not self._locks.enter():
+            return NetworkStore(self.folder)
+        return LocalStore(self.folder, self._locks)
+
+    def _in_writer(self, work: Callable[[], None]) -> None:
+        done: Future[None] = Future()
+        self._inbox.put(_Order(work, done))
+        done.result()
+
+    def _write(self) -> None:
+        item: _Write | _Order | None
+        group: list[_Write] = []
+        while (item := self._inbox.get()) is not None:
+            if isinstance(item, _Write):
+                group.append(item)
+                if len(group) < GROUP_LIMIT and not self._inbox.empty():
+                    continue
+            if group:
+                self._commit(group)
+                group = []
+            if isinstance(item, _Order):
+                try:
+                    item.work()
+                    item.done.set_result(None)
+                except Exception as error:
+                    item.done.set_exception(error)
+        if group:
+            self._commit(group)
+
+    def _commit(self, group: list[_Write]) -> None:
+        failure: JournalError | None = None
+        try:
+            self._store.keep([Row.pack(*write.answer) for write in group])
+        except JournalError as error:
+            failure = error
+        except (OSError, sqlite3.Error, DamagedError) as error:
+            failure = JournalError(
+                f"{self.folder}: cannot keep {len(group)} answers: {error}; make room on the disk, then run the same "
+                "command again: all that was kept before is still there"
+            )
+        loops = {write.loop for write in group}
+        for loop in loops:
+            waiting = [write.done for write in group if write.loop is loop]
+            # A stage that failed has closed its loop: nobody waits any more, but the answer was worth keeping.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(_settle, waiting, failure)
+
+
+def _settle(waiting: "list[asyncio.Future[None]]", failure: JournalError | None) -> None:
+    for done in waiting:
+        if done.cancelled():
+            continue
+        if failure is None:
+            done.set_result(None)
+        else:
+            done.set_exception(failure)

@@ -1,0 +1,1 @@
+"""A teacher whose answers come from a published data set."""

@@ -1,0 +1,117 @@
+"""The provenance of a release: an in-toto statement (https://in-toto.io/Statement/v1) with an SLSA v1 predicate.
+
+It binds the shards, by hash, to the parameters, sources, models, engine facts, input tables and locks that made them.
+The git commit and the hash of dvc.lock are no part of it: an output of a stage must not change when nothing but the
+history did, and dvc.lock holds the hash of this very output. Both stand in the publish receipt.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from stillhouse.errors import StillhouseError
+from stillhouse.package.facts import Repository, RunFacts
+from stillhouse.package.manifest import sha256_of
+from stillhouse.params import HubSource, Teacher
+
+STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
+PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
+BUILD_TYPE = "urn:stillhouse:release:v2"
+BUILDER = "urn:stillhouse:stage:package"
+
+
+def statement(facts: RunFacts, repo: Repository, shards: dict[str, str]) -> dict[str, Any]:
+    """Return the statement of one repository, JSON-ready.
+
+    Args:
+        facts: parameters and materials of the run.
+        repo: the repository.
+        shards: path of each shard to its sha256.
+    """
+    teachers = {teacher: facts.teachers[teacher] for teacher in repo.teacher_ids}
+    sections = {
+        "run": facts.run,
+        "package": facts.package,
+        "queries": facts.queries,
+        "generate": facts.generate,
+        "verify": facts.verify,
+        "perplexity": facts.perplexity,
+        "filter": facts.filter,
+    }
+    models = {f"teacher:{teacher}": part.spec for teacher, part in teachers.items()}
+    if facts.judge is not None:
+        models["judge"] = facts.judge
+    return {
+        "_type": STATEMENT_TYPE,
+        "subject": [{"name": name, "digest": {"sha256": sha}} for name, sha in shards.items()],
+        "predicateType": PREDICATE_TYPE,
+        "predicate": {
+            "buildDefinition": {
+                "buildType": BUILD_TYPE,
+                "externalParameters": {
+                    **{name: section.model_dump(mode="json") for name, section in sections.items()},
+                    "benchmark_tasks": [t.model_dump(mode="json") for t in facts.benchmark_tasks],
+                    "teacher_ids": list(facts.teachers),
+                    "models": {name: m.model_dump(mode="json") for name, m in models.items()},
+                },
+                "internalParameters": {
+                    "fingerprints": {name: part.fingerprint for name, part in teachers.items()}
+                },
+                "resolvedDependencies": [
+                    *(_model(name, model) for name, model in models.items()),
+                    _resource("scorer", facts.perplexity.model, facts.perplexity.revision),
+                    *(
+                        _resource(f"source:{source.id}", source.repo, source.revision)
+                        for source in facts.queries.sources
+                        if isinstance(source, HubSource)
+                    ),
+                    *(
+                        {"name": path, "digest": {"dvcMd5": md5}}
+                        for path, md5 in sorted(facts.inputs.items())
+                    ),
+                    *(
+                        {"name": path.as_posix(), "digest": {"sha256": sha256_of(path)}}
+                        for path in sorted(facts.locks)
+                    ),
+                ],
+            },
+            "runDetails": {"builder": {"id": BUILDER}},
+        },
+    }
+
+
+def dvc_digests(lock: Path, paths: list[str]) -> dict[str, str]:
+    """Return the md5 of each of some outs, as dvc.lock has them while a later stage runs.
+
+    Raises:
+        StillhouseError: an out is not in the lock.
+    """
+    import yaml
+
+    # Not by params.read_yaml, whose pure Python loader takes seconds for a lock of thousands of lines.
+    stages = yaml.load(lock.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)["stages"]
+    known = {
+        out["path"]: out["md5"]
+        for stage in stages.values()
+        for out in stage.get("outs", [])
+        if "md5" in out
+    }
+    missing = [path for path in paths if path not in known]
+    if missing:
+        raise StillhouseError(
+            f"{lock}: no hash of {', '.join(missing)}; run the stages that make them by `dvc repro`"
+        )
+    return {path: known[path] for path in paths}
+
+
+def _model(name: str, model: Teacher) -> dict[str, Any]:
+    return _resource(name, model.model, model.revision)
+
+
+def _resource(name: str, uri: str, revision: str) -> dict[str, Any]:
+    """Return an in-toto resource descriptor; 40 hex digits are a git commit, 64 a file's sha256."""
+    resource: dict[str, Any] = {"name": name, "uri": f"{uri}@{revision}"}
+    kind = {40: "gitCommit", 64: "sha256"}.get(len(revision))
+    if kind is not None and re.fullmatch("[0-9a-f]+", revision):
+        resource["digest"] = {kind: revision}
+    return resource

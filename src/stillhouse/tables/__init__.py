@@ -1,0 +1,1 @@
+"""Tables of one run: written sorted, read as streams, joined by query id."""

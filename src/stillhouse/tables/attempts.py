@@ -1,0 +1,136 @@
+"""All that is known of a teacher's attempts, query by query: sorted tables joined by one pass in bounded memory.
+
+Ids of responses begin with digits of their query's id (`records.QUERY_PART`), so that queries, responses, verdicts and
+perplexities all come in the order of the queries.
+"""
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Generic, NamedTuple
+
+from stillhouse.errors import StillhouseError
+from stillhouse.records import QUERY_PART, Perplexity, Query, Response, RowT, Verdict
+from stillhouse.tables.table import read_table
+
+DATA = Path("data")
+
+
+class AttemptsError(StillhouseError):
+    """The tables of one run do not fit together; the message names table and row."""
+
+
+class Attempt(NamedTuple):
+    """One response with its query, and with its verdict and perplexity where these were asked for and exist."""
+
+    query: Query
+    response: Response
+    verdict: Verdict | None = None
+    perplexity: Perplexity | None = None
+
+
+class _Rows(Generic[RowT]):
+    """A sorted table that is read up to a given key."""
+
+    def __init__(
+        self, folder: Path, row_type: type[RowT], key: str, empty: Collection[str] = ()
+    ) -> None:
+        self._folder, self._key = folder, key
+        self._rows = read_table(folder, row_type, empty=empty)
+        self._head = next(self._rows, None)
+
+    def of(self, key: str) -> list[RowT]:
+        """Return the rows whose keys begin with `key`.
+
+        Raises:
+            AttemptsError: a row was passed by, to which nothing belongs.
+        """
+        found = []
+        while self._head is not None:
+            own = getattr(self._head, self._key)
+            if own[: len(key)] < key:
+                raise self._stranger(own)
+            if not own.startswith(key):
+                break
+            found.append(self._head)
+            self._head = next(self._rows, None)
+        return found
+
+    def finish(self) -> None:
+        """Say that no more is asked for.
+
+        Raises:
+            AttemptsError: there are rows left.
+        """
+        if self._head is not None:
+            raise self._stranger(getattr(self._head, self._key))
+
+    def _stranger(self, key: str) -> AttemptsError:
+        return AttemptsError(
+            f"{self._folder}: row {key} belongs to no row of the table it is joined to; the tables come from "
+            "different runs: run `dvc repro`"
+        )
+
+
+def read_attempts(
+    teacher: str,
+    *,
+    verdicts: bool = False,
+    perplexities: bool = False,
+    answers_only: bool = False,
+    data: Path = DATA,
+) -> Iterator[tuple[Query, list[Attempt]]]:
+    """Yield each query with the attempts of a teacher at it, by number; with none where it was not asked.
+
+    Args:
+        teacher: the teacher's id.
+        verdicts: whether to join the verdicts, of which every attempt must have one.
+        perplexities: whether to join the perplexities, which an attempt may have.
+        answers_only: whether to leave `text` and `think` of the responses empty, which is twice as fast.
+        data: folder of the tables.
+
+    Raises:
+        AttemptsError: a row belongs to no other, or an attempt has no verdict.
+        TableError: a table is missing or corrupt.
+    """
+    folder = data / "responses" / teacher / "attempts"
+    responses = _Rows(folder, Response, "id", ("text", "think") if answers_only else ())
+    judged = _Rows(data / "verdicts" / teacher, Verdict, "response_id") if verdicts else None
+    scored = (
+        _Rows(data / "perplexity" / teacher, Perplexity, "response_id") if perplexities else None
+    )
+    held: dict[
+        str, list[Attempt]
+    ] = {}  # attempts at the queries that begin alike: nearly always one
+    part = ""
+    for query in read_table(data / "queries/curated", Query):
+        if query.id[:QUERY_PART] != part:
+            _refuse_held(held, folder)
+            part = query.id[:QUERY_PART]
+            for response in responses.of(part):
+                verdict = _first(judged.of(response.id)) if judged else None
+                if judged and verdict is None:
+                    raise AttemptsError(
+                        f"{data / 'verdicts' / teacher}: no row for {response.id}; run `dvc repro verify@{teacher}`"
+                    )
+                perplexity = _first(scored.of(response.id)) if scored else None
+                found = Attempt(query, response, verdict, perplexity)
+                held.setdefault(response.query_id, []).append(found)
+        own = held.pop(query.id, [])
+        own = [attempt._replace(query=query) for attempt in own]
+        yield query, sorted(own, key=lambda attempt: attempt.response.attempt)
+    _refuse_held(held, folder)
+    for rows in (responses, judged, scored):
+        if rows is not None:
+            rows.finish()
+
+
+def _first(rows: list[RowT]) -> RowT | None:
+    return rows[0] if rows else None
+
+
+def _refuse_held(held: dict[str, list[Attempt]], folder: Path) -> None:
+    for query, attempts in held.items():
+        raise AttemptsError(
+            f"{folder}: row {attempts[0].response.id} answers the query {query}, which is not in data/queries/curated; "
+            "the tables come from different runs: run `dvc repro`"
+        )

@@ -1,0 +1,1 @@
+"""Grading of programs: extraction, tests in a sandbox, and the referee that runs there."""

@@ -1,0 +1,1 @@
+"""The rules of maths, science and instruction following, and the readers that they share."""

@@ -1,0 +1,90 @@
+"""The options that a prompt offers: their letters and their texts."""
+
+import re
+
+from stillhouse.verify.rules.phrases import tokens
+
+MAX_PROMPT_CHARS = 20_000  # the options are at the end of a prompt
+MOST_ENDS = 6  # places where the text of an option may end in a line
+
+# Options of a prompt: at the beginnings of lines, else in brackets, else with dots within a line.
+_MARKERS = (
+    (re.compile(r"^[^\S\n]*(?:[-*•>][^\S\n]+)?(?:\*\*)?\(?([A-J])[).:](?:\*\*)?", re.MULTILINE), 2),
+    (re.compile(r"(?<!\S)\(?([A-J])\)"), 2),
+    (re.compile(r"(?<!\S)([A-J])[.:](?=\s)"), 3),
+    (re.compile(r"^[^\S\n]*\(?([a-j])[).]", re.MULTILINE), 2),
+)
+LISTED = _MARKERS[0][0]
+_TEXT_END = re.compile(
+    r"[.;]\s|\s\(|⟧|,?\s(?:because|since|as|which)\b|,\s+(?:not|which)\b|\s[-–—]\s|[.;]?\s*$",
+    re.IGNORECASE,
+)
+
+
+class Options:
+    """The options that a prompt lists, by letter and by text."""
+
+    def __init__(self, prompt: str):
+        self.texts = _listed(prompt[-MAX_PROMPT_CHARS:])
+        keys = {letter: tokens(text) for letter, text in self.texts.items()}
+        folded = {letter: _plain_key(key) for letter, key in keys.items()}
+        # Texts that look the same name none of their options.
+        self._exact = _inverse(keys)
+        self._folded = _inverse(folded)
+
+    def offers(self, letter: str) -> bool:
+        """Whether a letter stands for an option; any does where the prompt lists none."""
+        return not self.texts or letter in self.texts
+
+    def offers_small(self, letter: str) -> bool:
+        """Whether a small letter stands for an option, and is not the text of one."""
+        return self.offers(letter.upper()) and (letter,) not in self._exact
+
+    def named(self, text: str) -> str | None:
+        """Return the letter of the option with this text; a letter that stands for an option is no text."""
+        key = tokens(text)
+        if len(key) == 1 and key[0].upper() in self.texts:
+            return None
+        return self._exact.get(key) or self._folded.get(_plain_key(key))
+
+    def named_first(self, rest: str) -> str | None:
+        """Return the letter of the option that a line begins with, up to a place where its text may end."""
+        ends = [len(rest), *[end.start() for end in _TEXT_END.finditer(rest)][:MOST_ENDS]]
+        for end in sorted(ends, reverse=True):
+            if letter := self.named(rest[:end]):
+                return letter
+        return None
+
+
+def _listed(prompt: str) -> dict[str, str]:
+    """Return the options of a prompt, by letter: the last run A, B, ... of marks at the beginning of a text each."""
+    for marker, least in _MARKERS:
+        run: list[re.Match[str]] = []
+        best: list[re.Match[str]] = []
+        for found in marker.finditer(prompt):
+            expected = chr(ord("A") + len(run))
+            run = (
+                [*run, found]
+                if found[1].upper() == expected
+                else [found]
+                if found[1] in "Aa"
+                else []
+            )
+            if len(run) >= least:
+                best = list(run)
+        if best:
+            ends = [following.start() for following in best[1:]] + [len(prompt)]
+            return {
+                found[1].upper(): prompt[found.end() : end].strip().split("\n", 1)[0].rstrip(" ,;")
+                for found, end in zip(best, ends, strict=True)
+            }
+    return {}
+
+
+def _plain_key(key: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(token.casefold() for token in key)
+
+
+def _inverse(keys: dict[str, tuple[str, ...]]) -> dict[tuple[str, ...], str]:
+    every = list(keys.values())
+    return {key: letter for letter, key in keys.items() if key and every.count(key) == 1}

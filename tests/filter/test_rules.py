@@ -1,0 +1,128 @@
+"""The rules of the filter: their order, what is counted, and rules of a plugin."""
+
+from typing import Any
+
+import pytest
+
+from stillhouse import plugins
+from stillhouse.filter.rules import BUILT_IN, Rules
+from stillhouse.filter.select import select
+from stillhouse.params import Filter, NgramFilter
+from stillhouse.plugins import PluginError
+from stillhouse.tables.attempts import Attempt
+from tests.filter.graded import perplexity, query, response, verdict
+
+NGRAM = NgramFilter(n=5, max_count=3, action="sample")
+
+
+def shouting(attempt: Attempt, limit: int = 3) -> str | None:
+    return "shouting" if attempt.response.answer.count("!") > limit else None
+
+
+def odd(attempt: Attempt) -> Any:
+    return RETURNED[attempt.response.answer]
+
+
+RETURNED: dict[str, Any] = {}
+
+
+@pytest.fixture(autouse=True)
+def registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plugins, "_registered", {})
+    plugins.filter_rule("shouting")(shouting)
+    plugins.filter_rule("odd")(odd)
+
+
+def rules_of(*rules: Any, max_tokens: int = 100) -> Rules:
+    params = Filter(require_think=False, max_tokens=max_tokens, ngram=NGRAM, rules=list(rules))
+    return Rules(params, 20.0)
+
+
+def attempt(
+    answer: str = "It is 4.", value: float = 2.0, state: Any = "pass", **fields: Any
+) -> Attempt:
+    made = response(answer=answer, **fields)
+    return Attempt(query(), made, verdict(made, state), perplexity(made, value))
+
+
+def decided(attempts: list[Attempt], rules: Rules) -> list[str | None]:
+    return [decision.reason for _, decision in select(lambda: [attempts], rules, NGRAM)]
+
+
+def test_the_first_rule_that_drops_counts_and_the_next_are_not_asked():
+    rules = rules_of("shouting")
+    attempts = [
+        attempt(state="fail", finish_reason="length", value=99),
+        attempt("!!!!", attempt=1, value=99),
+        attempt("!!!!", attempt=2),
+        attempt(attempt=3),
+        attempt(attempt=4),
+    ]
+    assert decided(attempts, rules) == ["not_verified", "perplexity", "shouting", None, "surplus"]
+    assert rules.metrics() == [
+        {"rule": "not_verified", "kept": 4, "dropped": 1},
+        {"rule": "truncated", "kept": 4, "dropped": 0},
+        {"rule": "structure", "kept": 4, "dropped": 0},
+        {"rule": "too_long", "kept": 4, "dropped": 0},
+        {"rule": "perplexity", "kept": 3, "dropped": 1},
+        {"rule": "shouting", "kept": 2, "dropped": 1},
+        {"rule": "repetition", "kept": 2, "dropped": 0},
+        {"rule": "surplus", "kept": 1, "dropped": 1},
+    ]
+
+
+def test_repetition_is_counted_and_comes_after_a_plugin_s_rules():
+    looping = "one two three four five " * 9
+    rules = rules_of("shouting")
+    attempts = [attempt(looping), attempt(f"{looping}!!!!", attempt=1)]
+    assert decided(attempts, rules) == ["repetition", "shouting"]
+    counts = {row["rule"]: (row["kept"], row["dropped"]) for row in rules.metrics()}
+    assert counts["shouting"] == (1, 1)
+    assert counts["repetition"] == (0, 1)
+    assert counts["surplus"] == (0, 0)
+
+
+def test_the_times_are_apart_from_the_counts():
+    rules = rules_of("shouting")
+    decided([attempt()], rules)
+    assert list(rules.seconds()) == [row["rule"] for row in rules.metrics()]
+    assert all(seconds >= 0 for seconds in rules.seconds().values())
+    assert not any("seconds" in row for row in rules.metrics())
+
+
+def test_rules_take_parameters_and_their_order_is_that_of_the_list():
+    RETURNED["!!"] = "odd"
+    assert decided([attempt("!!")], rules_of({"shouting": {"limit": 1}}, "odd")) == ["shouting"]
+    assert decided([attempt("!!")], rules_of("odd", {"shouting": {"limit": 1}})) == ["odd"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ("nobody", r"filter\.rules: nobody: no plugin registers .*registered: odd, shouting"),
+        ({"shouting": {"limits": 1}}, r"filter\.rules: shouting: .*it takes: limit"),
+    ],
+)
+def test_a_rule_that_cannot_be_built(rule, said):
+    with pytest.raises(PluginError, match=said):
+        rules_of(rule)
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_a_name_of_a_built_in_rule_is_refused(name):
+    plugins.filter_rule(name)(shouting)
+    with pytest.raises(PluginError, match="use another name"):
+        rules_of(name)
+
+
+@pytest.mark.parametrize("returned", [True, False, "", "Too long, by far", "x" * 41, 1])
+def test_what_is_no_reason_ends_the_run(returned):
+    RETURNED["x"] = returned
+    with pytest.raises(PluginError, match=r"test_rules\.odd\) returned .* was expected"):
+        decided([attempt("x")], rules_of("odd"))
+
+
+def test_a_rule_that_fails_names_the_response():
+    made = attempt("nothing of this answer is known")
+    with pytest.raises(PluginError, match=f"failed on response {made.response.id}: KeyError"):
+        decided([made], rules_of("odd"))

@@ -1,0 +1,95 @@
+import json
+import time
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stillhouse.generate.reasoning import Parts, split
+from stillhouse.models.engine import Completion
+from stillhouse.params import Reasoning
+
+CASES = json.loads(Path(__file__).with_name("reasoning_cases.json").read_text(encoding="utf-8"))
+FORMATS = get_args(Reasoning)
+PLAIN = st.text(st.characters(exclude_characters="<>"), min_size=1).map(str.strip).filter(bool)
+MARKED = st.lists(
+    st.sampled_from(
+        (
+            *("<think>", "</think>", "<answer>", "</answer>", "a", " ", "\n", "4"),
+            *("<|begin_of_thought|>", "<|end_of_thought|>"),
+            *("<|begin_of_solution|>", "<|end_of_solution|>"),
+        )
+    )
+).map("".join)
+
+
+def completion(text: str, reasoning: str | None = None) -> Completion:
+    return Completion(
+        text=text, finish_reason="stop", prompt_tokens=1, completion_tokens=1, reasoning=reasoning
+    )
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda c: f"{c['reasoning']}: {c['name']}")
+def test_golden_case(case: dict):
+    parts = split(completion(case["text"], case.get("field")), case["reasoning"])
+    assert parts == Parts(case["think"], case["answer"])
+
+
+def test_the_golden_cases_cover_every_format():
+    assert {case["reasoning"] for case in CASES} == set(FORMATS)
+
+
+@given(PLAIN, PLAIN)
+def test_each_format_gives_back_what_was_written_in_it(think: str, answer: str):
+    written = {
+        "think_tags": completion(f"<think>\n{think}\n</think>\n\n{answer}"),
+        "open_think": completion(f"{think}\n</think>\n\n{answer}"),
+        "answer_tags": completion(f"<think>{think}</think> <answer>{answer}</answer>"),
+        "thought_marks": completion(
+            f"<|begin_of_thought|>\n\n{think}\n\n<|end_of_thought|>\n\n"
+            f"<|begin_of_solution|>\n\n{answer}\n\n<|end_of_solution|>"
+        ),
+        "harmony": completion(
+            f"<|channel|>analysis<|message|>{think}<|end|>"
+            f"<|start|>assistant<|channel|>final<|message|>{answer}<|return|>"
+        ),
+        "separate_field": completion(answer, think),
+    }
+    for reasoning, made in written.items():
+        assert split(made, reasoning) == (think, answer)
+    assert split(completion(answer), "none") == ("", answer)
+
+
+@given(MARKED, st.sampled_from(["think_tags", "open_think", "answer_tags"]))
+def test_a_think_block_that_is_never_closed_has_no_answer(inside: str, reasoning: str):
+    text = "<think>" + inside.replace("</think>", "")
+    assert split(completion(text), reasoning).answer == ""
+    assert split(completion(f"Well. {text}"), reasoning).answer == ""
+
+
+@pytest.mark.parametrize("reasoning", FORMATS)
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("<|channel|>" + "a" * 200_000, id="a header"),
+        pytest.param("<|channel|>a" * 20_000, id="headers"),
+        pytest.param("<think>" * 30_000 + " " * 200_000, id="tags"),
+        pytest.param(
+            "<|begin_of_solution|>" + "<|end_of_solution|> " * 20_000 + "x", id="solutions"
+        ),
+        pytest.param("<answer>" * 30_000, id="answers"),
+    ],
+)
+def test_hostile_text_costs_no_more_than_its_length(text: str, reasoning: Reasoning):
+    started = time.process_time()
+    split(completion(text), reasoning)
+    assert time.process_time() - started < 2  # quadratic behaviour takes minutes
+
+
+@given(MARKED, st.sampled_from(FORMATS))
+def test_parts_are_stripped_pieces_of_the_text(text: str, reasoning: str):
+    for part in split(completion(text), reasoning):
+        assert part == part.strip()
+        assert part in text

@@ -1,0 +1,124 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+from huggingface_hub import ModelCard
+
+from stillhouse.package.card import CardError
+from stillhouse.package.model_card import StudentFacts, write_model_card
+from stillhouse.params import BenchmarkSampling, Package, Run, Student, load_student, parse
+from tests.package.release_fixture import CARDS, facts, teacher
+
+SFT = {
+    "rows": 101,
+    "tokens": 103,
+    "steps": 107,
+    "epochs": 2.0,
+    "first_loss": 1.09,
+    "final_loss": 1.13,
+}
+
+
+def student_facts(**changes: Any) -> StudentFacts:
+    run = facts()
+    row = {"score": 0.25, "low": 0.125, "high": 0.5, "items": 127, "samples": 131}
+    beside = {"strict": 0.2, "lenient": 0.25, "finished": 0.3, "finished_items": 113}
+    row |= beside | {"truncated": 0.1, "unread": 0.05}
+    base: dict[str, Any] = {
+        "run": Run(name="test_run", seed=7),
+        "package": run.package,
+        "teacher_ids": ["tiny", "worked"],
+        "teacher_id": "tiny",
+        "teacher": teacher(),
+        "student_id": "smollm2_135m",
+        "student": load_student("smollm2_135m").student,
+        "sampling": BenchmarkSampling(
+            temperature=0.6, top_p=0.95, max_new_tokens=64, system_prompt=None
+        ),
+        "decides": "lenient",
+        "sft": SFT,
+        "align": run.align_metrics,
+        "scores": [
+            {"task": "sums", **row},
+            {"task": "broken", **row, "score": None, "low": None, "high": None, "finished": None},
+        ],
+        "confidence": 0.95,
+    }
+    return StudentFacts(**(base | changes))
+
+
+def card_of(folder: Path, **changes: Any) -> str:
+    write_model_card(folder, student_facts(**changes), CARDS)
+    return (folder / "README.md").read_text()
+
+
+def on_the_hub() -> Student:
+    plain = load_student("smollm2_135m").student.model_dump()
+    return parse(Student, plain | {"model": "Qwen/Qwen2.5-1.5B", "revision": "a" * 40}, "test")
+
+
+def test_front_matter_names_base_model_data_set_and_scores(tmp_path: Path) -> None:
+    card = ModelCard(card_of(tmp_path, student=on_the_hub())).data
+    assert card.base_model == "Qwen/Qwen2.5-1.5B"
+    assert card.datasets == ["tester/parallel_sums-tiny"]
+    assert card.to_dict()["dataset_revision"] == "v1.0.0"
+    (result,) = card.eval_results
+    assert (result.dataset_name, result.metric_type, result.metric_value) == (
+        "sums",
+        "pass@1",
+        0.25,
+    )
+
+
+def test_a_base_model_from_a_package_is_no_link(tmp_path: Path) -> None:
+    text = card_of(tmp_path)
+    assert ModelCard(text).data.base_model is None
+    assert "(https://huggingface.co/package:" not in text
+
+
+def test_scores_have_intervals_or_say_that_there_are_none(tmp_path: Path) -> None:
+    text = card_of(tmp_path)
+    assert "by the lenient score" in text
+    assert "| sums | 25.0 % | 12.5 % to 50.0 % | 127 | 131 |\n" in text
+    assert "| broken | - | not estimable | 127 | 131 |\n" in text
+    assert (tmp_path / "images/scores.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_three_scores_are_side_by_side(tmp_path: Path) -> None:
+    lines = card_of(tmp_path).splitlines()
+    (start,) = [i for i, line in enumerate(lines) if line.startswith("| benchmark | strict |")]
+    assert lines[start : start + 5] == [
+        "| benchmark | strict | lenient | finished | items finished | cut | unread |",
+        "|---|---|---|---|---|---|---|",
+        "| sums | 20.0 % | 25.0 % | 30.0 % | 113 | 10.0 % | 5.0 % |",
+        "| broken | 20.0 % | 25.0 % | - | 113 | 10.0 % | 5.0 % |",
+        "",
+    ]
+
+
+def test_less_than_an_epoch_is_said(tmp_path: Path) -> None:
+    assert "less than one epoch" not in card_of(tmp_path)
+    assert "less than one epoch" in card_of(tmp_path, sft=SFT | {"epochs": 0.2})
+
+
+def test_a_non_commercial_teacher_binds_the_student(tmp_path: Path) -> None:
+    assert "Not for commercial use" not in card_of(tmp_path)
+    assert "Not for commercial use" in card_of(tmp_path, teacher=teacher(license="cc-by-nc-4.0"))
+
+
+def test_the_data_set_of_a_single_repository_is_that(tmp_path: Path) -> None:
+    plain = facts().package.model_dump() | {"layout": "single"}
+    text = card_of(tmp_path, package=parse(Package, plain, "test"))
+    assert ModelCard(text).data.datasets == ["tester/parallel_sums"]
+
+
+def test_the_card_repeats_byte_for_byte(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        card_of(tmp_path / name)
+    for file in ("README.md", "images/scores.png"):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+
+
+def test_a_missing_metric_is_an_error_that_names_it(tmp_path: Path) -> None:
+    with pytest.raises(CardError, match="steps"):
+        card_of(tmp_path, sft={name: value for name, value in SFT.items() if name != "steps"})

@@ -1,0 +1,166 @@
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from stillhouse.params import Recipe, Student, StudentRuntime, load_student
+from stillhouse.records import Example
+from stillhouse.sft import train as sft
+from stillhouse.sft.gates import StudentError
+from stillhouse.tables.table import write_table
+from tests.sft.student_examples import TEMPLATE, example
+
+
+def student(folder: Path, **changes: object) -> Student:
+    recipe = {
+        "learning_rate": 1e-3,
+        "scheduler": "cosine",
+        "warmup_ratio": 0.0,
+        "weight_decay": 0.0,
+        "global_batch": 2,
+        "epochs": 1,
+        "max_steps": 3,
+        "max_length": 256,
+        "packing": False,
+        "dtype": "float32",
+    }
+    return Student(
+        label="tiny",
+        model=f"path:{folder}",
+        revision="0" * 40,
+        license="apache-2.0",
+        chat_template=str(TEMPLATE),
+        recipe=Recipe.model_validate({**recipe, **changes}),
+    )
+
+
+@pytest.fixture
+def examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv(sft.SCRATCH_VARIABLE, str(tmp_path / "scratch"))
+    rows = [example(n, f"It is {2 * n}.", think="Twice." if n % 2 else "") for n in range(10)]
+    write_table(tmp_path / "examples", Example, rows)
+    return tmp_path / "examples"
+
+
+def weights_hash(folder: Path) -> str:
+    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+
+
+def test_training_is_complete_and_repeats_bit_for_bit(tiny_model, examples, tmp_path) -> None:
+    from transformers import AutoTokenizer, GenerationConfig
+
+    runs = [
+        sft.train(examples, student(tiny_model), StudentRuntime(), 7, tmp_path / f"model{i}")
+        for i in range(2)
+    ]
+    assert runs[0] == runs[1]
+    assert weights_hash(tmp_path / "model0") == weights_hash(tmp_path / "model1")
+    metrics, curve = runs[0]
+    assert (metrics["rows"], metrics["dropped"], metrics["steps"]) == (10, 0, 3)
+    assert [step for step, _ in curve] == [1, 2, 3]
+    assert metrics["loss_tokens"] < metrics["tokens"]
+    assert not list((tmp_path / "scratch").glob("sft/*")), "scratch of a finished run stays behind"
+    saved = {path.name for path in (tmp_path / "model0").iterdir()}
+    assert {"model.safetensors", "config.json", "tokenizer.json", "chat_template.jinja"} <= saved
+    assert "training_args.bin" not in saved
+    # The student stops where its turns end, although the base tokenizer's end token is another.
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model0")
+    assert tokenizer.eos_token == "<|im_end|>"
+    ends = GenerationConfig.from_pretrained(tmp_path / "model0").eos_token_id
+    assert tokenizer.eos_token_id in (ends if isinstance(ends, list) else [ends])
+    rendered = tokenizer.apply_chat_template([{"role": "user", "content": "Hi"}], tokenize=False)
+    assert "generation" not in rendered
+
+
+def test_a_cut_off_run_goes_on_to_the_same_weights(
+    tiny_model, examples, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(sft, "CHECKPOINT_STEPS", 2)
+    tiny = student(tiny_model, max_steps=4)
+    whole = sft.train(examples, tiny, StudentRuntime(), 7, tmp_path / "whole")
+
+    def power_cut(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as cut:
+        cut.setattr(sft, "_save", power_cut)
+        with pytest.raises(KeyboardInterrupt):
+            sft.train(examples, tiny, StudentRuntime(), 7, tmp_path / "cut")
+    (scratch,) = (tmp_path / "scratch" / "sft").iterdir()
+    state = scratch / "checkpoint-2" / "trainer_state.json"
+    assert json.loads(state.read_text())["global_step"] == 2
+    assert not (scratch / "checkpoint-4").exists(), (
+        "a resume from the last step would train one more"
+    )
+    resumed = sft.train(examples, tiny, StudentRuntime(), 7, tmp_path / "resumed")
+    assert resumed == whole
+    assert weights_hash(tmp_path / "resumed") == weights_hash(tmp_path / "whole")
+
+
+def test_packing_keeps_the_loss_of_each_example(tiny_model, examples, tmp_path) -> None:
+    """Packed examples must not see each other: one step over all of them has the loss that it has unpacked."""
+    unpacked = student(tiny_model, max_steps=1, global_batch=10, max_length=2000)
+    packed = student(tiny_model, max_steps=1, global_batch=1, max_length=2000, packing=True)
+    losses, sequences = [], []
+    for i, recipe in enumerate((unpacked, packed)):
+        metrics, curve = sft.train(examples, recipe, StudentRuntime(), 7, tmp_path / str(i))
+        losses.append(curve[0][1])
+        sequences.append(metrics["sequences"])
+    assert sequences == [10, 1]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-4)
+
+
+def test_long_examples_are_left_out_whole_and_counted(tiny_model, examples, tmp_path) -> None:
+    rows = [*(example(n, "Short.") for n in range(4)), example(9, "Long. " * 100)]
+    write_table(examples, Example, rows)
+    metrics, _ = sft.train(examples, student(tiny_model), StudentRuntime(), 7, tmp_path / "m")
+    assert (metrics["rows"], metrics["dropped"]) == (4, 1)
+
+
+def test_nothing_short_enough_is_an_error(tiny_model, examples, tmp_path) -> None:
+    with pytest.raises(StudentError, match=r"10 are longer than recipe\.max_length 8"):
+        sft.train(
+            examples, student(tiny_model, max_length=8), StudentRuntime(), 7, tmp_path / "model"
+        )
+
+
+def test_global_batch_must_be_made_of_device_batches(tiny_model, examples, tmp_path) -> None:
+    with pytest.raises(StudentError, match="no multiple"):
+        sft.train(
+            examples, student(tiny_model), StudentRuntime(batch_per_device=3), 7, tmp_path / "model"
+        )
+
+
+def test_a_missing_template_is_named(tiny_model, examples, tmp_path) -> None:
+    lost = student(tiny_model).model_copy(update={"chat_template": "nowhere.jinja"})
+    with pytest.raises(StudentError, match=r"nowhere\.jinja"):
+        sft.train(examples, lost, StudentRuntime(), 7, tmp_path / "model")
+
+
+def test_loss_curve_file(tmp_path) -> None:
+    sft.write_curve(tmp_path / "plots" / "s.csv", [(1, 2.5), (2, 2.25)])
+    expected = "step,loss\n1,2.500000\n2,2.250000\n"
+    assert (tmp_path / "plots" / "s.csv").read_text() == expected
+
+
+def test_accelerate_starts_the_script_once(tmp_path, monkeypatch) -> None:
+    config = tmp_path / "fsdp.yaml"
+    config.write_text("distributed_type: FSDP\n")
+    runtime = StudentRuntime(accelerate_config=str(config))
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    assert sft.launch_command(StudentRuntime()) is None
+    command = sft.launch_command(runtime)
+    assert command is not None
+    assert str(config) in command
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    assert sft.launch_command(runtime) is None
+    monkeypatch.delenv("LOCAL_RANK")
+    with pytest.raises(StudentError, match=r"gone\.yaml"):
+        sft.launch_command(StudentRuntime(accelerate_config="gone.yaml"))
+
+
+def test_the_embedded_student_is_valid() -> None:
+    file = load_student("smollm2_135m")
+    assert file.student.recipe.global_batch % file.runtime.batch_per_device == 0
+    assert Path(file.student.chat_template).is_file()
