@@ -20,10 +20,10 @@ RECORD = Path("tests/verify/versions.json")
 PACKAGE = "stillhouse.verify."
 # By name in the record: the module, and the name of its version.
 VERIFIERS = {
-    "math_rule": ("math", "VERSION"),
-    "science_rule": ("science", "VERSION"),
-    "code_tests": ("code", "VERSION"),
-    "ifeval": ("ifeval", "VERSION"),
+    "math_rule": ("rules.math", "VERSION"),
+    "science_rule": ("rules.science", "VERSION"),
+    "code_tests": ("code.check", "VERSION"),
+    "ifeval": ("rules.ifeval", "VERSION"),
     "judge": ("judge", "VERSION"),
     "judge_demands": ("demands", "VERSION"),
     "reward_model": ("reward", "VERSION"),
@@ -107,7 +107,7 @@ def _named_files(path: Path) -> set[Path]:
     named: set[Path] = set()
     for text in filter(str.isidentifier, texts):
         named.add(VERIFY / "prompts" / f"{text}.jinja")
-        named |= set((VERIFY / text).glob("*.py"))
+        named |= set((path.parent / text).glob("*.py"))
     return {file for file in named if file.is_file()}
 
 

@@ -21,8 +21,8 @@ def test_every_verifier_has_the_version_that_is_recorded_for_its_code() -> None:
 
 def test_all_that_gives_a_version_to_checks_is_recorded() -> None:
     with_version = {
-        path.stem
-        for path in VERIFY.glob("*.py")
+        ".".join(path.relative_to(VERIFY).with_suffix("").parts)
+        for path in VERIFY.rglob("*.py")
         if "\nVERSION = " in path.read_text(encoding="utf-8")
     }
     assert with_version == {
@@ -40,10 +40,10 @@ def test_what_is_no_meaning_changes_nothing() -> None:
 @pytest.mark.parametrize(
     ("file", "old", "new", "changed"),
     [
-        ("referee/main.py", "\n", "\nEXTRA = 1\n", {"code_tests"}),
+        ("code/referee/main.py", "\n", "\nEXTRA = 1\n", {"code_tests"}),
         ("prompts/math_v1.jinja", "e", "E", {"judge"}),
         ("prompts/demand_v1.jinja", "e", "E", {"judge_demands"}),
-        ("ifeval.py", "LANGUAGE_SEED = 0", "LANGUAGE_SEED = 1", {"ifeval"}),
+        ("rules/ifeval.py", "LANGUAGE_SEED = 0", "LANGUAGE_SEED = 1", {"ifeval"}),
         ("worker.py", "MAX_SAID_CHARS = 300", "MAX_SAID_CHARS = 301", {"pool"}),
         ("checks.py", "400", "401", set()),
     ],

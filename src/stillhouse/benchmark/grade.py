@@ -1,6 +1,6 @@
 r"""What a student's answer scores: by the rule that grades a teacher's, on the same splitting of the text.
 
-Students are trained on `<think>..</think>` turns, so every answer is split in that format (`generate/reasoning.py`), and
+Students are trained on `<think>..</think>` turns, so every answer is split in that format (`generate.reasoning`), and
 only the answer part is graded, by `verify.math`: numbers, formulas, option letters and text that equals the reference.
 No judge is asked. A verifier of a plugin takes the rule's place where the item names one. An answer is graded once,
 and has two scores:

@@ -1,7 +1,9 @@
 """The tree of arithmetic: sums, products, powers, functions, brackets, matrices."""
 
+from abc import ABC, abstractmethod
 from fractions import Fraction
 
+from stillhouse.verify.formula.brackets import bracketed
 from stillhouse.verify.formula.cursor import Cursor
 from stillhouse.verify.formula.errors import TooComplexError, UnreadError
 from stillhouse.verify.formula.node import Node, num
@@ -13,16 +15,16 @@ _CALLED = frozenset("fgFG")  # these letters before a bracket are functions, any
 _STARTS = frozenset(("num", "sym", "fn", "cmd", "accent", "begin"))
 
 
-class Arithmetic(Cursor):
-    """Reads what stands between two separators; what brackets hold is read by the whole parser again."""
+class Arithmetic(Cursor, ABC):
+    """Reads the text between two separators; the parser that derives from it reads what brackets hold."""
 
+    @abstractmethod
     def items(self) -> Node:
         """Read what brackets hold."""
-        raise NotImplementedError
 
+    @abstractmethod
     def chain(self, first: Node | None) -> Node:
         """Read an entry of a matrix."""
-        raise NotImplementedError
 
     def sum(self) -> Node:
         """Read terms apart by plus, minus, plus-or-minus, or an operation of sets."""
@@ -349,7 +351,7 @@ class Arithmetic(Cursor):
             raise self.unread()
         closing = self.next().text
         self.bars, self.in_set = bars, in_set
-        return _grouped(opening, closing, tree)
+        return bracketed(opening, closing, tree)
 
     def matrix(self) -> Node:
         """Read a matrix."""
@@ -377,32 +379,3 @@ def _number(token: Token) -> Node:
 
 def _arguments(group: Node) -> tuple[Node, ...]:
     return group.args if group.op in ("list", "group") else (group,)
-
-
-def _grouped(opening: str, closing: str, tree: Node) -> Node:
-    """Return what a pair of brackets holds: the thing itself, an ordered tuple or interval, or a set."""
-    if opening in ("floor", "ceil"):
-        if closing != opening:
-            raise UnreadError(f"{opening} that is not closed")
-        return Node("fn", (tree,), opening)
-    if opening == "\\{":
-        if closing != "\\}":
-            raise UnreadError("a set that is not closed")
-        if tree.op == "builder":
-            return tree
-        return Node("group", tree.args if tree.op == "list" else (tree,), "{}")
-    if opening == "{" or closing == "}":
-        if (opening, closing) != ("{", "}"):
-            raise UnreadError("braces that are not closed")
-        return tree
-    if opening == "<" or closing == ">":
-        if (opening, closing) != ("<", ">"):
-            raise UnreadError("angle brackets that are not closed")
-        return Node("group", tree.args if tree.op == "list" else (tree,), "<>")
-    if closing not in (")", "]"):
-        raise UnreadError(f"{opening} closed by {closing}")
-    if tree.op != "list":
-        if opening + closing in ("()", "[]"):
-            return tree
-        raise UnreadError(f"{opening} closed by {closing}")
-    return Node("group", tree.args, opening + closing)

@@ -1,17 +1,25 @@
 """Whether two trees mean the same result: numbers with units, equations, tuples, sets, lists, words."""
 
-import re
 from collections.abc import Sequence
 
 from stillhouse.verify.formula.equal import same_curve, same_value
 from stillhouse.verify.formula.errors import TooComplexError, UnreadError
-from stillhouse.verify.formula.forms import as_point, resolved, spread, with_constant, with_name
+from stillhouse.verify.formula.forms import (
+    as_point,
+    items_of,
+    resolved,
+    spread,
+    with_constant,
+    with_name,
+)
 from stillhouse.verify.formula.literal import counted_in_words, is_plain_number
 from stillhouse.verify.formula.naming import (
+    declares_integer,
     is_name,
     mixed_names,
     names_value,
     other_names,
+    result_sides,
     same_name,
     value_of,
     values_by_name,
@@ -98,20 +106,12 @@ def _noted(reference: Node, answer: Node, order: Sequence[str]) -> bool:
     bare = [node.args[0] if node.op == "noted" else node for node in (reference, answer)]
     if notes[0] == notes[1]:
         return _same(bare[0], bare[1], order)
-    integer = [_declares_integer(note, tree) for note, tree in zip(notes, bare, strict=True)]
+    integer = [declares_integer(note, tree) for note, tree in zip(notes, bare, strict=True)]
     if all(not note or declares for note, declares in zip(notes, integer, strict=True)):
         return _same(bare[0], bare[1], order) or bool(_renamed(bare[0], bare[1]))
     if not _same(bare[0], bare[1], order):
         return False
     raise UnreadError(f"{notes[1]!r} beside {notes[0]!r}")
-
-
-def _declares_integer(note: str, tree: Node) -> bool:
-    """Whether a condition says only that a variable of the statement is an integer."""
-    letters = set(re.findall(r"(?<![A-Za-z\\{])[a-z](?![A-Za-z])", note)) - {"a"}
-    return (
-        ("\\mathbb{Z}" in note or "integer" in note) and bool(letters) and letters <= tree.symbols()
-    )
 
 
 def _words(reference: Node, answer: Node) -> bool:
@@ -136,7 +136,7 @@ def _words(reference: Node, answer: Node) -> bool:
 
 def _listed(reference: Node, answer: Node, order: Sequence[str]) -> bool | None:
     """Compare where at least one is a list of statements apart by commas, `and` or `or`."""
-    left, right = _items(reference), _items(answer)
+    left, right = items_of(reference), items_of(answer)
     named = [values_by_name(items) for items in (left, right)]
     if mixed_names(right) or other_names(left, right):
         return False
@@ -172,19 +172,6 @@ def _listed(reference: Node, answer: Node, order: Sequence[str]) -> bool | None:
     if separators == {","} and all(item.op == "word" for item in (*left, *right)):
         return _in_order(left, right)
     return _in_any_order(left, right, repeats="{}" not in brackets)
-
-
-def _items(node: Node) -> list[Node]:
-    if node.op == "list" or node.op == "group":
-        return list(node.args)
-    if (
-        node.op == "rel"
-        and node.name == "in"
-        and node.args[1].op == "group"
-        and node.args[1].name == "{}"
-    ):
-        return list(node.args[1].args)
-    return [node]
 
 
 def _in_order(left: list[Node], right: list[Node]) -> bool:
@@ -357,7 +344,7 @@ def _in_relation(reference: Node, answer: Node) -> bool:
 
 def _valued(reference: Node, answer: Node, order: Sequence[str], top: bool) -> bool:
     """Compare where one or both name what the value is of: `x = 5` with `5`, `2 + 3 = 5`, `x = 5`."""
-    sides = [_result(node) for node in (reference, answer)]
+    sides = [result_sides(node) for node in (reference, answer)]
     if sides[0] is None or sides[1] is None:
         return False
     expected, given = sides[0], sides[1]
@@ -374,15 +361,6 @@ def _valued(reference: Node, answer: Node, order: Sequence[str], top: bool) -> b
     elif answer.op == "rel":
         return _any_side(expected[0], answer, order, top)
     return _same(expected[0], given[-1], order, top)
-
-
-def _result(node: Node) -> list[Node] | None:
-    """Return the sides of an equation after a name on its left; null for another relation."""
-    if node.op != "rel":
-        return [node]
-    if set(node.name.split()) - {"=", "~"}:
-        return list(node.args[1:]) if node.name == "in" and node.args[1].op == "group" else None
-    return [node.args[-1]]
 
 
 def _any_side(expected: Node, answer: Node, order: Sequence[str], top: bool) -> bool:

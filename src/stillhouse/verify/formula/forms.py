@@ -112,3 +112,17 @@ def with_constant(reference: Node, answer: Node) -> Node:
     if not added or "C" in answer.symbols() or len(names) != 1:
         return answer
     return with_name(answer, names.pop(), "C")
+
+
+def items_of(node: Node) -> list[Node]:
+    """Return the items of a list or group, or of the set that a variable is in; any other tree is one item."""
+    if node.op == "list" or node.op == "group":
+        return list(node.args)
+    if (
+        node.op == "rel"
+        and node.name == "in"
+        and node.args[1].op == "group"
+        and node.args[1].name == "{}"
+    ):
+        return list(node.args[1].args)
+    return [node]

@@ -1,5 +1,7 @@
 """What the left side of an equation is: a name of its value, or a side of an equation between variables."""
 
+import re
+
 from stillhouse.verify.formula.errors import UnreadError
 from stillhouse.verify.formula.node import Node
 
@@ -89,3 +91,20 @@ def same_name(reference: Node, answer: Node) -> bool:
     if reference.op == answer.op == "sym" and any(len(name) > 1 and " " in name for name in names):
         raise UnreadError(f"{answer.name!r} for {reference.name!r}")
     return False
+
+
+def declares_integer(note: str, tree: Node) -> bool:
+    """Whether a condition says only that a variable of the statement is an integer."""
+    letters = set(re.findall(r"(?<![A-Za-z\\{])[a-z](?![A-Za-z])", note)) - {"a"}
+    return (
+        ("\\mathbb{Z}" in note or "integer" in note) and bool(letters) and letters <= tree.symbols()
+    )
+
+
+def result_sides(node: Node) -> list[Node] | None:
+    """Return the sides of an equation after a name on its left; null for another relation."""
+    if node.op != "rel":
+        return [node]
+    if set(node.name.split()) - {"=", "~"}:
+        return list(node.args[1:]) if node.name == "in" and node.args[1].op == "group" else None
+    return [node.args[-1]]

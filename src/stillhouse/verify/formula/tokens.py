@@ -8,84 +8,29 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from stillhouse.verify.formula.errors import TooComplexError, UnreadError
+from stillhouse.verify.formula.vocabulary import (
+    ACCENTS,
+    ALIASES,
+    CLOSING,
+    COMMANDS,
+    CURRENCIES,
+    DOTS,
+    FUNCTIONS,
+    GREEK,
+    OPENING,
+    OPERATORS,
+    RELATIONS,
+    SPELLED,
+    STOPWORDS,
+)
 from stillhouse.verify.formula.words import UNIT_LETTERS, known_unit
 
 MAX_DIGITS = 400  # digits in a row; the longest number of a textbook is far shorter
 
-GREEK = frozenset(
-    str.split(
-        "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi rho sigma tau "
-        "upsilon phi "
-        "varphi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega ell hbar"
-    )
-)
-FUNCTIONS = frozenset(
-    str.split(
-        "sin cos tan cot sec csc arcsin arccos arctan arccot sinh cosh tanh coth ln log lg exp gcd lcm min max arg "
-        "det dim ker "
-        "deg Re Im tr sgn asin acos atan"
-    )
-)
-_ALIASES = {
-    "asin": "arcsin",
-    "acos": "arccos",
-    "atan": "arctan",
-    "tg": "tan",
-    "arctg": "arctan",
-    "cosec": "csc",
-}
-_RELATIONS = {
-    "=": "=", "<": "<", ">": ">", "\\lt": "<", "\\gt": ">", "\\le": "<=", "\\leq": "<=", "\\leqslant": "<=",
-    "\\ge": ">=",
-    "\\geq": ">=", "\\geqslant": ">=", "\\ne": "!=", "\\neq": "!=", "\\approx": "~", "\\in": "in", "\\notin": "not in",
-    "\\subset": "sub", "\\subseteq": "sub=", "\\supset": "sup", "\\supseteq": "sup=", "\\equiv": "mod=", "\\sim": "sim",
-    "\\cong": "cong", "\\parallel": "par", "\\perp": "perp", "\\to": "to", "\\rightarrow": "to", "\\mapsto": "mapsto",
-    "\\propto": "prop", "\\mid": "|", "\\simeq": "~", "\\doteq": "~",
-    "<=": "<=", ">=": ">=", "!=": "!=", "==": "=",
-}  # fmt: skip
-_OPERATORS = {
-    "+": "+", "-": "-", "*": "*", "\\cdot": "*", "\\times": "*", "\\ast": "*", "/": "/", "\\div": "/", "\\pm": "pm",
-    "\\mp": "mp",
-    "\\cup": "cup", "\\cap": "cap", "\\setminus": "minus", "\\backslash": "minus", "^": "^", "**": "^", "!": "!",
-    "%": "%",
-    "_": "_", "'": "'", "\\prime": "'", "&": "&", ",": ",", ";": ";", ":": ":", "\\colon": ":", "|": "|", "\\vert": "|",
-    "\\lvert": "|", "\\rvert": "|", "¤": "cur", "€": "cur", "£": "cur", "¥": "cur", "₹": "cur", "\\pounds": "cur",
-    "\\bullet": "*",
-    "\\times ": "*", "\\bmod": "mod", "\\mod": "mod", "\\pmod": "mod", "\\circ": "circ", "\\degree": "deg",
-    "°": "deg", "?": "?",
-    "\\dollar": "cur", "\\percent": "%", "\\#": "#", "\\Vert": "||", "\\|": "||", "\\lVert": "||", "\\rVert": "||",
-    "\\euro": "cur",
-}  # fmt: skip
-CURRENCIES = {"¤": "dollar", "€": "euro", "£": "sterling", "¥": "yen", "₹": "rupee", "\\dollar": "dollar",
-              "\\pounds": "sterling", "\\euro": "euro"}  # fmt: skip
-_OPENING = {"(": "(", "[": "[", "{": "{", "\\{": "\\{", "\\langle": "<", "\\lfloor": "floor", "\\lceil": "ceil",
-            "\\lbrace": "\\{", "\\lbrack": "["}  # fmt: skip
-_CLOSING = {")": ")", "]": "]", "}": "}", "\\}": "\\}", "\\rangle": ">", "\\rfloor": "floor", "\\rceil": "ceil",
-            "\\rbrace": "\\}", "\\rbrack": "]"}  # fmt: skip
-_ACCENTS = frozenset(
-    str.split("bar hat vec tilde dot ddot overline underline widehat overrightarrow widetilde")
-)
-_COMMANDS = frozenset(str.split("frac sqrt binom pi infty emptyset varnothing angle triangle"))
-_DOTS = frozenset(str.split("ldots dots cdots dotsc dotsb dotsm"))
 _STYLES = (
     "text|textbf|textrm|textit|textsf|texttt|textnormal|mbox|hbox|mathrm|mathbf|mathit|mathsf|operatorname\\*?|"
     "boldsymbol|bm|emph|rm|bf"
 )
-_STOPWORDS = frozenset(
-    str.split(
-        "a no on is to of in an at it if or so we he by as be am us go do my up per the and for are not all any one "
-        "two six ten has "
-        "was its him her yes now how day act add men cm mm km kg am pm mi ft is"
-    )
-)
-_SPELLED = {
-    "pi": "\\pi",
-    "infinity": "\\infty",
-    "inf": "\\infty",
-    "infty": "\\infty",
-    "sqrt": "\\sqrt",
-}
-
 _NUMBER = (
     r"(?P<repeat>\d{0,30}\.\d{0,30}\\(?:overline|bar)\s*(?:\{\d{1,30}\}|\d))"
     r"|(?P<apart>\d{1,3}(?:(?:,\d{3})+|(?: \d{3})+)(?![\d])(?:\.\d+)?)"
@@ -200,13 +145,13 @@ def _number(kind: str, text: str, start: int, spaced: bool) -> Token:
 
 
 def _sign(text: str, start: int, spaced: bool) -> Token:
-    if text in _RELATIONS:
-        return Token("rel", _RELATIONS[text], start, spaced)
-    if text in _OPENING:
-        return Token("open", _OPENING[text], start, spaced)
-    if text in _CLOSING:
-        return Token("close", _CLOSING[text], start, spaced)
-    operator = _OPERATORS.get(text)
+    if text in RELATIONS:
+        return Token("rel", RELATIONS[text], start, spaced)
+    if text in OPENING:
+        return Token("open", OPENING[text], start, spaced)
+    if text in CLOSING:
+        return Token("close", CLOSING[text], start, spaced)
+    operator = OPERATORS.get(text)
     if operator is None:
         raise UnreadError(f"{text!r}")
     return Token(
@@ -218,13 +163,13 @@ def _command(text: str, start: int, spaced: bool) -> Token:
     name = text[1:]
     if name in GREEK:
         return Token("sym", name, start, spaced)
-    if name in FUNCTIONS or name in _ALIASES:
-        return Token("fn", _ALIASES.get(name, name), start, spaced)
-    if name in _DOTS:
+    if name in FUNCTIONS or name in ALIASES:
+        return Token("fn", ALIASES.get(name, name), start, spaced)
+    if name in DOTS:
         return Token("dots", "...", start, spaced)
-    if name in _ACCENTS:
+    if name in ACCENTS:
         return Token("accent", name, start, spaced)
-    if name in _COMMANDS:
+    if name in COMMANDS:
         return Token("cmd", "emptyset" if name == "varnothing" else name, start, spaced)
     if name in ("boxed", "fbox"):
         return Token("cmd", "group", start, spaced)
@@ -238,7 +183,7 @@ def _command(text: str, start: int, spaced: bool) -> Token:
         return Token("sep", "and", start, spaced)
     if (
         name == "checkmark"
-        or text not in _OPERATORS.keys() | _RELATIONS.keys() | _OPENING.keys() | _CLOSING.keys()
+        or text not in OPERATORS.keys() | RELATIONS.keys() | OPENING.keys() | CLOSING.keys()
     ):
         raise UnreadError(text)
     return _sign(text, start, spaced)
@@ -258,7 +203,7 @@ def _styled(tokens: list[Token], style: str, content: str, start: int, spaced: b
         )
         tokens.append(Token("word" if unit else "sym", plain, start, spaced))
         return
-    name = _ALIASES.get(plain, plain)
+    name = ALIASES.get(plain, plain)
     if name in FUNCTIONS and not style.startswith("text"):
         tokens.append(Token("fn", name, start, spaced))
         return
@@ -303,12 +248,12 @@ def _letters(
     previous = tokens[-1] if tokens else None
     if run.lower() in ("and", "or") and len(text) > len(run):
         tokens.append(Token("sep", run.lower(), start, spaced))
-    elif (run in FUNCTIONS or run in _ALIASES) and not (
+    elif (run in FUNCTIONS or run in ALIASES) and not (
         previous and previous.kind == "num" and known_unit(run)
     ):
-        tokens.append(Token("fn", _ALIASES.get(run, run), start, spaced))
-    elif run in _SPELLED:
-        tokens.append(_command(_SPELLED[run], start, spaced))
+        tokens.append(Token("fn", ALIASES.get(run, run), start, spaced))
+    elif run in SPELLED:
+        tokens.append(_command(SPELLED[run], start, spaced))
     elif run in GREEK and len(run) > 2 and not (previous and previous.kind == "word"):
         tokens.append(Token("sym", run, start, spaced))
     elif _is_word(run, text, found.end(), previous, spaced):
@@ -335,7 +280,7 @@ def _is_word(run: str, text: str, end: int, previous: Token | None, spaced: bool
         )
     if after_number and (known_unit(run) is not None):
         return True
-    if run.lower() in _STOPWORDS or (previous is not None and previous.kind == "word"):
+    if run.lower() in STOPWORDS or (previous is not None and previous.kind == "word"):
         return len(run) > 1
     if len(run) > 3:
         return True
