@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+from stillhouse.files import write_json
 from stillhouse.filter.align import parallel_ids, survivorship
 from stillhouse.params import load_stage
 from stillhouse.records import Example, Query
-from stillhouse.stage import stage_command, write_metrics
+from stillhouse.stage import stage_command
 from stillhouse.tables.table import read_table, write_table
 
 
@@ -20,7 +21,7 @@ def main() -> None:
         rows = (row for row in read_table(path, Example) if row.query_id in parallel)
         write_table(Path("data/aligned") / teacher, Example, rows)
     survivors = survivorship(read_table(Path("data/queries/curated"), Query), parallel)
-    write_metrics(
+    write_json(
         Path("metrics/align.json"),
         {
             "queries": sum(counts["queries"] for counts in survivors.values()),

@@ -11,6 +11,7 @@ from stillhouse.benchmark.grade import StudentGrader
 from stillhouse.benchmark.items import Item, load_items
 from stillhouse.benchmark.run import run_lighteval, work_folder
 from stillhouse.benchmark.scores import metrics, read_samples
+from stillhouse.files import write_json
 from stillhouse.journal.journal import Journal
 from stillhouse.models.client import Model
 from stillhouse.models.vllm_engine import Load, VllmCore, VllmEngine
@@ -24,7 +25,7 @@ from stillhouse.params import (
     load_student,
 )
 from stillhouse.records import Sample
-from stillhouse.stage import stage_command, write_metrics
+from stillhouse.stage import stage_command
 from stillhouse.tables.table import write_table
 
 
@@ -52,7 +53,7 @@ def main(teacher: str, student: str) -> None:
         samples = read_samples(output, benchmark, teacher, student)
     write_table(Path("data/samples", teacher, student), Sample, samples)
     summary = metrics(samples, benchmark)
-    write_metrics(Path("metrics/benchmark", teacher, student).with_suffix(".json"), summary)
+    write_json(Path("metrics/benchmark", teacher, student).with_suffix(".json"), summary)
     scores = ", ".join(
         f"{task} {facts['score']:.3f}" if "score" in facts else f"{task} no finished answer"
         for task, facts in summary.items()

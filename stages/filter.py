@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
+from stillhouse.files import write_json
 from stillhouse.filter.rules import Rules
 from stillhouse.filter.select import select
 from stillhouse.params import TEACHERS_FOLDER, Filter, Teacher, load_stage
 from stillhouse.records import Decision, Example, Query, example_id
-from stillhouse.stage import stage_command, write_metrics
+from stillhouse.stage import stage_command
 from stillhouse.tables.attempts import Attempt, read_attempts
 from stillhouse.tables.table import TableWriter, read_table
 
@@ -47,9 +48,9 @@ def main(teacher: str) -> None:
         accepted.finish()
         decisions.finish()
     metrics = {**tally.metrics(), "rules": rules.metrics()}
-    write_metrics(Path("metrics/filter") / f"{teacher}.json", metrics)
+    write_json(Path("metrics/filter") / f"{teacher}.json", metrics)
     # Apart from the rest: times differ between two runs with the same result.
-    write_metrics(Path("metrics/effort/filter") / f"{teacher}.json", {"seconds": rules.seconds()})
+    write_json(Path("metrics/effort/filter") / f"{teacher}.json", {"seconds": rules.seconds()})
 
 
 def example(attempt: Attempt, spec: Teacher) -> Example:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from stillhouse.files import write_json
 from stillhouse.generate.loop import Loop, Walk
 from stillhouse.generate.tally import Tally
 from stillhouse.generate.view import View
@@ -23,7 +24,7 @@ from stillhouse.params import (
 )
 from stillhouse.progress import Progress
 from stillhouse.records import Query, Response
-from stillhouse.stage import stage_command, write_json, write_metrics
+from stillhouse.stage import stage_command
 from stillhouse.tables.table import TableWriter, column_counts, read_table
 from stillhouse.verify.facts import Facts
 from stillhouse.verify.grade import Grader
@@ -115,10 +116,10 @@ async def generate(teacher: str, params: StageParams, journal: Journal) -> None:
         }
         if isinstance(model.engine, ReplayEngine):
             metrics["unmatched"] = model.engine.write_unmatched(out / "unmatched.jsonl")
-        write_metrics(Path("metrics/generate") / f"{teacher}.json", metrics)
+        write_json(Path("metrics/generate") / f"{teacher}.json", metrics)
         # Apart from the rest: how much came from the journal differs between two runs with the same result.
         effort = {"asked": model.asked, "journal_hits": model.hits, "latency": tally.latency()}
-        write_metrics(Path("metrics/effort") / f"{teacher}.json", effort)
+        write_json(Path("metrics/effort") / f"{teacher}.json", effort)
     finally:
         await grader.close()
         await room.close()

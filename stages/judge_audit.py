@@ -3,11 +3,12 @@
 import asyncio
 from pathlib import Path
 
+from stillhouse.files import write_json
 from stillhouse.journal.journal import Journal
 from stillhouse.models.build import ModelRoom
 from stillhouse.params import ParamsError, load_stage, load_teacher
 from stillhouse.progress import Progress
-from stillhouse.stage import stage_command, write_metrics
+from stillhouse.stage import stage_command
 from stillhouse.verify.judge_audit import Judged, answers_of, ask_all, load_questions, summary
 
 
@@ -15,7 +16,7 @@ from stillhouse.verify.judge_audit import Judged, answers_of, ask_all, load_ques
 def main() -> None:
     """Write metrics/judge_audit.json: what the judge accepts, right and wrong, by kind."""
     figures = summary(asyncio.run(judged()))
-    write_metrics(Path("metrics/judge_audit.json"), {k: f.as_dict() for k, f in figures.items()})
+    write_json(Path("metrics/judge_audit.json"), {k: f.as_dict() for k, f in figures.items()})
 
 
 async def judged() -> list[Judged]:

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 from pydantic import TypeAdapter
 
 from stillhouse.analysis.scores import SAMPLE_COLUMNS, score_rows
+from stillhouse.files import read_json
 from stillhouse.package.model_card import StudentFacts, write_model_card
 from stillhouse.params import (
     Benchmark,
@@ -19,7 +20,7 @@ from stillhouse.params import (
     load_recorded,
     load_stage,
 )
-from stillhouse.stage import read_json, stage_command
+from stillhouse.stage import stage_command
 from stillhouse.tables.table import shard_paths
 
 

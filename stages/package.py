@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from stillhouse.benchmark.items import load_items
+from stillhouse.files import read_json, write_json
 from stillhouse.package.batches import Overlaps, TeacherTables
 from stillhouse.package.facts import RunFacts, TeacherFacts
 from stillhouse.package.provenance import dvc_digests
@@ -28,7 +29,7 @@ from stillhouse.params import (
 )
 from stillhouse.queries.decontaminate import BenchmarkIndex, Reference
 from stillhouse.records import Message, Query
-from stillhouse.stage import read_json, stage_command, write_metrics
+from stillhouse.stage import stage_command
 
 DATA = Path("data")
 PER_TEACHER = ("generate", "verify", "perplexity", "filter")
@@ -47,7 +48,7 @@ def main() -> None:
     )
     stats = write_release(DATA / "release", tables, facts, overlaps=benchmark_overlaps(facts))
     written = {name: dataclasses.asdict(found) for name, found in stats.items()}
-    write_metrics(Path("metrics/package.json"), written)
+    write_json(Path("metrics/package.json"), written)
 
 
 def run_facts(params: StageParams, teachers: list[str]) -> RunFacts:

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import click
 
+from stillhouse.files import write_json
 from stillhouse.journal.journal import Journal
 from stillhouse.models.scorer import Scorer
 from stillhouse.params import PerplexityScorer, load_stage
 from stillhouse.progress import Progress
 from stillhouse.records import Message, Perplexity, assistant_text
-from stillhouse.stage import stage_command, write_metrics
+from stillhouse.stage import stage_command
 from stillhouse.tables.attempts import read_attempts
 from stillhouse.tables.table import TableWriter, column_counts
 
@@ -28,7 +29,7 @@ def main(teacher: str) -> None:
     scorer_params = load_stage().section(PerplexityScorer, "perplexity")
     with Journal.open() as journal:
         values, tokens = asyncio.run(score_all(teacher, Scorer(scorer_params, journal)))
-    write_metrics(Path("metrics/perplexity") / f"{teacher}.json", metrics(values, tokens))
+    write_json(Path("metrics/perplexity") / f"{teacher}.json", metrics(values, tokens))
 
 
 def verified(teacher: str) -> Iterator[tuple[str, list[Message], str]]:

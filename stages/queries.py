@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from stillhouse.benchmark.items import load_items
+from stillhouse.files import write_json
 from stillhouse.journal.journal import Journal
 from stillhouse.models.build import ModelRoom
 from stillhouse.params import (
@@ -27,7 +28,7 @@ from stillhouse.queries.decontaminate import Contamination, Reference, decontami
 from stillhouse.queries.dedup import deduplicate
 from stillhouse.queries.sources import load_source
 from stillhouse.records import CATEGORIES, Query, Rejected
-from stillhouse.stage import stage_command, write_json, write_metrics
+from stillhouse.stage import stage_command
 from stillhouse.tables.table import write_table
 from stillhouse.verify.demands import lacks_constraints, write_all_demands
 
@@ -75,7 +76,7 @@ def main() -> None:
         },
     )
     found = Counter(contamination.task for contamination in contaminations)
-    write_metrics(
+    write_json(
         Path("metrics/queries.json"),
         metrics(spec, loaded, curated, rejected)
         | {

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 
 from stillhouse.analysis import lengths, mixture, scores, statistics
+from stillhouse.files import write_json
 from stillhouse.params import Benchmark, Report, Run, Teacher, Verify, load_recorded, load_stage
 from stillhouse.report import inputs, material, page, sections, summary
-from stillhouse.stage import stage_command, write_metrics
+from stillhouse.stage import stage_command
 
 
 @stage_command
@@ -57,7 +58,7 @@ def main() -> None:
     (folder / "report.md").write_text(page.render_markdown(report), encoding="utf-8")
 
     flat = summary.summary(files, figures.scores, scores.MEAN_TASK)
-    write_metrics(Path("metrics/summary.json"), flat)
+    write_json(Path("metrics/summary.json"), flat)
     plots = Path("plots")
     funnel = summary.funnel_rows(files)
     summary.write_rows(plots / "funnel.csv", ("teacher", "stage", "rows"), funnel)

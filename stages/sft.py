@@ -7,9 +7,10 @@ from pathlib import Path
 
 import click
 
+from stillhouse.files import write_json
 from stillhouse.params import load_stage, load_student
 from stillhouse.sft.train import is_main_process, launch_command, train, write_curve
-from stillhouse.stage import stage_command, write_metrics
+from stillhouse.stage import stage_command
 
 
 @stage_command
@@ -33,7 +34,7 @@ def main(teacher: str, student: str) -> None:
     if not is_main_process():
         return
     name = Path(teacher, student)
-    write_metrics(Path("metrics/sft", name).with_suffix(".json"), training.metrics)
+    write_json(Path("metrics/sft", name).with_suffix(".json"), training.metrics)
     write_curve(Path("plots/sft", name).with_suffix(".csv"), training.curve)
     click.echo(
         f"{training.metrics['rows']} examples, {training.metrics['steps']} steps, loss "

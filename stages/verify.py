@@ -9,12 +9,13 @@ from typing import Any
 
 import click
 
+from stillhouse.files import write_json
 from stillhouse.journal.journal import Journal
 from stillhouse.models.build import ModelRoom
 from stillhouse.params import CodeLimits, StageParams, Verify, load_stage, load_teacher
 from stillhouse.progress import Figures, Progress
 from stillhouse.records import Verdict
-from stillhouse.stage import stage_command, write_metrics
+from stillhouse.stage import stage_command
 from stillhouse.tables.attempts import Attempt, read_attempts
 from stillhouse.tables.table import TableWriter, column_counts
 from stillhouse.verify.checks import by_judge_alone
@@ -37,7 +38,7 @@ def main(teacher: str) -> None:
     tally = Tally(params.section(Verify, "verify").code)
     with Journal.open() as journal:
         asyncio.run(grade_all(teacher, params, journal, tally))
-    write_metrics(Path("metrics/verify") / f"{teacher}.json", tally.metrics())
+    write_json(Path("metrics/verify") / f"{teacher}.json", tally.metrics())
 
 
 async def grade_all(teacher: str, params: StageParams, journal: Journal, tally: "Tally") -> None:

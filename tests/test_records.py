@@ -7,10 +7,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from stillhouse.hashing import ID_HEX_DIGITS, content_hash
 from stillhouse.records import (
     CATEGORIES,
     CONSTRAINT_KWARGS,
-    ID_HEX_DIGITS,
     SCHEMAS,
     Check,
     Constraint,
@@ -20,7 +20,6 @@ from stillhouse.records import (
     Row,
     Verdict,
     assistant_text,
-    content_hash,
     example_id,
     from_dict,
     query_id,

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from stillhouse import stage
 from stillhouse.errors import StillhouseError
-from stillhouse.stage import read_json, stage_command, write_json, write_metrics
+from stillhouse.files import read_json, write_json
+from stillhouse.stage import stage_command
 
 
 def command(failure: BaseException | None) -> click.Command:
@@ -111,9 +112,9 @@ def test_json_comes_back(tmp_path_factory: pytest.TempPathFactory, content: obje
 
 def test_equal_content_is_equal_bytes_and_nothing_else_is_left(tmp_path: Path):
     path = tmp_path / "metrics" / "verify.json"
-    write_metrics(path, {"b": 1, "a": "é"})
+    write_json(path, {"b": 1, "a": "é"})
     first = path.read_bytes()
-    write_metrics(path, {"a": "é", "b": 1})
+    write_json(path, {"a": "é", "b": 1})
     assert path.read_bytes() == first == '{\n  "a": "é",\n  "b": 1\n}\n'.encode()
     assert [p.name for p in path.parent.iterdir()] == ["verify.json"]
 

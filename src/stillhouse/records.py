@@ -6,8 +6,6 @@ hashes over NFC text, so that the same content has the same id in every run and 
 No logic beyond ids and conversion belongs here.
 """
 
-import hashlib
-import json
 import unicodedata
 from collections.abc import Sequence
 from typing import Any, Literal, TypeVar
@@ -15,25 +13,17 @@ from typing import Any, Literal, TypeVar
 import msgspec
 import pyarrow as pa
 
+from stillhouse.hashing import ID_HEX_DIGITS, content_hash
+
 Category = Literal["math", "code", "science", "if", "multiturn", "other"]
 CATEGORIES: tuple[Category, ...] = ("math", "code", "science", "if", "multiturn", "other")
 State = Literal["pass", "fail", "ungradable"]
 FinishReason = Literal["stop", "length"]
 
-ID_HEX_DIGITS = 32  # 128 bits: no collision to be expected below 1e18 rows
 # The id of a response or released row begins with this many digits of its query's id. Tables sorted by id are thereby
 # in the order of the queries, so that they join by one pass over both, and equal positions of two teachers' sets show
 # the same query. The rest of the id is 64 bits of the row's own hash.
 QUERY_PART = 16
-
-
-def content_hash(*parts: str) -> str:
-    """Return the id of content given as text parts: 32 hex digits of a sha256 over their NFC forms.
-
-    Parts are framed as JSON, so that ("ab", "c") and ("a", "bc") differ.
-    """
-    framed = json.dumps([unicodedata.normalize("NFC", part) for part in parts], ensure_ascii=False)
-    return hashlib.sha256(framed.encode("utf-8", "surrogatepass")).hexdigest()[:ID_HEX_DIGITS]
 
 
 def nfc(text: str) -> str:

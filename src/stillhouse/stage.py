@@ -1,7 +1,6 @@
 """What every stage script shares: how errors end, how metrics are written, how progress is told."""
 
 import functools
-import json
 import os
 import signal
 import sys
@@ -67,29 +66,3 @@ def _leave(code: int) -> NoReturn:
         sys.stderr.flush()
         os._exit(code)
     sys.exit(code)
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON with sorted keys, atomically, so that equal content is equal bytes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    partial.write_text(text + "\n", encoding="utf-8")
-    partial.replace(path)
-
-
-def read_json(path: Path) -> Any:
-    """Return the content of a JSON file that an earlier stage wrote.
-
-    Raises:
-        StillhouseError: it is missing or broken.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise StillhouseError(
-            f"{path}: {error}; run the stage that makes it, or `dvc checkout`"
-        ) from None
-
-
-write_metrics = write_json

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 from huggingface_hub import HfApi
 
+from stillhouse.hashing import file_sha256
 from stillhouse.hub.calls import HubError
 from stillhouse.hub.publish import Access, preview, publish
 from stillhouse.hub.pull import pull
-from stillhouse.package.manifest import MANIFEST, release_files, sha256_of, write_manifest
+from stillhouse.package.manifest import MANIFEST, release_files, write_manifest
 from tests.hub.small_release import CARD, REPO, SHARD, write_folder, write_two_configs
 from tests.hub.stand_in import HubStandIn
 
@@ -34,7 +35,7 @@ def test_one_commit_and_one_tag(hub: HubStandIn, api: HfApi, folder: Path) -> No
         "bytes": size,
     }
     assert {path: blob.sha256 for path, blob in repo.commits[repo.head].items()} == {
-        **{name: sha256_of(folder / name) for name in release_files(folder)},
+        **{name: file_sha256(folder / name) for name in release_files(folder)},
         ".gitattributes": repo.commits[repo.head][".gitattributes"].sha256,
     }
 
@@ -45,7 +46,7 @@ def test_second_version_replaces_and_first_stays(
     (folder / "old.txt").write_text("gone in the next version")
     write_manifest(folder)
     publish(folder, REPO, "1.0.0", access=Access(private=False), api=api)
-    first = {name: sha256_of(folder / name) for name in release_files(folder)}
+    first = {name: file_sha256(folder / name) for name in release_files(folder)}
     (folder / "old.txt").unlink()
     write_folder(folder, 30)
     publish(folder, REPO, "1.1.0", access=Access(private=False), api=api)
@@ -54,8 +55,8 @@ def test_second_version_replaces_and_first_stays(
     assert "old.txt" not in repo.commits[repo.tags["v1.1.0"]]
     for tag, wanted in (("v1.0.0", first), ("v1.1.0", None)):
         target = pull(REPO, tag, tmp_path / tag, api=api)
-        found = {name: sha256_of(target / name) for name in release_files(target)}
-        assert found == (wanted or {n: sha256_of(folder / n) for n in release_files(folder)})
+        found = {name: file_sha256(target / name) for name in release_files(target)}
+        assert found == (wanted or {n: file_sha256(folder / n) for n in release_files(folder)})
 
 
 def test_unchanged_files_are_not_sent_again(hub: HubStandIn, api: HfApi, folder: Path) -> None:

@@ -7,10 +7,11 @@ import pytest
 from huggingface_hub import HfApi
 from huggingface_hub.utils._xet import XetSessionHolder
 
+from stillhouse.hashing import file_sha256
 from stillhouse.hub.calls import HubError
 from stillhouse.hub.publish import Access, publish
 from stillhouse.hub.pull import pull
-from stillhouse.package.manifest import release_files, sha256_of, write_manifest
+from stillhouse.package.manifest import release_files, write_manifest
 from tests.hub.small_release import REPO, write_folder
 from tests.hub.stand_in import CUT, HubStandIn
 from tests.hub.stand_in_cas import SIGNATURE
@@ -122,8 +123,8 @@ def test_large_files_come_back_whatever_their_compression(
     write_folder(folder, 30_000)
     publish(folder, REPO, "1.0.0", access=PUBLIC, api=api)
     pulled = pull(REPO, "v1.0.0", tmp_path / "pulled", api=api)
-    assert {name: sha256_of(pulled / name) for name in release_files(pulled)} == {
-        name: sha256_of(folder / name) for name in release_files(folder)
+    assert {name: file_sha256(pulled / name) for name in release_files(pulled)} == {
+        name: file_sha256(folder / name) for name in release_files(folder)
     }
     assert sum(len(xorb.chunks) for xorb in hub.cas.xorbs.values()) > 4
 
@@ -151,7 +152,7 @@ def test_a_second_version_sends_new_chunks_only(
     sent = sum(len(xorb.sent) for name, xorb in hub.cas.xorbs.items() if name not in before)
     assert 0 < sent < 200_000
     pulled = pull(REPO, "v1.1.0", tmp_path / "pulled", api=api)
-    assert sha256_of(pulled / "large.bin") == sha256_of(folder / "large.bin")
+    assert file_sha256(pulled / "large.bin") == file_sha256(folder / "large.bin")
 
 
 def test_a_store_of_the_first_version_is_served_too(

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from huggingface_hub import HfApi
 
+from stillhouse.hashing import file_sha256
 from stillhouse.hub.calls import HubError
 from stillhouse.hub.publish import Access, publish
 from stillhouse.hub.pull import pull
-from stillhouse.package.manifest import release_files, sha256_of
+from stillhouse.package.manifest import release_files
 from tests.hub.small_release import REPO, write_many_files
 from tests.hub.stand_in import CUT, HubStandIn
 from tests.hub.stand_in_repository import Repository
@@ -52,7 +53,7 @@ def content_at(repo: Repository, commit: str) -> dict[str, str]:
 
 
 def content_of(folder: Path) -> dict[str, str]:
-    return {name: sha256_of(folder / name) for name in release_files(folder)}
+    return {name: file_sha256(folder / name) for name in release_files(folder)}
 
 
 def published(hub: HubStandIn, folder: Path) -> bool:

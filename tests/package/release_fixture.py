@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from stillhouse.hashing import content_hash
 from stillhouse.package.batches import TeacherTables
 from stillhouse.package.facts import RunFacts, TeacherFacts
 from stillhouse.package.write import RunTables
@@ -32,7 +33,6 @@ from stillhouse.records import (
     Response,
     Test,
     Verdict,
-    content_hash,
     example_id,
     query_id,
     response_id,

@@ -10,7 +10,8 @@ from huggingface_hub import DatasetCard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stillhouse.package.manifest import MANIFEST, differences, read_manifest, sha256_of
+from stillhouse.hashing import file_sha256
+from stillhouse.package.manifest import MANIFEST, differences, read_manifest
 from stillhouse.package.rows import COLUMNS, MAY_BE_NULL, schema_of
 from stillhouse.package.shards import ShardWriter
 from stillhouse.package.write import PackageError, ReleaseStats, write_release
@@ -219,7 +220,7 @@ def test_two_folders_hold_the_same_bytes(tmp_path: Path) -> None:
         for repo in ("tiny", "parallel"):
             folder = tmp_path / name / "out" / repo
             found = {e.path: e.sha256 for e in read_manifest(folder)}
-            hashes.append(found | {MANIFEST: sha256_of(folder / MANIFEST)})
+            hashes.append(found | {MANIFEST: file_sha256(folder / MANIFEST)})
     assert hashes[:2] == hashes[2:]
 
 
@@ -235,7 +236,7 @@ def test_provenance_binds_shards_to_models_parameters_and_inputs(release: Path) 
     statement = json.loads((release / "provenance.json").read_text())
     subjects = {s["name"]: s["digest"]["sha256"] for s in statement["subject"]}
     assert subjects == {
-        name: sha256_of(release / name) for name in (SHARD, ATTEMPTS, REJECTED, REJECTED_QUERIES)
+        name: file_sha256(release / name) for name in (SHARD, ATTEMPTS, REJECTED, REJECTED_QUERIES)
     }
     build = statement["predicate"]["buildDefinition"]
     outside = build["externalParameters"]
@@ -254,7 +255,7 @@ def test_locks_stand_in_the_provenance(tmp_path: Path) -> None:
     lock = tmp_path / "main.txt"
     lock.write_text("pyarrow==25.0.1\n")
     write(tmp_path, locks=[lock])
-    assert sha256_of(lock) in (tmp_path / "out/tiny/provenance.json").read_text()
+    assert file_sha256(lock) in (tmp_path / "out/tiny/provenance.json").read_text()
 
 
 def test_no_rows_is_an_error(tmp_path: Path) -> None:

@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
+from stillhouse.files import read_json
 from stillhouse.generate.loop import ASKED_PER_SLOT, request_seed
 from stillhouse.records import Message, Query, Response, query_id
-from stillhouse.stage import read_json
 from stillhouse.tables.table import read_table, write_table
 from tests.doubles.scripted_endpoint import Reply, ScriptedEndpoint, completion
 

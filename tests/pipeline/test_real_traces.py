@@ -15,11 +15,11 @@ import pytest
 
 from stages.generate import QUERIES, generate
 from stages.verify import Tally, grade_all
+from stillhouse.files import read_json
 from stillhouse.journal.journal import Journal
 from stillhouse.params import FileSource, StageParams, Verify
 from stillhouse.queries.sources import load_source
 from stillhouse.records import Query, Verdict
-from stillhouse.stage import read_json
 from stillhouse.tables.table import read_table, write_table
 from tests.doubles.scripted_endpoint import ScriptedEndpoint, completion
 

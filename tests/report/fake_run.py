@@ -5,17 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from stillhouse.hashing import content_hash
 from stillhouse.params import Benchmark, Report, Run, Teacher, Verify
-from stillhouse.records import (
-    Decision,
-    Example,
-    Message,
-    Perplexity,
-    Sample,
-    Verdict,
-    content_hash,
-    query_id,
-)
+from stillhouse.records import Decision, Example, Message, Perplexity, Sample, Verdict, query_id
 from stillhouse.report.material import Settings
 from stillhouse.tables.table import write_table
 

@@ -10,10 +10,10 @@ import msgspec
 import pytest
 
 from stillhouse import params
+from stillhouse.files import write_json
 from stillhouse.records import Example, Sample
 from stillhouse.report import charts, inputs, page
 from stillhouse.report.material import REPLAY_NOTE, teacher_names
-from stillhouse.stage import write_json
 from stillhouse.tables.table import TableError, read_table, write_table
 from tests.report import fake_run
 

@@ -1,6 +1,7 @@
 from pathlib import Path
 
-from stillhouse.records import Example, Message, content_hash, query_id
+from stillhouse.hashing import content_hash
+from stillhouse.records import Example, Message, query_id
 
 TEMPLATE = Path("conf/chat_templates/smollm2.jinja")
 

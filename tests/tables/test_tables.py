@@ -9,16 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stillhouse.records import (
-    Constraint,
-    Message,
-    Query,
-    Rejected,
-    Response,
-    Trace,
-    content_hash,
-    query_id,
-)
+from stillhouse.hashing import content_hash
+from stillhouse.records import Constraint, Message, Query, Rejected, Response, Trace, query_id
 from stillhouse.records import Test as CodeTest  # pytest would collect a class called Test
 from stillhouse.tables import table as tables
 from stillhouse.tables.table import (

@@ -22,8 +22,8 @@ from stillhouse.analysis.statistics import (
     item_means,
     mean_of_means,
 )
+from stillhouse.hashing import content_hash
 from stillhouse.params import ScoreKind
-from stillhouse.records import content_hash
 
 MEAN_TASK = "mean_of_benchmarks"
 ALL_STUDENTS = "all"

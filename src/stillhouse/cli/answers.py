@@ -1,15 +1,15 @@
 """Grading of answer files: read JSON lines as a stream and write one verdict per line, in the same order."""
 
 import asyncio
-import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from stillhouse.errors import StillhouseError
+from stillhouse.files import lines, partial
 from stillhouse.generate.reasoning import split
 from stillhouse.models.engine import Completion
 from stillhouse.params import CodeLimits, JudgePolicy, Verify
@@ -107,11 +107,10 @@ async def grade_file(
         AnswersError: a file cannot be read or written.
         SandboxError: code must be run and cannot be isolated as required.
     """
-    partial = out.with_name(f"{out.name}.{os.getpid()}.partial")
     summary = Summary({}, [])
     pending: list[asyncio.Task[tuple[str, GradedRow]]] = []
     try:
-        with partial.open("wb") as sink:
+        with partial(out) as new, new.open("wb") as sink:
 
             async def put_first() -> None:
                 category, row = await pending.pop(0)
@@ -126,23 +125,13 @@ async def grade_file(
                     await put_first()
             while pending:
                 await put_first()
-        partial.replace(out)
     except OSError as error:
         raise AnswersError(f"{error.filename or out}: {error.strerror or error}") from None
     finally:
         for task in pending:
             task.cancel()
         await asyncio.gather(*pending, return_exceptions=True)
-        partial.unlink(missing_ok=True)
     return summary
-
-
-def lines(source: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield line number (from 1) and content of the lines that are not blank."""
-    with source.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if line.strip():
-                yield number, line
 
 
 async def _graded(grader: Grader, where: str, line: bytes, bad: list[str]) -> tuple[str, GradedRow]:

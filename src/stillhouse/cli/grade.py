@@ -58,7 +58,8 @@ def grade(
     """  # noqa: D301  # click reads the control character
     import asyncio
 
-    from stillhouse.cli.answers import MAX_SHOWN, AnswersError, lines
+    from stillhouse.cli.answers import MAX_SHOWN, AnswersError
+    from stillhouse.files import lines
     from stillhouse.progress import Progress
 
     try:

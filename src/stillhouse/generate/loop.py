@@ -13,7 +13,6 @@ data set: a run that would exceed it fails, with all answers kept.
 """
 
 import asyncio
-import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
@@ -22,6 +21,7 @@ import msgspec
 
 from stillhouse.errors import StillhouseError
 from stillhouse.generate.reasoning import split
+from stillhouse.hashing import seed_of
 from stillhouse.models.client import Model, fingerprint_hash
 from stillhouse.models.engine import Completion, EngineError, NoAnswerError, RefusedError, Request
 from stillhouse.params import Budget, Generate, Teacher
@@ -76,8 +76,7 @@ class Walk:
 
 def request_seed(query_id: str, teacher: str, attempt: int, run_seed: int) -> int:
     """Return the seed of one request: 63 bits of a sha256, so that a new query shifts no other one's answer."""
-    text = f"{query_id}|{teacher}|{attempt}|{run_seed}"
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+    return seed_of(f"{query_id}|{teacher}|{attempt}|{run_seed}")
 
 
 class Loop:

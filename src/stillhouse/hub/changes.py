@@ -8,7 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stillhouse.package.manifest import release_files, sha256_of
+from stillhouse.hashing import file_sha256
+from stillhouse.package.manifest import release_files
 
 if TYPE_CHECKING:
     from huggingface_hub import RepoFile
@@ -26,7 +27,7 @@ class LocalFile:
     @cached_property
     def sha256(self) -> str:
         """The sha256 of the content, in hex."""
-        return str(sha256_of(self.path))
+        return str(file_sha256(self.path))
 
     @cached_property
     def blob_id(self) -> str:

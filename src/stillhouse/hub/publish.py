@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from stillhouse.hashing import file_sha256
 from stillhouse.hub.calls import HubError, Remote, RepoType, call, head, tags, tree
 from stillhouse.hub.changes import Local, changes, local_files
 from stillhouse.hub.transfer import Progress, size_text
 from stillhouse.hub.upload import upload
-from stillhouse.package.manifest import MANIFEST, differences, json_text, sha256_of
+from stillhouse.package.manifest import MANIFEST, differences, json_text
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -127,7 +128,7 @@ def write_receipt(path: Path, receipt: Receipt, folder: Path, git_commit: str) -
     content = {
         **dataclasses.asdict(receipt),
         "git_commit": git_commit,
-        "manifest_sha256": sha256_of(folder / MANIFEST),
+        "manifest_sha256": file_sha256(folder / MANIFEST),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json_text(content), encoding="utf-8")
@@ -186,7 +187,7 @@ def _read_back(remote: Remote, commit: str, local: Local, told: Callable[[str], 
     progress = Progress(f"{remote.id}: read back", sizes, told)
     for name, file in local.items():
         with tempfile.TemporaryDirectory() as scratch:
-            found = sha256_of(_download(remote, commit, name, Path(scratch)))
+            found = file_sha256(_download(remote, commit, name, Path(scratch)))
         if found != file.sha256:
             raise HubError(
                 f"{remote.id}@{commit}: {name} came back with sha256 {found} instead of {file.sha256}; it is not "

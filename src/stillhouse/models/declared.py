@@ -3,12 +3,12 @@
 The revision is a hash of the weights, so that the tokenizer and its own chat template follow from it.
 """
 
-import hashlib
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from stillhouse.errors import StillhouseError
+from stillhouse.hashing import file_sha256
 from stillhouse.models.plugin_engine import declared_plugin
 from stillhouse.models.vllm_engine import vllm_version
 from stillhouse.params import RewardModel, Teacher
@@ -43,6 +43,6 @@ def _file_hash(path: str | None) -> str | None:
     if path is None:
         return None
     try:
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        return file_sha256(Path(path))
     except OSError as error:
         raise DeclaredError(f"chat_template {path}: {error}") from None

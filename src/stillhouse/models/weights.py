@@ -8,14 +8,14 @@ A model is named in one of three ways, each with a revision that is a content ha
 - `path:<folder>`: a folder that this run made (a trained student); the revision is `local`.
 """
 
-import hashlib
 import importlib.util
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
 from stillhouse.errors import StillhouseError
+from stillhouse.files import partial
+from stillhouse.hashing import file_sha256
 from stillhouse.progress import quiet_libraries
 
 CACHE_VARIABLE = "STILLHOUSE_CACHE"
@@ -71,19 +71,13 @@ def _from_package(name: str, revision: str) -> Path:
     folder = cache_folder() / "models" / f"{source.stem}-{revision[:12]}-{CONVERSION}"
     if (folder / "config.json").is_file():
         return folder
-    with source.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = file_sha256(source)
     if found != revision:
         raise WeightsError(
             f"model package:{name}: revision is {revision} but the installed file has sha256 {found}"
         )
-    partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    _convert_gguf(source, partial)
-    try:
-        partial.rename(folder)
-    except OSError:  # another process was faster; its folder holds the same content
-        shutil.rmtree(partial)
+    with partial(folder, replace=False) as new:
+        _convert_gguf(source, new)
     return folder
 
 

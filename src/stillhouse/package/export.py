@@ -7,8 +7,6 @@ earlier turns have none (arXiv 2505.14464; the field names are the published one
 """
 
 import json
-import os
-import shutil
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -19,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stillhouse.errors import StillhouseError
+from stillhouse.files import partial
 from stillhouse.package.rows import DATA_SCHEMA
 from stillhouse.tables.table import BATCH_ROWS
 
@@ -54,25 +53,19 @@ def export_paper_layout(folder: Path, out: Path) -> dict[str, int]:
         raise ExportError(
             f"{folder}: no training set here (data/*.parquet); name a folder such as data/release/<teacher>"
         )
-    partial = out.with_name(f"{out.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
     counts: Counter[str] = Counter()
-    try:
-        with ExitStack() as stack:
-            files: dict[str, IO[str]] = {}
-            for shard in shards:
-                for row in _rows(shard):
-                    category = row["category"]
-                    if category not in files:
-                        path = partial / f"{category}.jsonl"
-                        files[category] = stack.enter_context(path.open("w", encoding="utf-8"))
-                    line = json.dumps(paper_row(row), ensure_ascii=False, allow_nan=False)
-                    files[category].write(line + "\n")
-                    counts[category] += 1
-        partial.rename(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with partial(out) as new, ExitStack() as stack:
+        new.mkdir()
+        files: dict[str, IO[str]] = {}
+        for shard in shards:
+            for row in _rows(shard):
+                category = row["category"]
+                if category not in files:
+                    path = new / f"{category}.jsonl"
+                    files[category] = stack.enter_context(path.open("w", encoding="utf-8"))
+                line = json.dumps(paper_row(row), ensure_ascii=False, allow_nan=False)
+                files[category].write(line + "\n")
+                counts[category] += 1
     return dict(sorted(counts.items()))
 
 

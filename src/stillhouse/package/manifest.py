@@ -1,6 +1,5 @@
 """The manifest of a release folder: every file with its hash, size and rows, and the check of a folder against it."""
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stillhouse.errors import StillhouseError
+from stillhouse.hashing import file_sha256
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -29,12 +29,6 @@ class FileEntry:
     sha256: str
     bytes: int
     rows: int | None
-
-
-def sha256_of(path: Path) -> str:
-    """Return the sha256 of a file in hex, read in bounded memory."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def json_text(content: Any) -> str:
@@ -60,7 +54,7 @@ def write_manifest(folder: Path) -> list[FileEntry]:
             continue
         path = folder / name
         rows = pq.read_metadata(path).num_rows if path.suffix == ".parquet" else None
-        entries.append(FileEntry(name, sha256_of(path), path.stat().st_size, rows))
+        entries.append(FileEntry(name, file_sha256(path), path.stat().st_size, rows))
     content = {"format": FORMAT, "files": [asdict(entry) for entry in entries]}
     (folder / MANIFEST).write_text(json_text(content), encoding="utf-8")
     return entries
@@ -102,7 +96,7 @@ def differences(folder: Path) -> list[tuple[str, str]]:
         size = path.stat().st_size
         if size != entry.bytes:
             faults.append((entry.path, f"has {size} bytes, the manifest says {entry.bytes}"))
-        elif (found := sha256_of(path)) != entry.sha256:
+        elif (found := file_sha256(path)) != entry.sha256:
             faults.append((entry.path, f"has sha256 {found}, the manifest says {entry.sha256}"))
         elif path.suffix == ".parquet":
             faults += [(entry.path, fault) for fault in _row_fault(path, entry)]

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.errors import StillhouseError
+from stillhouse.hashing import file_sha256
 from stillhouse.package.facts import Repository, RunFacts
-from stillhouse.package.manifest import sha256_of
 from stillhouse.params import HubSource, Teacher
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
@@ -70,7 +70,7 @@ def statement(facts: RunFacts, repo: Repository, shards: dict[str, str]) -> dict
                         for path, md5 in sorted(facts.inputs.items())
                     ),
                     *(
-                        {"name": path.as_posix(), "digest": {"sha256": sha256_of(path)}}
+                        {"name": path.as_posix(), "digest": {"sha256": file_sha256(path)}}
                         for path in sorted(facts.locks)
                     ),
                 ],

@@ -5,7 +5,6 @@ host name and no git commit goes in.
 """
 
 import dataclasses
-import os
 import shutil
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -13,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stillhouse.errors import StillhouseError
+from stillhouse.files import partial
+from stillhouse.hashing import file_sha256
 from stillhouse.package.batches import (
     Overlaps,
     TeacherTables,
@@ -26,7 +27,7 @@ from stillhouse.package.counts import ConfigCounts, TeacherCounts
 from stillhouse.package.facts import Repository, RunFacts, repositories
 from stillhouse.package.licenses import consequences, faults
 from stillhouse.package.lint import CARD, Finding, lint_files, lint_rows
-from stillhouse.package.manifest import json_text, sha256_of, write_manifest
+from stillhouse.package.manifest import json_text, write_manifest
 from stillhouse.package.provenance import statement
 from stillhouse.package.rows import Config
 from stillhouse.package.shards import ShardWriter
@@ -92,29 +93,22 @@ def write_release(
         JoinError, TableError, CardError: an input is missing or does not fit.
     """
     _refuse_licenses(facts, {})
-    partial = out.with_name(f"{out.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
+    with partial(out) as new:
         repos = repositories(facts.package, list(facts.teachers))
         written = _Written({}, {}, {teacher: TeacherCounts() for teacher in facts.teachers})
-        repos = [_write_shards(partial, repo, tables, facts, written, overlaps) for repo in repos]
+        repos = [_write_shards(new, repo, tables, facts, written, overlaps) for repo in repos]
         _refuse_licenses(facts, written.teachers)
-        images = partial / repos[0].folder / IMAGES
+        images = new / repos[0].folder / IMAGES
         draw_figures(images, facts, written.teachers)
         for repo in repos[1:]:
-            shutil.copytree(images, partial / repo.folder / IMAGES)
+            shutil.copytree(images, new / repo.folder / IMAGES)
         findings = [
             (repo.folder, finding)
             for repo in repos
-            for finding in _describe(partial / repo.folder, repo, facts, written, cards, overlaps)
+            for finding in _describe(new / repo.folder, repo, facts, written, cards, overlaps)
         ]
         _refuse_errors(findings, out)
-        stats = _stats(repos, written)
-        shutil.rmtree(out, ignore_errors=True)
-        partial.rename(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return stats
+        return _stats(repos, written)
 
 
 def _write_shards(
@@ -201,7 +195,7 @@ def _describe(
     )
     (folder / CARD).write_text(render_card(card, cards), encoding="utf-8")
     provenance = statement(
-        facts, repo, {path.relative_to(folder).as_posix(): sha256_of(path) for path in shards}
+        facts, repo, {path.relative_to(folder).as_posix(): file_sha256(path) for path in shards}
     )
     (folder / PROVENANCE).write_text(json_text(provenance), encoding="utf-8")
     write_manifest(folder)

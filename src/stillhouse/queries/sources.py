@@ -1,12 +1,12 @@
 """Where queries come from: seeded generators, the sets that ship with stillhouse, files, and Hub data sets."""
 
 import itertools
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from stillhouse import plugins
+from stillhouse.files import FileError, json_objects
 from stillhouse.params import (
     EmbeddedSource,
     FileSource,
@@ -158,22 +158,10 @@ def _file_rows(source: FileSource) -> Iterator[tuple[int, Mapping[str, Any]]]:
 
 
 def _jsonl_rows(path: Path, source_id: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except ValueError as error:  # bad JSON, or bytes that are not UTF-8
-                raise QueriesError(
-                    f"query source {source_id!r}: {path}: row {number} is not JSON ({error}); mend the line"
-                ) from None
-            if not isinstance(row, dict):
-                raise QueriesError(
-                    f"query source {source_id!r}: {path}: row {number} is a {type(row).__name__}; "
-                    "an object with columns was expected"
-                )
-            yield number, row
+    try:
+        yield from json_objects(path)
+    except FileError as error:
+        raise QueriesError(f"query source {source_id!r}: {error}") from None
 
 
 def _parquet_rows(path: Path, source_id: str) -> Iterator[Mapping[str, Any]]:

@@ -6,7 +6,6 @@ Only the last answer and its stop token are in the loss (paper section 4.1: mult
 response only). An example longer than the limit is left out whole: a truncated answer teaches to stop anywhere.
 """
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 import pyarrow as pa
 
+from stillhouse.files import partial
 from stillhouse.records import Example, assistant_text
 from stillhouse.sft.gates import IGNORED, StudentError, Turn, check_labels
 
@@ -75,30 +75,27 @@ def write_encoded(
     Raises:
         StudentError: an example fails a check, or none is within `max_length` tokens.
     """
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    path.parent.mkdir(parents=True, exist_ok=True)
     rows = dropped = tokens = loss_tokens = 0
-    with pa.OSFile(str(partial), "wb") as file, pa.ipc.new_stream(file, SCHEMA) as writer:
-        batch: list[dict[str, list[int]]] = []
-        for example in examples:
-            encoded = encode(tokenizer, example, turn)
-            if len(encoded.input_ids) > max_length:
-                dropped += 1
-                continue
-            rows += 1
-            tokens += len(encoded.input_ids)
-            loss_tokens += sum(label != IGNORED for label in encoded.labels)
-            batch.append(encoded._asdict())
-            if len(batch) == BATCH_ROWS:
+    with partial(path) as new:
+        with pa.OSFile(str(new), "wb") as file, pa.ipc.new_stream(file, SCHEMA) as writer:
+            batch: list[dict[str, list[int]]] = []
+            for example in examples:
+                encoded = encode(tokenizer, example, turn)
+                if len(encoded.input_ids) > max_length:
+                    dropped += 1
+                    continue
+                rows += 1
+                tokens += len(encoded.input_ids)
+                loss_tokens += sum(label != IGNORED for label in encoded.labels)
+                batch.append(encoded._asdict())
+                if len(batch) == BATCH_ROWS:
+                    writer.write_batch(pa.RecordBatch.from_pylist(batch, schema=SCHEMA))
+                    batch = []
+            if batch:
                 writer.write_batch(pa.RecordBatch.from_pylist(batch, schema=SCHEMA))
-                batch = []
-        if batch:
-            writer.write_batch(pa.RecordBatch.from_pylist(batch, schema=SCHEMA))
-    if not rows:
-        partial.unlink()
-        raise StudentError(
-            f"no example to train on: {dropped} are longer than recipe.max_length {max_length} tokens, none is left; "
-            "raise max_length, or look at metrics/align.json for why there are so few"
-        )
-    partial.replace(path)
+        if not rows:
+            raise StudentError(
+                f"no example to train on: {dropped} are longer than recipe.max_length {max_length} tokens, none is "
+                "left; raise max_length, or look at metrics/align.json for why there are so few"
+            )
     return Counts(rows, dropped, tokens, loss_tokens)

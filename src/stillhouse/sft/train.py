@@ -6,7 +6,6 @@ stage's outs (DVC wipes those before a run) under a key made of all that decides
 cut off goes on, and never from another run's state.
 """
 
-import hashlib
 import os
 import shutil
 import sys
@@ -15,10 +14,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from stillhouse.hashing import content_hash, file_sha256
 from stillhouse.models.weights import resolve
 from stillhouse.params import Recipe, Student, StudentRuntime
 from stillhouse.progress import quiet_libraries
-from stillhouse.records import Example, content_hash
+from stillhouse.records import Example
 from stillhouse.sft.encoding import Counts, write_encoded
 from stillhouse.sft.gates import StudentError, Turn, check_template, load_template
 from stillhouse.tables.table import read_table, shard_paths
@@ -131,10 +131,7 @@ def _tokenizer(base: Path) -> Any:
 
 def _scratch(examples: Path, student: Student, template: Path, seed: int) -> Path:
     """Return the folder of checkpoints of exactly this training."""
-    hashes = []
-    for shard in shard_paths(examples):
-        with shard.open("rb") as file:
-            hashes.append(hashlib.file_digest(file, "sha256").hexdigest())
+    hashes = [file_sha256(shard) for shard in shard_paths(examples)]
     decided_by = [*hashes, student.model_dump_json(), template.read_text("utf-8"), str(seed)]
     root = Path(os.environ.get(SCRATCH_VARIABLE, ".stillhouse/scratch"))
     return root / "sft" / content_hash(*decided_by)

@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from stillhouse.errors import StillhouseError
+from stillhouse.hashing import ID_HEX_DIGITS
 from stillhouse.records import (
-    ID_HEX_DIGITS,
     Decision,
     Perplexity,
     Query,

@@ -7,7 +7,6 @@ runs, which are then merged.
 """
 
 import contextlib
-import os
 import shutil
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
@@ -23,6 +22,7 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 
 from stillhouse.errors import StillhouseError
+from stillhouse.files import partial_path, remove_abandoned
 from stillhouse.records import SCHEMAS, Rejected, Row, RowT, from_dict, to_dict
 
 # The Hub's advice for Parquet: shards of about 500 MB, row groups of about 100 MB, both uncompressed.
@@ -78,7 +78,7 @@ class TableWriter:
     def __init__(self, folder: Path, row_type: type[Row]) -> None:
         self._folder, self._row_type = folder, row_type
         self._schema = SCHEMAS[row_type]
-        self._partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
+        self._partial = partial_path(folder)
         self._chunk: list[dict[str, object]] = []
         self._batches: list[pa.RecordBatch] = []
         self._gathered = 0
@@ -87,7 +87,7 @@ class TableWriter:
         self._count = 0
 
     def __enter__(self) -> "TableWriter":
-        _remove_stale(self._folder)
+        remove_abandoned(self._folder)
         with _told(self._folder):
             shutil.rmtree(self._partial, ignore_errors=True)
             self._partial.mkdir(parents=True)
@@ -268,14 +268,6 @@ class _Rows:
         """Run through what is left: tables without rows, and what their source does at its end."""
         for _ in self._tables:
             pass
-
-
-def _remove_stale(folder: Path) -> None:
-    """Remove what a killed process left behind; its folder's name has its number."""
-    for path in folder.parent.glob(f"{folder.name}.*.partial"):
-        number = path.name.removeprefix(f"{folder.name}.").removesuffix(".partial")
-        if number.isdigit() and not Path(f"/proc/{number}").exists():
-            shutil.rmtree(path, ignore_errors=True)
 
 
 @contextlib.contextmanager

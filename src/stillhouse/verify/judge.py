@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from stillhouse.hashing import content_hash
 from stillhouse.models.engine import Completion, EngineError, NoAnswerError, RefusedError, Request
 from stillhouse.params import AskJudge
-from stillhouse.records import Check, Message, Query, content_hash
+from stillhouse.records import Check, Message, Query
 from stillhouse.verify.checks import Reason, kind_of, make_check
 
 MATH_NAME = "judge_math"

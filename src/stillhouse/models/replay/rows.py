@@ -17,7 +17,6 @@ Each row needs `query_id`, `prompt` or `messages`, and `text` or such `messages`
 """
 
 import fnmatch
-import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +25,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from stillhouse.hashing import file_sha256
 from stillhouse.models.engine import EngineError
 from stillhouse.params import ReplayFile, ReplayHub
 from stillhouse.records import FinishReason, Message, nfc, query_id
@@ -111,7 +111,7 @@ class ReplaySource:
     def fingerprint(self) -> dict[str, Any]:
         """Which content is read, and how."""
         try:
-            digests = {name: _sha256(path) for name, path in self._files.items()}
+            digests = {name: file_sha256(path) for name, path in self._files.items()}
         except OSError as error:
             raise EngineError(
                 f"{self.name}: cannot be read as JSONL or Parquet answers: {error}"
@@ -251,11 +251,6 @@ def _plain_rows(path: Path) -> Iterator[Any]:
                 yield decode(line)
     except (OSError, pa.ArrowException, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise EngineError(f"{path}: cannot be read as JSONL or Parquet answers: {error}") from None
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _fetched(source: ReplayHub) -> dict[str, Path]:

@@ -12,7 +12,6 @@ import importlib
 import importlib.util
 import inspect
 import logging
-import os
 import re
 import shutil
 import sys
@@ -22,6 +21,7 @@ from types import ModuleType
 from typing import Any
 
 from stillhouse.errors import StillhouseError
+from stillhouse.files import partial
 from stillhouse.models.weights import cache_folder
 from stillhouse.records import Check, Constraint
 from stillhouse.verify.checks import Reason, make_check
@@ -324,12 +324,8 @@ def _tokenizer_data() -> Path:
     target = folder / "tokenizers/punkt_tab/english"
     if target.is_dir():
         return folder
-    partial = target.with_name(f"english.{os.getpid()}.partial")
-    shutil.copytree(_packaged_tokenizer(), partial)
-    try:
-        partial.rename(target)
-    except OSError:  # another worker was faster; its folder holds the same content
-        shutil.rmtree(partial)
+    with partial(target, replace=False) as new:
+        shutil.copytree(_packaged_tokenizer(), new)
     return folder
 
 
