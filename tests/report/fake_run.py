@@ -49,6 +49,7 @@ def settings(student_ids: list[str] | None = None) -> Settings:
         ),
         benchmark=Benchmark.model_validate(
             {
+                "score": "strict",
                 "tasks": [
                     {"id": "sums", "kind": "gsm8k", "count": 24, "samples": 4},
                     {"id": "letters", "kind": "gsm8k", "count": 12, "samples": 2},
