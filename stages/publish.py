@@ -41,7 +41,7 @@ def main() -> None:
             package.version,
             access=Access(package.private, package.gated),
             api=HfApi(),
-            told=click.echo,
+            report=click.echo,
         )
         write_receipt(RECEIPTS / f"{repo.folder}.json", receipt, folder, commit)
 

@@ -47,7 +47,7 @@ def main(teacher: str, student: str) -> None:
             access=Access(package.private, package.gated),
             api=HfApi(),
             repo_type="model",
-            told=click.echo,
+            report=click.echo,
         )
         path = Path("publish/students/receipts", teacher, f"{student}.json")
         write_receipt(path, receipt, folder, commit)

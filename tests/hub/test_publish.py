@@ -78,7 +78,7 @@ def test_a_tag_is_never_moved(hub: HubStandIn, api: HfApi, folder: Path) -> None
     publish(folder, REPO, "1.0.0", access=Access(private=False), api=api)
     before = dict(hub.repositories[REPO].tags)
     write_folder(folder, 21)
-    with pytest.raises(HubError, match=r"tag v1\.0\.0 stands on other content.*raise package"):
+    with pytest.raises(HubError, match=r"tag v1\.0\.0 points to other content.*raise package"):
         publish(folder, REPO, "1.0.0", access=Access(private=False), api=api)
     assert hub.repositories[REPO].tags == before
     assert len(hub.requests(r"^POST .*/commit/")) == 1
@@ -172,7 +172,7 @@ def test_interrupted_anywhere_then_run_again(
 
 def test_what_comes_back_spoiled_is_not_tagged(hub: HubStandIn, api: HfApi, folder: Path) -> None:
     hub.corrupt(SHARD)
-    with pytest.raises(HubError, match=f"{SHARD} came back with sha256"):
+    with pytest.raises(HubError, match=f"the downloaded {SHARD} has sha256"):
         publish(folder, REPO, "1.0.0", access=Access(private=False), api=api)
     assert hub.repositories[REPO].tags == {}
 

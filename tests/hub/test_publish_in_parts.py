@@ -102,7 +102,7 @@ def test_it_tells_files_bytes_and_time(
 ) -> None:
     monkeypatch.setattr("stillhouse.hub.transfer.SECONDS_BETWEEN_LINES", 0)
     lines: list[str] = []
-    publish(many, REPO, "1.0.0", access=PUBLIC, api=api, told=lines.append)
+    publish(many, REPO, "1.0.0", access=PUBLIC, api=api, report=lines.append)
     sent = [line for line in lines if "pull request 1: sent" in line]
     read = [line for line in lines if re.search(r"read back \d+ of ", line)]
     assert len(sent) == 4
@@ -193,7 +193,7 @@ def test_a_push_to_the_complete_pull_request_is_not_merged(
     hub.run_before(
         "GET .*/tree/refs%2Fpr%2F1", lambda: hub.push(REPO, theirs, "refs/pr/1") and None
     )
-    with pytest.raises(HubError, match="pull request 1 is not as the release is; close it"):
+    with pytest.raises(HubError, match="pull request 1 differs from the release; close it"):
         publish(many, REPO, "1.0.0", access=PUBLIC, api=api)
     assert hub.repositories[REPO].titles == ["initial commit"]
 

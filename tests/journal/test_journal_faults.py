@@ -100,8 +100,8 @@ def test_a_full_disk_is_one_message_and_loses_nothing(tmp_path: Path, limit: int
     out, err = writer.communicate(timeout=120)
     assert writer.returncode == 0, err
     *numbers, message, last = out.splitlines()
-    assert re.search(r"cannot keep \d+ answers", message)
-    assert "make room on the disk" in message
+    assert re.search(r"cannot store \d+ answers", message)
+    assert "free disk space" in message
     assert last == "went on"
     assert len(numbers) > limit // 20_000
     with Journal.open(tmp_path) as journal:
@@ -179,7 +179,7 @@ def test_a_broken_file_that_others_have_open_is_a_clear_error(tmp_path: Path):
     assert holder.stdout.readline() == "open\n"
     break_pages(tmp_path / LIVE_NAME, list(range(1, page_count(tmp_path / LIVE_NAME))))
     with (
-        pytest.raises(JournalError, match=r"is damaged, and other processes have it open; end"),
+        pytest.raises(JournalError, match=r"is damaged, and other processes have it open; stop"),
         Journal.open(tmp_path) as journal,
     ):
         journal.get(key_of(0))

@@ -104,7 +104,7 @@ def test_an_answer_that_is_no_completion_is_an_error_with_its_key(tmp_path: Path
     with Journal.open(tmp_path) as journal:
         model = Model(ScriptedEngine(echo), journal, "teacher", "t")
         asyncio.run(journal.put(model._key(request()), b'{"no": 1}', purpose="teacher", model="t"))
-        with pytest.raises(JournalError, match=f"{model._key(request()).hex()}.*no completion"):
+        with pytest.raises(JournalError, match=f"{model._key(request()).hex()}.*not a completion"):
             asyncio.run(model.complete(request()))
 
 

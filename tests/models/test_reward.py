@@ -48,7 +48,7 @@ def marks(
 ) -> tuple[dict[str, float], Reward]:
     with Journal.open(tmp_path) as journal:
         reward = Reward(params(folder, **changes), journal)
-        return asyncio.run(reward.marks(QUESTION, answer)), reward
+        return asyncio.run(reward.scores(QUESTION, answer)), reward
 
 
 def by_hand(folder: Path, text: str) -> list[float]:

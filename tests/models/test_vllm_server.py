@@ -99,7 +99,7 @@ def test_it_is_ready_when_it_answers_and_stops_with_its_children(tmp_path: Path)
         assert not ends(child, within=0)
         assert server.url == f"http://127.0.0.1:{port}/v1"
     assert ends(child)
-    with pytest.raises(EngineError, match=r"ended with code -15"):
+    with pytest.raises(EngineError, match=r"exited with code -15"):
         server.watch()
 
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from stillhouse.package.lint import Finding, lint, lint_files, lint_rows
+from stillhouse.package.lint import LintFinding, lint, lint_files, lint_rows
 from stillhouse.package.lint_text import private_addresses
 from stillhouse.package.manifest import write_manifest
 from stillhouse.package.rows import kind_of, schema_of
@@ -47,7 +47,7 @@ def rewrite(release: Path, spoil: Callable[[Rows], None], shard: str = SHARD) ->
     return rows
 
 
-def rules(findings: list[Finding]) -> set[str]:
+def rules(findings: list[LintFinding]) -> set[str]:
     return {finding.rule for finding in findings}
 
 
@@ -207,7 +207,7 @@ def test_a_lost_row_disagrees_with_card_and_attempts(release: Path) -> None:
     rewrite(release, lambda rows: rows.pop())
     found = lint_files(release)
     assert rules(found) == {"card-count", "row-sum"}
-    assert "says 12 rows of default, the shards hold 11" in {finding.message for finding in found}
+    assert "states 12 rows of default, the shards have 11" in {finding.message for finding in found}
 
 
 def test_a_changed_file_disagrees_with_the_manifest(release: Path) -> None:

@@ -267,7 +267,7 @@ def test_no_rows_is_an_error(tmp_path: Path) -> None:
 def test_stale_align_metrics_are_an_error(tmp_path: Path) -> None:
     stale = metrics()
     stale["align"]["parallel"] = 99
-    with pytest.raises(PackageError, match=r"12 rows, but metrics/align\.json says 99"):
+    with pytest.raises(PackageError, match=r"12 rows, but metrics/align\.json states 99"):
         write(tmp_path, metrics=stale)
 
 

@@ -306,7 +306,10 @@ def test_a_judge_that_cannot_be_asked_costs_no_answer_and_is_told_at_the_end(
         out, errors = process.communicate(timeout=SECONDS)
         assert process.returncode == 2, out + errors
         # 15 queries are accepted at their first answer by the rule; the others wait for the judge, and ask nothing.
-        assert "45 answers could not be graded, alone neither (45 judge_unavailable)" in errors
+        assert (
+            "45 answers could not be graded, also without other load (45 judge_unavailable)"
+            in errors
+        )
         assert "run the same command again, and only these are graded" in errors
         assert sorted(teacher.asked) == [(number, 0) for number in range(QUERIES)]
         assert not (tmp_path / "data/responses/alpha/attempts").exists()
@@ -387,7 +390,7 @@ def test_a_full_disk_is_one_message_and_the_run_goes_on_when_there_is_room(
         out, errors = process.communicate(timeout=SECONDS)
         assert process.returncode == 2, out + errors
         assert "Traceback" not in errors
-        assert re.search(r"cannot keep \d+ answers: .*make room on the disk", errors)
+        assert re.search(r"cannot store \d+ answers: .*free disk space", errors)
         project.finish()
     kept = read_json(tmp_path / "metrics/effort/alpha.json")["journal_hits"]
     assert kept > 10

@@ -71,16 +71,16 @@ def test_the_answers_alone_are_read_where_that_is_enough(tmp_path):
 
 
 def test_rows_of_another_run_are_an_error(tmp_path):
-    stranger = response(query(name="asked in another run"))
+    unmatched = response(query(name="asked in another run"))
     own = response(QUERIES[0])
-    write(tmp_path, [own, stranger])
-    with pytest.raises(AttemptsError, match=stranger.id):
+    write(tmp_path, [own, unmatched])
+    with pytest.raises(AttemptsError, match=unmatched.id):
         list(read_attempts("t", data=tmp_path))
     write(tmp_path, [own], judged=[])
     with pytest.raises(AttemptsError, match=f"no row for {own.id}"):
         list(read_attempts("t", verdicts=True, data=tmp_path))
-    write(tmp_path, [own], judged=[own, stranger])
-    with pytest.raises(AttemptsError, match=stranger.id):
+    write(tmp_path, [own], judged=[own, unmatched])
+    with pytest.raises(AttemptsError, match=unmatched.id):
         list(read_attempts("t", verdicts=True, data=tmp_path))
 
 

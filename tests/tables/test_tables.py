@@ -160,7 +160,7 @@ def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
     assert (gone.exists(), alive.exists()) == (False, True)
 
 
-def test_a_disk_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_disk_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(TableError, match=r"cannot be written.*free disk space"):
         write_table(tmp_path / "file" / "t", Response, [make_response(1)])

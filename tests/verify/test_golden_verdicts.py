@@ -14,7 +14,7 @@ from stillhouse.models.engine import Completion
 from stillhouse.verify.checks import Reason
 from stillhouse.verify.code.check import check_code, extract_code
 from stillhouse.verify.demands import parse_demands
-from stillhouse.verify.judge import parse_mark, parse_word
+from stillhouse.verify.judge import parse_score, parse_word
 from stillhouse.verify.rules.ifeval import check_constraints
 from stillhouse.verify.rules.math import check_math
 from stillhouse.verify.rules.science import check_science
@@ -89,7 +89,7 @@ def test_judge_reply(case: dict[str, str]) -> None:
     elif case["kind"] == "math":
         assert parse_word(case["reply"], ("yes", "no")) == case["mark"]
     else:
-        assert parse_mark(case["reply"], 4 if case["kind"] == "reward" else 5) == case["mark"]
+        assert parse_score(case["reply"], 4 if case["kind"] == "reward" else 5) == case["mark"]
 
 
 @pytest.mark.parametrize("case", golden("code"), ids=ids)

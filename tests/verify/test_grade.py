@@ -220,7 +220,7 @@ class FixedMarks:
     def __init__(self, marks: dict[str, float] | EngineError) -> None:
         self._marks = marks
 
-    async def marks(self, messages: Sequence[Message], answer: str) -> dict[str, float]:
+    async def scores(self, messages: Sequence[Message], answer: str) -> dict[str, float]:
         if isinstance(self._marks, EngineError):
             raise self._marks
         return self._marks

@@ -12,10 +12,10 @@ from stillhouse.verify.judge_audit import (
     DIGITS,
     KINDS,
     QUESTIONS,
-    Figures,
+    GoldenQuestion,
     JudgeAuditError,
+    JudgeFigures,
     Kind,
-    Question,
     answers_of,
     ask_all,
     load_questions,
@@ -40,7 +40,9 @@ def judge_that_accepts(accepts: Callable[[str], bool]) -> ScriptedJudge:
     return ScriptedJudge(reply)
 
 
-def measured(judge: ScriptedJudge, questions: list[Question] = ALL) -> dict[Kind, Figures]:
+def measured(
+    judge: ScriptedJudge, questions: list[GoldenQuestion] = ALL
+) -> dict[Kind, JudgeFigures]:
     return summary(asyncio.run(ask_all(judge, questions, threshold=0.9)))
 
 
@@ -106,7 +108,7 @@ def test_replies_out_of_form_are_counted_and_accept_nothing() -> None:
 
 
 def test_the_threshold_of_the_run_decides() -> None:
-    one = [Question(kind="science", prompt="?", reference="a", right=["b"], wrong=["c"])]
+    one = [GoldenQuestion(kind="science", prompt="?", reference="a", right=["b"], wrong=["c"])]
     judged = asyncio.run(ask_all(ScriptedJudge("4"), one, threshold=0.8))
     assert summary(judged)["science"].accepted_wrong == 1
     assert measured(ScriptedJudge("4"), one)["science"].accepted_wrong == 0

@@ -147,12 +147,12 @@ def test_no_candidate_has_the_tests_of_any_answer_in_its_memory(
     for _ in range(2):
         assert check(SEARCH, *TESTS).state == "pass"
     assert len(waiting()) == 1
-    # The same program does find them where the nursery is forked off after a job was read.
+    # The same program does find them if the fork server is started after a job was read.
     late = tmp_path / "referee"
     shutil.copytree(code.REFEREE, late)
-    early = "job = Job(data, nursery, modules)"
+    early = "job = Job(data, fork_server, modules)"
     source = (code.REFEREE / "main.py").read_text()
     assert early in source
-    (late / "main.py").write_text(source.replace(early, f"nursery = Nursery(); {early}"))
+    (late / "main.py").write_text(source.replace(early, f"fork_server = ForkServer(); {early}"))
     monkeypatch.setattr(code, "REFEREE", late)
     assert check(SEARCH, *TESTS).score == 0.0

@@ -11,7 +11,7 @@ from stillhouse.cli.output import json_option, print_json, require_project
 
 if TYPE_CHECKING:
     from stillhouse.verify.audit import Outcome
-    from stillhouse.verify.judge_audit import Interval, Judged, Question
+    from stillhouse.verify.judge_audit import GoldenQuestion, Interval, Judged
 
 JUDGE_OF_RUN = "verify.judge.model"  # no id of a teacher has a dot
 
@@ -133,7 +133,9 @@ def _audit_judge(cases: Path | None, judge: str, json: bool) -> None:
         )
 
 
-async def _judged(judge: str, questions: "list[Question]", threshold: float) -> "list[Judged]":
+async def _judged(
+    judge: str, questions: "list[GoldenQuestion]", threshold: float
+) -> "list[Judged]":
     from stillhouse.journal.journal import Journal
     from stillhouse.models.build import ModelRoom
     from stillhouse.params import load_teacher

@@ -1,6 +1,6 @@
-"""Requests to the Hugging Face Hub: tried again while it is busy, and what went wrong as a message with a remedy.
+"""Sends requests to the Hugging Face Hub, retries while it is busy, and turns failures into errors with a remedy.
 
-Tokens come from the environment or `hf auth login`; they appear in no message.
+Tokens come from the environment or `hf auth login`. No message contains a token.
 """
 
 import re
@@ -28,12 +28,12 @@ ResultT = TypeVar("ResultT")
 
 
 class HubError(StillhouseError):
-    """The Hub did not take or give a release as it should; the message says what to do."""
+    """An upload to or a download from the Hub failed; the message says what to do."""
 
 
 @dataclass(frozen=True)
-class Remote:
-    """One repository of the Hub."""
+class HubRepository:
+    """One repository on the Hub."""
 
     api: "HfApi"
     id: str
@@ -41,11 +41,11 @@ class Remote:
 
 
 def call(what: str, request: Callable[[], ResultT]) -> ResultT:
-    """Run a request, again while the Hub is busy or out of reach.
+    """Run a request and retry it while the Hub is busy or unreachable.
 
     Raises:
-        HubError: no access, no such repository, refused, or still failing after `TRIES` tries.
-        HfHubHTTPError: the request conflicts with the state of the repository; the caller knows what that means.
+        HubError: no access, no such repository, the request was refused, or it still failed after `TRIES` tries.
+        HfHubHTTPError: the request conflicts with the state of the repository; the caller handles this case.
     """
     from huggingface_hub.errors import HfHubHTTPError
     from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
@@ -64,7 +64,7 @@ def call(what: str, request: Callable[[], ResultT]) -> ResultT:
         raise HubError(f"{what}: {_refusal(error)}") from None
     except (OSError, RuntimeError, _transport_error()) as error:
         if isinstance(error, OSError) and error.errno is not None and not _unreachable(error):
-            raise  # trouble of this machine, such as a full disk
+            raise  # a problem of this machine, such as a full disk
         raise HubError(f"{what}: {_failure(error)}") from None
 
 
@@ -82,17 +82,18 @@ def _unreachable(error: BaseException) -> bool:
 
 
 def _status(error: BaseException) -> int | None:
-    """Return the HTTP status behind an error; transfers by Xet tell it in the text of Python's own errors only."""
+    """Return the HTTP status of an error. Transfers by Xet report it only in the text of a built-in exception."""
     from huggingface_hub.errors import HfHubHTTPError
 
     if isinstance(error, HfHubHTTPError):
         return int(error.response.status_code)
-    told = re.search(r"HTTP status \w+ error \((\d{3})", str(error))
-    return int(told[1]) if told else None
+    match = re.search(r"HTTP status \w+ error \((\d{3})", str(error))
+    return int(match[1]) if match else None
 
 
 def _transient(error: BaseException) -> bool:
-    if isinstance(error, RuntimeError) and error.__cause__:  # the client's wrapping of an upload
+    # The client wraps the error of an upload.
+    if isinstance(error, RuntimeError) and error.__cause__:
         return _transient(error.__cause__)
     status = _status(error)
     return _unreachable(error) if status is None else status in TRANSIENT
@@ -100,39 +101,48 @@ def _transient(error: BaseException) -> bool:
 
 def _refusal(error: "HfHubHTTPError") -> str:
     status = error.response.status_code
-    said = " ".join((error.server_message or "").split())
+    reply = " ".join((error.server_message or "").split())
     if status in NO_ACCESS:
-        return _no_access(f" (HTTP {status} {said})")
+        return _no_access(f" (HTTP {status} {reply})")
     if status == 404:
         return "there is no such repository, revision or file"
     if status in TRANSIENT:
         return (
             f"the Hub still answers HTTP {status} after {TRIES} tries; run the same command later"
         )
-    return f"HTTP {status} {said}".rstrip()
+    return f"HTTP {status} {reply}".rstrip()
 
 
 def _failure(error: Exception) -> str:
     status = _status(error.__cause__ or error)
     if status in NO_ACCESS or isinstance(error, PermissionError):
         return _no_access(f" (HTTP {status})" if status else "")
-    # What follows a question mark signs an address.
-    said = re.sub(r"\?[^\s)]*", "", " ".join(str(error).split()))
+    # The query string of a URL may hold its signature.
+    message = re.sub(r"\?[^\s)]*", "", " ".join(str(error).split()))
     cause = type(error.__cause__ or error).__name__
     tried = f" after {TRIES} tries" if _transient(error) else ""
-    return f"{said} ({cause}){tried}; run the same command later"
+    return f"{message} ({cause}){tried}; run the same command later"
 
 
 def _no_access(how: str) -> str:
-    return f"no access{how}; run `hf auth login` or set HF_TOKEN to a token that may write"
+    return f"no access{how}; run `hf auth login` or set HF_TOKEN to a token with write access"
 
 
 def commit(
-    remote: Remote, operations: list[Any], message: str, *, revision: str, parent: str
+    remote: HubRepository, operations: list[Any], message: str, *, revision: str, parent: str
 ) -> str | None:
-    """Commit to a branch or pull request whose head is `parent`; return the commit.
+    """Commit to a branch or pull request whose head is `parent`.
 
-    None means a conflict: somebody else pushed, or the answer to our own commit was lost and it was sent again.
+    Args:
+        remote: The repository.
+        operations: The client's commit operations.
+        message: The commit message.
+        revision: The branch or the reference of the pull request.
+        parent: The commit that must be the head of `revision`.
+
+    Returns:
+        The new commit. None means a conflict: somebody else pushed, or the response to our own commit was lost and the
+        client sent it again.
 
     Raises:
         HubError: as `call`.
@@ -156,8 +166,8 @@ def commit(
     return str(made.oid)
 
 
-def head(remote: Remote, revision: str = BRANCH) -> str:
-    """Return the commit on which a revision stands."""
+def head(remote: HubRepository, revision: str = BRANCH) -> str:
+    """Return the commit that a revision points to."""
     info = call(
         f"head of {remote.id}",
         lambda: remote.api.repo_info(remote.id, revision=revision, repo_type=remote.type),
@@ -167,7 +177,7 @@ def head(remote: Remote, revision: str = BRANCH) -> str:
     return str(info.sha)
 
 
-def tags(remote: Remote) -> dict[str, str]:
+def tags(remote: HubRepository) -> dict[str, str]:
     """Return the commit of each tag."""
     refs = call(
         f"refs of {remote.id}",
@@ -176,8 +186,8 @@ def tags(remote: Remote) -> dict[str, str]:
     return {ref.name: ref.target_commit for ref in refs.tags}
 
 
-def tree(remote: Remote, revision: str) -> dict[str, "RepoFile"]:
-    """Return the files at a revision by path, without those that the Hub makes itself."""
+def tree(remote: HubRepository, revision: str) -> dict[str, "RepoFile"]:
+    """Return the files at a revision by path, without those that the Hub creates."""
     from huggingface_hub import RepoFile
 
     entries = call(

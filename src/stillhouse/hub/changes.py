@@ -1,4 +1,4 @@
-"""What a release changes on the Hub: its files compared with those that stand there, without downloading any."""
+"""Compares the files of a release with those on the Hub, without a download."""
 
 import hashlib
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ Tree = dict[str, "RepoFile"]
 
 @dataclass(frozen=True)
 class LocalFile:
-    """One file of a release on this machine, hashed when it is first asked for and not again."""
+    """One local file of a release. Its hashes are computed at first use and kept."""
 
     path: Path
     size: int
@@ -31,12 +31,12 @@ class LocalFile:
 
     @cached_property
     def blob_id(self) -> str:
-        """The id that git gives the content."""
+        """The id of the content as a git blob."""
         content = self.path.read_bytes()
         return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
 
-    def is_as(self, remote: "RepoFile") -> bool:
-        """Whether the Hub lists the same content: sha256 of large files, git's blob id of small ones."""
+    def matches(self, remote: "RepoFile") -> bool:
+        """Return whether the Hub lists the same content: by sha256 for large files, by git blob id for small ones."""
         if self.size != remote.size:
             return False
         if remote.lfs is not None:
@@ -72,7 +72,7 @@ class Changes:
         return sizes | dict.fromkeys(self.delete, 0)
 
     def operations(self) -> list[Any]:
-        """Return them as the client's operations, which can be used for one commit only."""
+        """Return the changes as operations of the client, which are valid for one commit only."""
         from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
         return [
@@ -81,7 +81,7 @@ class Changes:
         ]
 
     def parts(self, files: int) -> "Iterator[Changes]":
-        """Yield them in parts of at most so many files, additions first."""
+        """Yield the changes in parts of at most `files` files, additions first."""
         names = iter([*self.add, *self.delete])
         while part := list(islice(names, files)):
             yield Changes(
@@ -89,9 +89,11 @@ class Changes:
                 [name for name in part if name not in self.add],
             )
 
-    def stand_in(self, remote: Tree) -> bool:
-        """Whether the Hub's files are as these changes make them."""
-        added = all(name in remote and file.is_as(remote[name]) for name, file in self.add.items())
+    def applied_in(self, remote: Tree) -> bool:
+        """Return whether the Hub's files already contain these changes."""
+        added = all(
+            name in remote and file.matches(remote[name]) for name, file in self.add.items()
+        )
         return added and not any(name in remote for name in self.delete)
 
 
@@ -100,6 +102,6 @@ def changes(local: Local, remote: Tree) -> Changes:
     add = {
         name: file
         for name, file in local.items()
-        if name not in remote or not file.is_as(remote[name])
+        if name not in remote or not file.matches(remote[name])
     }
     return Changes(add, sorted(set(remote) - set(local)))

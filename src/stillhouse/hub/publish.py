@@ -1,8 +1,8 @@
-"""Releases to the Hugging Face Hub: a folder as one step of its branch, read back, and tagged.
+"""Publishes a release folder on the Hugging Face Hub: uploads it as one commit, reads it back and tags the commit.
 
-Publishing can be interrupted at any point and run again: a release is done when its tag stands on a commit whose files
-were read back and found to be ours. A tag is never moved. Tokens come from the environment or `hf auth login`; they
-appear in no message.
+Publishing can be interrupted at any point and run again. A release is complete when its tag points to a commit whose
+files were downloaded again and equal the local files. A tag is never moved. Tokens come from the environment or
+`hf auth login`. No message contains a token.
 """
 
 import dataclasses
@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from stillhouse.hashing import file_sha256
-from stillhouse.hub.calls import HubError, Remote, RepoType, call, head, tags, tree
+from stillhouse.hub.calls import HubError, HubRepository, RepoType, call, head, tags, tree
 from stillhouse.hub.changes import Local, changes, local_files
-from stillhouse.hub.transfer import Progress, size_text
+from stillhouse.hub.transfer import TransferProgress, size_text
 from stillhouse.hub.upload import upload
 from stillhouse.package.manifest import MANIFEST, differences, json_text
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Receipt:
-    """What stands on the Hub: repository, commit, tag, number of files and their total bytes."""
+    """A published release: repository, commit, tag, number of files and their total bytes."""
 
     repo: str
     commit: str
@@ -36,7 +36,10 @@ class Receipt:
 
 @dataclass(frozen=True)
 class Preview:
-    """What publishing would change: files that would be sent with their bytes, and deleted; `tag` None: it stands."""
+    """What publishing would change.
+
+    `add` maps each file to send to its bytes, `delete` names the files to delete. `tag` is None if it exists already.
+    """
 
     repo: str
     exists: bool
@@ -48,7 +51,10 @@ class Preview:
 
 @dataclass(frozen=True)
 class Access:
-    """Who may see a repository: `private`, and whether others must ask (`auto`: granted at once, `manual`: by hand)."""
+    """Who may see a repository.
+
+    `gated`: whether users must request access, which is granted automatically (`auto`) or by hand (`manual`).
+    """
 
     private: bool
     gated: Literal["auto", "manual", False] = False
@@ -62,34 +68,43 @@ def publish(
     access: Access,
     api: "HfApi",
     repo_type: RepoType = "dataset",
-    told: Callable[[str], None] = lambda _: None,
+    report: Callable[[str], None] = lambda _: None,
 ) -> Receipt:
     """Make the Hub repository hold exactly the files of `folder`, and tag that state `v<version>`.
 
-    One step on top of the head that was compared; then every file is downloaded and compared by sha256; then the tag.
-    `told` is called with a line before each step, and with files, bytes and time in between.
+    The changes are one commit on top of the head that they were compared with. Then every file is downloaded and
+    compared by sha256. Then the tag is created.
+
+    Args:
+        folder: The release.
+        repo_id: The repository, as `owner/name`.
+        version: The version of the release.
+        access: Who may see the repository. A new repository gets this access, an existing one must have it.
+        api: The client of the Hub.
+        repo_type: The type of the repository.
+        report: Progress callback. It gets a line before each step, and lines with files, bytes and time during a step.
 
     Raises:
-        HubError: the tag stands on other content; somebody else pushed meanwhile; the access differs; what came back is
-            not what was sent; no access; or the Hub stayed unavailable.
-        ManifestError: the folder is no release.
+        HubError: the tag points to other content; somebody else pushed meanwhile; the access differs; a downloaded file
+            differs from the local one; no access; or the Hub stayed unavailable.
+        ManifestError: the folder is not a release.
     """
     _refuse_differences(folder)
-    remote = Remote(api, repo_id, repo_type)
+    remote = HubRepository(api, repo_id, repo_type)
     tag = f"v{version}"
     local = local_files(folder)
     size = sum(file.size for file in local.values())
     _open(remote, access)
     commit = tags(remote).get(tag)
     if commit is not None:
-        told(f"{repo_id}: {tag} stands already; compared with it")
+        report(f"{repo_id}: {tag} exists already; comparing with it")
         _refuse_other_content(remote, tag, commit, local)
     else:
-        commit = upload(remote, local, tag, told)
-        told(f"{repo_id}: read back {len(local)} files, {size_text(size)}")
-        _read_back(remote, commit, local, told)
+        commit = upload(remote, local, tag, report)
+        report(f"{repo_id}: read back {len(local)} files, {size_text(size)}")
+        _read_back(remote, commit, local, report)
         commit = _tag(remote, tag, commit, local)
-        told(f"{repo_id}: tagged {tag}")
+        report(f"{repo_id}: tagged {tag}")
     return Receipt(repo=repo_id, commit=commit, tag=tag, files=len(local), bytes=size)
 
 
@@ -98,12 +113,19 @@ def preview(
 ) -> Preview:
     """Return what `publish` would change, without changing anything.
 
+    Args:
+        folder: The release.
+        repo_id: The repository, as `owner/name`.
+        version: The version of the release.
+        api: The client of the Hub.
+        repo_type: The type of the repository.
+
     Raises:
-        HubError: the tag stands on other content, no access, or the Hub stayed unavailable.
-        ManifestError: the folder is no release.
+        HubError: the tag points to other content, no access, or the Hub stayed unavailable.
+        ManifestError: the folder is not a release.
     """
     _refuse_differences(folder)
-    remote = Remote(api, repo_id, repo_type)
+    remote = HubRepository(api, repo_id, repo_type)
     tag = f"v{version}"
     local = local_files(folder)
     exists = bool(
@@ -124,7 +146,14 @@ def preview(
 
 
 def write_receipt(path: Path, receipt: Receipt, folder: Path, git_commit: str) -> None:
-    """Write what stands on the Hub, the git commit that made it, and the sha256 of its manifest in `folder`."""
+    """Write the receipt of a published release as JSON, with its git commit and the sha256 of its manifest.
+
+    Args:
+        path: The file to write.
+        receipt: The published release.
+        folder: The local release, which holds the manifest.
+        git_commit: The commit of the project that made the release.
+    """
     content = {
         **dataclasses.asdict(receipt),
         "git_commit": git_commit,
@@ -139,15 +168,15 @@ def _refuse_differences(folder: Path) -> None:
         raise HubError(f"{folder / file}: {fault}; run `dvc repro package` before publishing")
 
 
-def _open(remote: Remote, access: Access) -> None:
-    """Create the repository if it is missing; refuse one that others may see than the parameters say."""
+def _open(remote: HubRepository, access: Access) -> None:
+    """Create the repository if it is missing; raise if its access differs from the parameters."""
     call(
         f"creation of {remote.id}",
         lambda: remote.api.create_repo(
             remote.id, repo_type=remote.type, private=access.private, exist_ok=True
         ),
     )
-    # Before the first release, and not only when the repository is new: an earlier try may have ended here.
+    # Until the first tag, and not only for a new repository: an earlier run may have stopped before this call.
     if access.gated and not tags(remote):
         call(
             f"settings of {remote.id}",
@@ -161,42 +190,44 @@ def _open(remote: Remote, access: Access) -> None:
     found = Access(bool(info.private), info.gated or False)
     if found != access:
         raise HubError(
-            f"{remote.id}: the repository is {_words(found)}, but package.private and package.gated say "
-            f"{_words(access)}; change one of the two by hand"
+            f"{remote.id}: the repository is {_access_text(found)}, but package.private and package.gated say "
+            f"{_access_text(access)}; change one of the two by hand"
         )
 
 
-def _words(access: Access) -> str:
-    shown = "private" if access.private else "public"
-    return f"{shown}, gated ({access.gated})" if access.gated else shown
+def _access_text(access: Access) -> str:
+    visibility = "private" if access.private else "public"
+    return f"{visibility}, gated ({access.gated})" if access.gated else visibility
 
 
-def _refuse_other_content(remote: Remote, tag: str, commit: str, local: Local) -> None:
+def _refuse_other_content(remote: HubRepository, tag: str, commit: str, local: Local) -> None:
     change = changes(local, tree(remote, commit))
     if change.count:
         differing = ", ".join([*change.add, *change.delete])
         raise HubError(
-            f"{remote.id}: tag {tag} stands on other content (commit {commit}; differs in {differing}); "
+            f"{remote.id}: tag {tag} points to other content (commit {commit}; differs in {differing}); "
             "a published tag is never moved: raise package.version"
         )
 
 
-def _read_back(remote: Remote, commit: str, local: Local, told: Callable[[str], None]) -> None:
+def _read_back(
+    remote: HubRepository, commit: str, local: Local, report: Callable[[str], None]
+) -> None:
     """Download every file of the commit, one at a time, and compare its sha256 with the local file's."""
     sizes = {name: file.size for name, file in local.items()}
-    progress = Progress(f"{remote.id}: read back", sizes, told)
+    progress = TransferProgress(f"{remote.id}: read back", sizes, report)
     for name, file in local.items():
         with tempfile.TemporaryDirectory() as scratch:
             found = file_sha256(_download(remote, commit, name, Path(scratch)))
         if found != file.sha256:
             raise HubError(
-                f"{remote.id}@{commit}: {name} came back with sha256 {found} instead of {file.sha256}; it is not "
-                "tagged, delete that file on the Hub and publish again"
+                f"{remote.id}@{commit}: the downloaded {name} has sha256 {found} instead of {file.sha256}; the commit "
+                "is not tagged: delete that file on the Hub and publish again"
             )
         progress.done(name)
 
 
-def _download(remote: Remote, commit: str, name: str, scratch: Path) -> Path:
+def _download(remote: HubRepository, commit: str, name: str, scratch: Path) -> Path:
     return Path(
         call(
             f"read-back of {remote.id}/{name}",
@@ -207,8 +238,8 @@ def _download(remote: Remote, commit: str, name: str, scratch: Path) -> Path:
     )
 
 
-def _tag(remote: Remote, tag: str, commit: str, local: Local) -> str:
-    """Create the tag and return the commit on which it stands."""
+def _tag(remote: HubRepository, tag: str, commit: str, local: Local) -> str:
+    """Create the tag and return the commit that it points to."""
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
@@ -219,12 +250,13 @@ def _tag(remote: Remote, tag: str, commit: str, local: Local) -> str:
             ),
         )
     except HfHubHTTPError:
-        # The answer to our own request was lost, or somebody was faster: right if the content is ours.
-        standing = tags(remote).get(tag)
-        if standing is None:
+        # The response to our own request was lost, or somebody else created the tag. Both are fine if the content is
+        # the same.
+        existing = tags(remote).get(tag)
+        if existing is None:
             raise HubError(
                 f"{remote.id}: the Hub refuses the tag {tag}; look at the repository"
             ) from None
-        _refuse_other_content(remote, tag, standing, local)
-        return standing
+        _refuse_other_content(remote, tag, existing, local)
+        return existing
     return commit

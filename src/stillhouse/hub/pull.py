@@ -1,4 +1,4 @@
-"""A release from the Hugging Face Hub: a tag or commit into a folder, every file checked against its manifest."""
+"""Downloads a release from the Hugging Face Hub and checks every file against the manifest."""
 
 import shutil
 import tempfile
@@ -22,16 +22,23 @@ def pull(
 ) -> Path:
     """Download a release at a tag or commit into `target` and check every file against its manifest.
 
-    `target` appears whole and checked, or not at all.
+    `target` is created only after the download is complete and checked.
+
+    Args:
+        repo_id: The repository, as `owner/name`.
+        revision: The tag or commit.
+        target: The folder to create.
+        api: The client of the Hub.
+        repo_type: The type of the repository.
 
     Raises:
-        HubError: `target` exists, the Hub does not give the release, or a file is not as the manifest says.
-        ManifestError: the repository holds no release of stillhouse.
+        HubError: `target` exists, the download failed, or a file differs from the manifest.
+        ManifestError: the repository is not a release of stillhouse.
     """
     from huggingface_hub import HfApi
 
     if target.exists():
-        raise HubError(f"{target}: exists already; remove it or name another folder")
+        raise HubError(f"{target}: exists already; remove it or choose another folder")
     target.parent.mkdir(parents=True, exist_ok=True)
     client = api or HfApi()
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as partial:
@@ -42,10 +49,10 @@ def pull(
                 repo_id, repo_type=repo_type, revision=revision, local_dir=folder
             ),
         )
-        shutil.rmtree(folder / ".cache", ignore_errors=True)  # the client's own notes
+        shutil.rmtree(folder / ".cache", ignore_errors=True)  # download metadata of the client
         for file, fault in differences(folder):
             raise HubError(
-                f"{repo_id}@{revision}: {file} {fault}; do not use it, tell its publisher"
+                f"{repo_id}@{revision}: {file} {fault}; do not use it, inform its publisher"
             )
         folder.rename(target)
     return target

@@ -1,55 +1,66 @@
-"""A release of many files as a pull request of the Hub: filled part by part, and merged when it is complete.
+"""Uploads a release of many files as a pull request on the Hub: in several commits, merged when it is complete.
 
-An interrupted release goes on with its pull request, whoever opened it: one of the release's title that begins at the
-commit with which the release was compared, and that holds nothing but files from there or from the release. What is
-merged holds exactly the release. The Hub has no merge that depends on the branch's head, so a push in the moment of
-merging is seen afterwards only; the Hub then keeps both, and the release is not tagged.
+A run that was interrupted continues with the existing pull request. That pull request must have the title of the
+release, must begin at the commit that the release was compared with, and must hold only files of that commit or of the
+release. The merged state is exactly the release. The Hub cannot make a merge conditional on the head of the branch.
+A push during the merge is therefore detected only afterwards; the Hub then keeps both, and the release is not tagged.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from stillhouse.hub.calls import HubError, Remote, call, commit, head, tree
+from stillhouse.hub.calls import HubError, HubRepository, call, commit, head, tree
 from stillhouse.hub.changes import Changes, Local, Tree, changes
-from stillhouse.hub.transfer import Progress
+from stillhouse.hub.transfer import TransferProgress
 
 UNMERGED = ("draft", "open")
 
 
 @dataclass(frozen=True)
 class PullRequest:
-    """The pull request of this title that brings the files `local` onto the commit `start`, where `standing` are."""
+    """The pull request of one release.
 
-    remote: Remote
+    Args:
+        remote: The repository.
+        local: The files of the release.
+        title: The title of the pull request.
+        start: The commit of the branch that the release was compared with.
+        base: The files at `start`.
+    """
+
+    remote: HubRepository
     local: Local
     title: str
     start: str
-    standing: Tree
+    base: Tree
 
-    def bring(self, files_per_commit: int, told: Callable[[str], None]) -> None:
-        """Send what the pull request lacks and merge it; do neither if the branch has moved.
+    def push(self, files_per_commit: int, report: Callable[[str], None]) -> None:
+        """Send the files that the pull request lacks, then merge it if the branch has not moved.
 
         Raises:
-            HubError: somebody else pushed to it or to the branch, or the Hub does not take a file or merge it.
+            HubError: somebody else pushed to the pull request or to the branch, or the Hub refused a file or the merge.
         """
         number = call(f"pull request of {self.remote.id}", self._find_or_create)
         where, revision = f"{self.remote.id}: pull request {number}", _revision(number)
         tip = head(self.remote, revision)
-        lacking = changes(self.local, tree(self.remote, tip))
-        told(f"{where}: {lacking.count} files to go, {files_per_commit} in a commit")
-        progress = Progress(f"{where}: sent", lacking.sizes, told)
-        for part in lacking.parts(files_per_commit):
+        missing = changes(self.local, tree(self.remote, tip))
+        report(f"{where}: {missing.count} files to send, {files_per_commit} per commit")
+        progress = TransferProgress(f"{where}: sent", missing.sizes, report)
+        for part in missing.parts(files_per_commit):
             tip = commit(
                 self.remote, part.operations(), self.title, revision=revision, parent=tip
-            ) or self._settled(part, revision)
+            ) or self._head_with(part, revision)
             progress.done(*part.sizes)
         if changes(self.local, tree(self.remote, revision)).count:
-            raise HubError(f"{where} is not as the release is; close it, then publish again")
+            raise HubError(f"{where} differs from the release; close it, then publish again")
         if head(self.remote) == self.start:
             self._merge(number, where)
 
     def _find_or_create(self) -> int:
-        """Return the number of the pull request, which is created once, even if the answer to that is lost."""
+        """Return the number of the pull request.
+
+        A retry after a lost response finds the pull request that the first request created.
+        """
         api, repo, kind = self.remote.api, self.remote.id, self.remote.type
         for found in api.get_repo_discussions(
             repo, repo_type=kind, discussion_type="pull_request", discussion_status="all"
@@ -65,17 +76,17 @@ class PullRequest:
         if self.start not in [found.commit_id for found in commits]:
             return False
         held = tree(self.remote, _revision(number))
-        gone = set(self.standing) - set(held)
-        return not gone & set(self.local) and all(
-            (name in self.standing and entry.blob_id == self.standing[name].blob_id)
-            or (name in self.local and self.local[name].is_as(entry))
+        deleted = set(self.base) - set(held)
+        return not deleted & set(self.local) and all(
+            (name in self.base and entry.blob_id == self.base[name].blob_id)
+            or (name in self.local and self.local[name].matches(entry))
             for name, entry in held.items()
         )
 
-    def _settled(self, part: Changes, revision: str) -> str:
-        """Return the pull request's head if the part stands there: the answer to our own commit was lost."""
+    def _head_with(self, part: Changes, revision: str) -> str:
+        """Return the head of the pull request if it contains the part: the response to our own commit was lost."""
         tip = head(self.remote, revision)
-        if not part.stand_in(tree(self.remote, tip)):
+        if not part.applied_in(tree(self.remote, tip)):
             raise HubError(
                 f"{self.remote.id}: somebody else pushed to {revision}; close that pull request, then publish again"
             )
@@ -88,13 +99,15 @@ class PullRequest:
             call(f"publication of {where}", lambda: self._set_open(number))
             call(f"merge of {where}", lambda: self._set_merged(number))
         except HfHubHTTPError as error:
-            if head(self.remote) == self.start:  # otherwise somebody pushed: the caller says so
+            # If the head moved, somebody pushed, which the caller reports.
+            if head(self.remote) == self.start:
                 raise HubError(
-                    f"{where}: the Hub does not merge it ({error.server_message}); merge it by hand, then publish again"
+                    f"{where}: the Hub refuses the merge ({error.server_message}); merge it by hand, then publish again"
                 ) from None
 
     def _set_open(self, number: int) -> None:
-        if self._status(number) == "draft":  # as the client opens it; the Hub merges no draft
+        # The client opens a draft, and the Hub does not merge drafts.
+        if self._status(number) == "draft":
             self.remote.api.change_discussion_status(
                 self.remote.id, number, "open", repo_type=self.remote.type
             )

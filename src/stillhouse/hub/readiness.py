@@ -1,4 +1,4 @@
-"""What must hold before a release leaves: committed code, a pipeline up to date, data in the remote, no lint error."""
+"""Checks before publishing: committed code, an up-to-date pipeline, data in the DVC remote, no lint error."""
 
 import json
 import subprocess
@@ -9,37 +9,37 @@ from stillhouse.errors import StillhouseError
 from stillhouse.package.lint import lint
 
 PIPELINE = "dvc.yaml"
-# Written by publishing itself: what is interrupted, or publishes several, must not trip over what it wrote before.
+# Publishing writes these files. A second publication, or a run after an interruption, must not fail because of them.
 OWN_FILES = ("publish/**/receipts/**", "publish/**/dvc.lock")
 SHOWN = 5
 
 
 class NotReadyError(StillhouseError):
-    """The release must not leave as it is; the message says why and what to do."""
+    """The release cannot be published yet; the message says why and what to do."""
 
 
 def clean_commit() -> str:
-    """Return the git commit of the project; a release must be made of committed code and parameters alone.
+    """Return the git commit of the project, which must have no uncommitted changes.
 
     Raises:
-        NotReadyError: files are changed or new, or this is no git clone.
+        NotReadyError: files are changed or new, or the project is not a git clone.
     """
     excluded = [f":(exclude,glob){pattern}" for pattern in OWN_FILES]
     changed = _run("git", "status", "--porcelain", "--", ".", *excluded)
     if changed.strip():
         names = [line[3:] for line in changed.splitlines()]
         raise NotReadyError(
-            f"the git tree is dirty ({_some(names)}); commit before publishing, so that the receipt names what made "
-            "the release"
+            f"the git tree is dirty ({_some(names)}); commit before publishing, so that the receipt names the code "
+            "that made the release"
         )
     return _run("git", "rev-parse", "HEAD").strip()
 
 
 def refuse_stale_pipeline() -> None:
-    """Check that no stage of the pipeline would run.
+    """Check that `dvc repro` would run no stage.
 
     Raises:
-        NotReadyError: there is one.
+        NotReadyError: a stage would run.
     """
     stale = json.loads(_run("dvc", "status", "--json", PIPELINE))
     if stale:
@@ -52,7 +52,7 @@ def refuse_missing_in_remote() -> None:
     """Check that the DVC remote has all data of the pipeline, so that `dvc pull` of the receipt's commit restores it.
 
     Raises:
-        NotReadyError: something is not there.
+        NotReadyError: data is missing there.
     """
     missing = json.loads(_run("dvc", "status", "--cloud", "--json", PIPELINE))
     if missing:
@@ -75,7 +75,7 @@ def refuse_lint_errors(folders: Iterable[Path]) -> None:
     ]
     if errors:
         lines = "\n".join(errors)
-        raise NotReadyError(f"{len(errors)} lint errors, so nothing is published:\n{lines}")
+        raise NotReadyError(f"{len(errors)} lint errors, nothing was published:\n{lines}")
 
 
 def _some(names: Iterable[str]) -> str:
@@ -90,8 +90,8 @@ def _run(*command: str) -> str:
     except OSError as error:
         raise NotReadyError(f"{command[0]} cannot be run ({error.strerror})") from None
     except subprocess.CalledProcessError as error:
-        said = " ".join(str(error.stderr).split())[-300:]
+        message = " ".join(str(error.stderr).split())[-300:]
         raise NotReadyError(
-            f"{' '.join(command[:2])} failed ({said}); publish from a git clone with its DVC remote"
+            f"{' '.join(command[:2])} failed ({message}); publish from a git clone with its DVC remote"
         ) from None
     return done.stdout

@@ -1,4 +1,4 @@
-"""How far a transfer of many files has come: a line with files, bytes and time, at most one in ten seconds."""
+"""Reports the progress of a transfer of many files: a line with files, bytes and time at most every ten seconds."""
 
 import time
 from collections.abc import Callable
@@ -6,30 +6,30 @@ from collections.abc import Callable
 SECONDS_BETWEEN_LINES = 10.0
 
 
-class Progress:
-    """Tells how many of `files` (name to bytes) are done.
+class TransferProgress:
+    """Counts transferred files and reports their number and bytes.
 
     Args:
         what: The beginning of each line.
         files: All files with their bytes.
-        told: Called with each line.
+        report: Called with each line.
     """
 
-    def __init__(self, what: str, files: dict[str, int], told: Callable[[str], None]) -> None:
-        self._what, self._files, self._told = what, files, told
+    def __init__(self, what: str, files: dict[str, int], report: Callable[[str], None]) -> None:
+        self._what, self._files, self._report = what, files, report
         self._done: set[str] = set()
         self._started = time.monotonic()
-        self._spoke = self._started
+        self._last_line = self._started
 
     def done(self, *names: str) -> None:
-        """Count files as done; the last ones are always told."""
+        """Count files as done. The end of the transfer is always reported."""
         self._done.update(names)
         now = time.monotonic()
-        if len(self._done) < len(self._files) and now - self._spoke < SECONDS_BETWEEN_LINES:
+        if len(self._done) < len(self._files) and now - self._last_line < SECONDS_BETWEEN_LINES:
             return
-        self._spoke = now
+        self._last_line = now
         size = sum(self._files[name] for name in self._done)
-        self._told(
+        self._report(
             f"{self._what} {len(self._done)} of {len(self._files)} files, {size_text(size)} of "
             f"{size_text(sum(self._files.values()))}, {now - self._started:.0f} s"
         )

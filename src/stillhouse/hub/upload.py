@@ -1,41 +1,48 @@
-"""How a release gets to the Hub: in one step of the branch, whatever its number of files.
+"""Uploads a release to the Hub as one commit of its branch, whatever its number of files.
 
-Few files are one commit. Many go in parts to a pull request, which becomes one commit of the branch when it is
-complete: the Hub advises against commits of many files, and a part that is there need not be sent again.
+A release of few files is one commit. A release of many files is sent in parts to a pull request, which becomes one
+commit of the branch when it is complete. The Hub advises against commits of many files, and a part that was sent need
+not be sent again after an interruption.
 """
 
 from collections.abc import Callable
 
-from stillhouse.hub.calls import BRANCH, HubError, Remote, commit, head, tree
+from stillhouse.hub.calls import BRANCH, HubError, HubRepository, commit, head, tree
 from stillhouse.hub.changes import Local, changes
 from stillhouse.hub.pull_request import PullRequest
-from stillhouse.hub.transfer import Progress, size_text
+from stillhouse.hub.transfer import TransferProgress, size_text
 
 FILES_PER_COMMIT = 100
 
 
-def upload(remote: Remote, local: Local, tag: str, told: Callable[[str], None]) -> str:
-    """Bring the head of the branch to the release's content in one step; return the commit.
+def upload(remote: HubRepository, local: Local, tag: str, report: Callable[[str], None]) -> str:
+    """Make the head of the branch hold exactly the release, in one commit; return the commit.
+
+    Args:
+        remote: The repository.
+        local: The files of the release.
+        tag: The tag of the release, which is part of the commit message.
+        report: Progress callback, called with each line.
 
     Raises:
-        HubError: somebody else pushed meanwhile, or the Hub does not take a file or a pull request.
+        HubError: somebody else pushed meanwhile, or the Hub refused a file or a pull request.
     """
     start = head(remote)
-    standing = tree(remote, start)
-    change = changes(local, standing)
+    base = tree(remote, start)
+    change = changes(local, base)
     if not change.count:
         return start
-    told(
+    report(
         f"{remote.id}: send {len(change.add)} files, {size_text(sum(change.sizes.values()))}; "
         f"delete {len(change.delete)}; on {start}"
     )
     title = f"Release {tag}"
     if change.count <= FILES_PER_COMMIT:
-        progress = Progress(f"{remote.id}: sent", change.sizes, told)
+        progress = TransferProgress(f"{remote.id}: sent", change.sizes, report)
         commit(remote, change.operations(), title, revision=BRANCH, parent=start)
         progress.done(*change.sizes)
     else:
-        PullRequest(remote, local, title, start, standing).bring(FILES_PER_COMMIT, told)
+        PullRequest(remote, local, title, start, base).push(FILES_PER_COMMIT, report)
     now = head(remote)
     if changes(local, tree(remote, now)).count:
         raise HubError(

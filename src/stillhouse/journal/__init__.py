@@ -1,1 +1,1 @@
-"""The store of every model call, and what keeps it sound."""
+"""Stores the answer of every model call, and checks, compacts, exports and imports the stored answers."""

@@ -1,9 +1,9 @@
-"""The SQLite files of a journal's folder: what one row is, how a file is opened, and which files there are.
+"""Reads and writes the SQLite files of a journal's folder.
 
-A folder holds `answers.sqlite`, which the processes of one machine share, and any number of files that are only read:
-`answers-<writer>.sqlite`, written by one process of a network folder and finished, and `damaged-<time>.sqlite`, set
-aside because a page was broken; what can still be read of them counts. Rows are appended, so that a commit touches the
-end of the table and the index of keys, and nothing is ever rewritten.
+The processes of one machine share `answers.sqlite`. All other files of the folder are only read.
+`answers-<writer>.sqlite` was written by one process in a network folder and is finished. `damaged-<time>.sqlite` was
+set aside because a page is broken; its readable rows are still used. Rows are only appended. A commit therefore writes
+the end of the table and the index of keys, and no row is ever rewritten.
 """
 
 import contextlib
@@ -18,21 +18,22 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from stillhouse.errors import StillhouseError
 
 LIVE_NAME = "answers.sqlite"
-WRITING_SUFFIX = ".writing"  # of a network folder's file that its writer has not finished
+WRITING_SUFFIX = ".writing"  # suffix of a file in a network folder that its writer has not finished
 FORMAT = 2  # PRAGMA user_version; raised when a file of an older version can no longer be read
 BUSY_SECONDS = 60.0  # how long to wait for another process that writes
 BUSY_PAUSE_SECONDS = 0.01
-KEYS_AT_ONCE = 500  # of one look-up; SQLite takes no more than 999 everywhere
-PROBES = 100_000  # rows of one broken page, at most: an inner page of 4 KiB has some 500 leaves of up to 100 rows
-# Beside a database: write-ahead log and rollback journal belong to it, shared memory can be made again.
+KEYS_AT_ONCE = 500  # keys per look-up; some builds of SQLite allow only 999 parameters
+# Upper bound of the rows behind one broken page: an inner page of 4 KiB has about 500 leaves of up to 100 rows.
+PROBES = 100_000
+# The write-ahead log and the rollback journal are part of a database. The shared-memory file can be recreated.
 _COMPANIONS = ("-wal", "-journal")
 
 Access: TypeAlias = Literal["write", "read", "write alone", "read finished", "scratch"]
 """How a file is opened.
 
-`write` and `read`: by any process of this machine at once (WAL, which needs shared memory and locks).
-`write alone`: by one process, on a file system that may have neither. `read finished`: nobody writes it any more, no
-locks. `scratch`: of this process only, not durable.
+`write` and `read`: several processes of this machine may open it (WAL, which needs shared memory and locks).
+`write alone`: one process, on a file system that may lack shared memory and locks. `read finished`: no process writes
+the file any more, so no locks are used. `scratch`: only this process uses the file, and it is not durable.
 """
 
 _SCHEMA = f"""
@@ -48,7 +49,7 @@ CREATE UNIQUE INDEX IF NOT EXISTS answers_by_key ON answers (key);
 PRAGMA user_version = {FORMAT};
 """
 _COLUMNS = "key, purpose, model, check_sum, payload"
-# The first answer stays: a row once used must stay what it was.
+# The first answer stays: a row that was used must not change.
 _INSERT = f"INSERT INTO answers ({_COLUMNS}) VALUES (?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING"
 _PRAGMAS: dict[Access, tuple[str, ...]] = {
     "write": ("journal_mode = WAL", "synchronous = FULL"),
@@ -67,15 +68,15 @@ _URI_OPTIONS: dict[Access, str] = {
 
 
 class JournalError(StillhouseError):
-    """The journal cannot be opened, read or written, or another process stands in the way."""
+    """The journal cannot be opened, read or written, or another process prevents it."""
 
 
 class DamagedError(Exception):
-    """A file is no SQLite database or has a broken page."""
+    """A file is not an SQLite database or has a broken page."""
 
 
-class Row(NamedTuple):
-    """One answer as it is stored: compressed, with a check sum over key and payload."""
+class JournalRow(NamedTuple):
+    """One stored answer: compressed, with a check sum over key and payload."""
 
     key: bytes
     purpose: str
@@ -84,19 +85,26 @@ class Row(NamedTuple):
     payload: bytes
 
     @classmethod
-    def pack(cls, key: bytes, purpose: str, model: str, answer: bytes) -> "Row":
-        """Compress an answer."""
-        # zlib: on answers of this length as small as zstd by way of pyarrow, and two to four times faster to read.
+    def pack(cls, key: bytes, purpose: str, model: str, answer: bytes) -> "JournalRow":
+        """Compress an answer.
+
+        Args:
+            key: The key of the request.
+            purpose: The kind of answer.
+            model: The id of the model.
+            answer: The answer.
+        """
+        # At these lengths zlib output is as small as zstd's (through pyarrow), and two to four times faster to read.
         payload = zlib.compress(answer)
         return cls(key, purpose, model, zlib.crc32(payload, zlib.crc32(key)), payload)
 
     def unpack(self) -> bytes | None:
         """Return the answer, or None if the row is damaged."""
-        return Found(self.check_sum, self.payload).unpack(self.key)
+        return StoredPayload(self.check_sum, self.payload).unpack(self.key)
 
 
-class Found(NamedTuple):
-    """What a look-up reads of a row."""
+class StoredPayload(NamedTuple):
+    """The columns of a row that a look-up reads."""
 
     check_sum: int
     payload: bytes
@@ -104,22 +112,22 @@ class Found(NamedTuple):
     def unpack(self, key: bytes) -> bytes | None:
         """Return the answer stored under `key`, or None if the row is damaged."""
         if not (isinstance(key, bytes) and isinstance(self.payload, bytes)):
-            return None  # a broken page may give anything
+            return None  # a broken page may return any type
         if zlib.crc32(self.payload, zlib.crc32(key)) != self.check_sum:
             return None
         return zlib.decompress(self.payload)
 
 
 class AnswerFile:
-    """One open SQLite file of answers. A connection for one thread at a time."""
+    """One open SQLite file of answers. Only one thread may use it at a time."""
 
     def __init__(self, path: Path, access: Access) -> None:
-        """Open a file, and make it if it is to be written.
+        """Open a file, and create it if `access` allows writing.
 
         Raises:
-            DamagedError: it is no database, or broken where every look-up begins.
-            JournalError: it was written by another version of stillhouse.
-            OSError, sqlite3.Error: it cannot be opened.
+            DamagedError: the file is not a database, or its first pages are broken.
+            JournalError: another version of stillhouse wrote the file.
+            OSError, sqlite3.Error: the file cannot be opened.
         """
         self.path = path
         uri = f"{path.absolute().as_uri()}?{_URI_OPTIONS[access]}"
@@ -145,7 +153,7 @@ class AnswerFile:
             )
 
     def _set(self, pragma: str) -> None:
-        """Run a PRAGMA; the change to WAL does not wait by itself for another process that opens the file."""
+        """Run a PRAGMA, and retry while another process opens the file: SQLite does not wait in a change to WAL."""
         deadline = time.monotonic() + BUSY_SECONDS
         while True:
             try:
@@ -162,8 +170,8 @@ class AnswerFile:
         if tables == 0:
             self._connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
 
-    def find(self, key: bytes) -> Found | None:
-        """Return what is stored under a key.
+    def find(self, key: bytes) -> StoredPayload | None:
+        """Return the payload that is stored under a key, or None.
 
         Raises:
             DamagedError: the page is broken.
@@ -172,17 +180,17 @@ class AnswerFile:
             row = self._connection.execute(
                 "SELECT check_sum, payload FROM answers WHERE key = ?", (key,)
             ).fetchone()
-        except sqlite3.DatabaseError as error:  # no context manager: each look-up would pay for it
-            raise _told_apart(error, self.path) from None
-        return None if row is None else Found(*row)
+        except sqlite3.DatabaseError as error:  # a context manager would slow each look-up down
+            raise _classified(error, self.path) from None
+        return None if row is None else StoredPayload(*row)
 
-    def find_many(self, keys: list[bytes]) -> dict[bytes, Found]:
-        """Return what is stored under keys, by key.
+    def find_many(self, keys: list[bytes]) -> dict[bytes, StoredPayload]:
+        """Return the stored payloads of several keys, by key.
 
         Raises:
             DamagedError: a page is broken.
         """
-        found: dict[bytes, Found] = {}
+        found: dict[bytes, StoredPayload] = {}
         for start in range(0, len(keys), KEYS_AT_ONCE):
             some = keys[start : start + KEYS_AT_ONCE]
             marks = ",".join("?" * len(some))
@@ -190,17 +198,17 @@ class AnswerFile:
                 for key, *columns in self._connection.execute(
                     f"SELECT key, check_sum, payload FROM answers WHERE key IN ({marks})", some
                 ):
-                    found[key] = Found(*columns)
+                    found[key] = StoredPayload(*columns)
             except sqlite3.DatabaseError as error:
-                raise _told_apart(error, self.path) from None
+                raise _classified(error, self.path) from None
         return found
 
-    def insert(self, rows: list[Row]) -> int:
-        """Append rows whose keys are new, and return how many; all are synced to the disk, or none is kept.
+    def insert(self, rows: list[JournalRow]) -> int:
+        """Append the rows with new keys in one transaction, sync it to the disk, and return the number of these rows.
 
         Raises:
             DamagedError: a page is broken.
-            sqlite3.Error: they cannot be written, for example on a full disk.
+            sqlite3.Error: the rows cannot be written, for example on a full disk; none of them is stored.
         """
         with _damage(self.path):
             before = self._connection.total_changes
@@ -209,20 +217,22 @@ class AnswerFile:
                 self._connection.executemany(_INSERT, rows)
                 self._connection.execute("COMMIT")
             except sqlite3.Error:
-                if self._connection.in_transaction:  # a full disk has rolled back already
+                if (
+                    self._connection.in_transaction
+                ):  # SQLite rolls back on its own if the disk is full
                     self._connection.execute("ROLLBACK")
                 raise
             return self._connection.total_changes - before
 
     def remove(self, key: bytes, check_sum: int) -> None:
-        """Remove a damaged row, so that its answer can be stored anew."""
+        """Remove a damaged row, so that its answer can be stored again."""
         with _damage(self.path):
             self._connection.execute(
                 "DELETE FROM answers WHERE key = ? AND check_sum = ?", (key, check_sum)
             )
 
-    def rows(self) -> Iterator[Row | None]:
-        """Yield all rows in the order they were written, and None for each stretch that cannot be read."""
+    def rows(self) -> Iterator[JournalRow | None]:
+        """Yield all rows in the order of writing, and None for each range of rows that cannot be read."""
         last = 0
         try:
             with _damage(self.path):
@@ -230,12 +240,12 @@ class AnswerFile:
                     f"SELECT id, {_COLUMNS} FROM answers WHERE id > 0 ORDER BY id"
                 ):
                     last = number
-                    yield Row(*columns)
+                    yield JournalRow(*columns)
         except DamagedError:
             yield from self._rows_one_by_one(last)
 
-    def _rows_one_by_one(self, last: int) -> Iterator[Row | None]:
-        """Look each row up from the root: what lies behind a broken page is found, though no scan gets there."""
+    def _rows_one_by_one(self, last: int) -> Iterator[JournalRow | None]:
+        """Look each row up by number, which finds the rows after a broken page that a scan cannot reach."""
         number, empty, broken = last, 0, False
         while empty < PROBES:
             number += 1
@@ -253,7 +263,7 @@ class AnswerFile:
             if broken:
                 yield None
             empty, broken = 0, False
-            yield Row(*row)
+            yield JournalRow(*row)
         if broken:
             yield None
 
@@ -272,7 +282,7 @@ class AnswerFile:
         return [dict(zip(names, row, strict=True)) for row in found]
 
     def faults(self) -> list[str]:
-        """Return what SQLite finds wrong with the file's structure."""
+        """Return the faults that SQLite's integrity check finds in the file."""
         try:
             with _damage(self.path):
                 found = self._connection.execute("PRAGMA integrity_check").fetchall()
@@ -290,12 +300,12 @@ def _damage(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.DatabaseError as error:
-        raise _told_apart(error, path) from None
+        raise _classified(error, path) from None
 
 
-def _told_apart(error: sqlite3.DatabaseError, path: Path) -> Exception:
-    """Return damage as DamagedError and any other error as it is."""
-    # The low byte is the primary code, the rest says more of it.
+def _classified(error: sqlite3.DatabaseError, path: Path) -> Exception:
+    """Return a DamagedError if the error means damage, and the error itself otherwise."""
+    # The low byte is the primary error code; the other bytes extend it.
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return DamagedError(f"{path}: {error}")
@@ -303,12 +313,12 @@ def _told_apart(error: sqlite3.DatabaseError, path: Path) -> Exception:
 
 
 def finished_files(folder: Path) -> list[Path]:
-    """Return the files of a folder that are only read, by name."""
+    """Return the files of a folder that are only read, sorted by name."""
     return sorted([*folder.glob("answers-*.sqlite"), *folder.glob("damaged-*.sqlite")])
 
 
 def open_finished(path: Path) -> AnswerFile:
-    """Open a file that nobody writes; one that was set aside may still have its log.
+    """Open a file that no process writes. A file that was set aside may still have a log.
 
     Raises:
         DamagedError, JournalError, OSError, sqlite3.Error: as for `AnswerFile`.
@@ -318,13 +328,13 @@ def open_finished(path: Path) -> AnswerFile:
 
 
 def finish(path: Path, target: Path) -> Path:
-    """Give a file that was written alone, and is closed, its final name; its rollback journal is empty by then."""
+    """Rename a closed file of `write alone` to its final name, and delete its empty rollback journal."""
     Path(f"{path}-journal").unlink(missing_ok=True)
     return path.rename(target)
 
 
 def set_aside(path: Path) -> Path:
-    """Rename a broken file, with its log, so that it is only read from now on; return the new path."""
+    """Rename a broken file and its log, so that the file is only read from now on; return the new path."""
     stem = f"damaged-{time.strftime('%Y%m%d-%H%M%S')}"
     target = path.with_name(f"{stem}.sqlite")
     number = 1
@@ -340,7 +350,7 @@ def set_aside(path: Path) -> Path:
 
 
 def delete(path: Path) -> None:
-    """Delete a file of answers and what lies beside it."""
+    """Delete a file of answers with its log, rollback journal and shared-memory file."""
     path.unlink(missing_ok=True)
     for companion in (*_COMPANIONS, "-shm"):
         Path(f"{path}{companion}").unlink(missing_ok=True)

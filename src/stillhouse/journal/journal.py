@@ -1,14 +1,15 @@
-"""The journal: every answer a model ever gave us, kept outside the pipeline's outs.
+"""Stores every answer of a model outside the outs of the pipeline.
 
-DVC wipes a stage's outs before it runs again, so an answer is kept here first. The journal is only a cache: deleting it
-loses money, never a result. It is a folder of SQLite files, append-only (a key is never overwritten), safe for several
-processes, on a network folder too, and durable: `put` returns after the answer is synced to the disk. Answers of many
-tasks are committed together by one writer thread, so that durability costs one sync per group and not one per answer.
+DVC deletes a stage's outs before the stage runs again, so each answer is first stored in the journal. The journal is
+only a cache: its loss costs the price of the answers, but no result changes. It is a folder of append-only SQLite files
+(a stored answer is never overwritten). Several processes may use it, in a network folder too. It is durable: `put`
+returns after the answer is synced to the disk. One writer thread commits the answers of many tasks together, so that
+there is one sync per group of answers and not one per answer.
 
-A key is the sha256 of everything that decides an answer: engine fingerprint, rendered prompt, sampling, seed. Who means
-to ask for an answer claims its key, so that nobody else asks for the same meanwhile, here or in another process.
+A key is the sha256 of everything that determines an answer: engine fingerprint, rendered prompt, sampling, seed. A task
+claims a key before it requests the answer, so that no other task or process requests the same answer meanwhile.
 
-Verdicts are kept beside the answers in the same way, under the purpose `verdict` (verify/stored.py).
+Verdicts are stored in the same way, under the purpose `verdict` (verify/stored.py).
 """
 
 import asyncio
@@ -25,7 +26,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
-from stillhouse.journal.files import DamagedError, JournalError, Row
+from stillhouse.journal.files import DamagedError, JournalError, JournalRow
 from stillhouse.journal.locks import Locks, is_network_folder
 from stillhouse.journal.stores import BrokenError, LocalStore, NetworkStore, Store
 
@@ -33,7 +34,7 @@ __all__ = ["FOLDER_VARIABLE", "Journal", "JournalError", "journal_folder", "jour
 
 FOLDER_VARIABLE = "STILLHOUSE_JOURNAL"
 GROUP_LIMIT = 512  # answers per commit; more would only add latency
-CLAIM_SECONDS = 0.1  # between looks at a key that another process has claimed
+CLAIM_SECONDS = 0.1  # interval of the tries to claim a key that another process has claimed
 
 
 class _Write(NamedTuple):
@@ -43,7 +44,7 @@ class _Write(NamedTuple):
 
 
 class _Order(NamedTuple):
-    """Something else for the writer thread to do."""
+    """A function that the writer thread runs between two commits."""
 
     work: Callable[[], None]
     done: "Future[None]"
@@ -61,7 +62,7 @@ def journal_key(facts: dict[str, Any]) -> bytes:
 
 
 class Journal:
-    """An open journal. Use as a context manager, in one thread, and once per folder in a process."""
+    """An open journal; a context manager. Only one thread may use it, and a process may open a folder only once."""
 
     _open_folders: ClassVar[set[Path]] = set()
 
@@ -69,11 +70,11 @@ class Journal:
         """Open or create the journal in a folder.
 
         Raises:
-            JournalError: it cannot be opened, or this process has it open already.
+            JournalError: the journal cannot be opened, or this process has it open already.
         """
         self.folder = folder
         self._resolved = folder.resolve()
-        if self._resolved in self._open_folders:  # closing one would free the other's locks
+        if self._resolved in self._open_folders:  # closing one would release the locks of the other
             raise JournalError(
                 f"{folder}: this process has the journal open already; close it first"
             )
@@ -107,9 +108,10 @@ class Journal:
         self.close()
 
     def get(self, key: bytes) -> bytes | None:
-        """Return the answer kept under a key, or None.
+        """Return the answer stored under a key, or None.
 
-        What is damaged is set aside and told on stderr, so that it is asked for again.
+        A damaged answer is set aside and reported on stderr, and None is returned, so that the caller requests it
+        again.
 
         Raises:
             JournalError: the journal cannot be read.
@@ -118,7 +120,7 @@ class Journal:
             try:
                 return self._store.find(key)
             except BrokenError as broken:
-                self._in_writer(partial(self._store.mend, broken))
+                self._in_writer(partial(self._store.repair, broken))
                 return self._store.find(key)
         except (OSError, sqlite3.Error, BrokenError) as error:
             raise JournalError(
@@ -126,7 +128,7 @@ class Journal:
             ) from None
 
     def get_many(self, keys: Iterable[bytes]) -> dict[bytes, bytes]:
-        """Return the answers kept under many keys, by key, much faster than one by one.
+        """Return the answers stored under many keys, by key; this is much faster than many calls of `get`.
 
         Raises:
             JournalError: the journal cannot be read.
@@ -135,15 +137,21 @@ class Journal:
         try:
             return self._store.find_many(wanted)
         except (OSError, sqlite3.Error, BrokenError):
-            # One by one, what is damaged is set aside, and what cannot be read is an error.
+            # `get` sets damaged answers aside, and raises an error if the journal cannot be read.
             found = ((key, self.get(key)) for key in wanted)
             return {key: answer for key, answer in found if answer is not None}
 
     async def put(self, key: bytes, answer: bytes, *, purpose: str, model: str) -> None:
-        """Keep an answer; returns once it is safe on disk. An answer already there stays.
+        """Store an answer, and return when it is synced to the disk. An answer that exists already stays.
+
+        Args:
+            key: The key of the request, from `journal_key`.
+            answer: The answer.
+            purpose: The kind of answer, such as `teacher`, `judge` or `verdict`.
+            model: The id of the model that gave the answer.
 
         Raises:
-            JournalError: it could not be written (a full disk).
+            JournalError: the answer could not be written, for example on a full disk.
         """
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
@@ -152,29 +160,35 @@ class Journal:
 
     @contextlib.asynccontextmanager
     async def claim(self, key: bytes, *, purpose: str, model: str) -> AsyncIterator[None]:
-        """Reserve a key while its answer is asked for; look into the journal once more when inside.
+        """Reserve a key while its answer is requested. Inside, call `get` again: the answer may exist by now.
 
-        Waits while another task, or another process of this machine, has claimed it. A claim ends with its process.
+        The call waits while another task, or another process of this machine, has claimed the key. A claim ends with
+        its process.
+
+        Args:
+            key: The key of the request.
+            purpose: The kind of answer.
+            model: The id of the model.
 
         Raises:
-            JournalError: another process asks this teacher in a network folder, where answers cannot be locked.
+            JournalError: another process asks this model in a network folder, where single answers cannot be locked.
         """
         while (other := self._claimed.get(key)) is not None:
             await other.wait()
         mine = self._claimed[key] = asyncio.Event()
         try:
-            while not self._store.take(key, purpose, model):
+            while not self._store.acquire(key, purpose, model):
                 await asyncio.sleep(CLAIM_SECONDS)
             try:
                 yield
             finally:
-                self._store.give(key)
+                self._store.release(key)
         finally:
             del self._claimed[key]
             mine.set()
 
     def stats(self) -> dict[str, Any]:
-        """Return answers and compressed bytes in all, and by purpose and model, and the bytes of all files on disk.
+        """Return answers and compressed bytes, in total and by purpose and model, and the bytes of the files.
 
         Raises:
             JournalError: a file is damaged.
@@ -204,7 +218,7 @@ class Journal:
         }
 
     def close(self) -> None:
-        """Finish the pending writes and close all files."""
+        """Complete the pending writes and close all files."""
         self._inbox.put(None)
         self._writer.join()
         try:
@@ -246,23 +260,23 @@ class Journal:
     def _commit(self, group: list[_Write]) -> None:
         failure: JournalError | None = None
         try:
-            self._store.keep([Row.pack(*write.answer) for write in group])
+            self._store.keep([JournalRow.pack(*write.answer) for write in group])
         except JournalError as error:
             failure = error
         except (OSError, sqlite3.Error, DamagedError) as error:
             failure = JournalError(
-                f"{self.folder}: cannot keep {len(group)} answers: {error}; make room on the disk, then run the same "
-                "command again: all that was kept before is still there"
+                f"{self.folder}: cannot store {len(group)} answers: {error}; free disk space, then run the same "
+                "command again; all answers that were stored before are kept"
             )
         loops = {write.loop for write in group}
         for loop in loops:
             waiting = [write.done for write in group if write.loop is loop]
-            # A stage that failed has closed its loop: nobody waits any more, but the answer was worth keeping.
+            # A failed stage has closed its loop, so that no task waits for the result. The answer is stored anyway.
             with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(_settle, waiting, failure)
+                loop.call_soon_threadsafe(_resolve, waiting, failure)
 
 
-def _settle(waiting: "list[asyncio.Future[None]]", failure: JournalError | None) -> None:
+def _resolve(waiting: "list[asyncio.Future[None]]", failure: JournalError | None) -> None:
     for done in waiting:
         if done.cancelled():
             continue

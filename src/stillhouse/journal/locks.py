@@ -1,8 +1,9 @@
-"""Who may do what in a journal's folder: locks where the file system has them, lease files where it has not.
+"""Coordinates the processes that use a journal's folder: by file locks, or by lease files where locks do not work.
 
-On a local disk the kernel locks one byte of the file `lock` for each answer being asked for, so that no other process
-asks for the same; the lock ends with the process, however that ends. A network folder may not lock at all, or only
-between the processes of one machine, so there a teacher is leased as a whole by a file that only one process can make.
+On a local disk a process locks one byte of the file `lock` for each answer that it requests, so that no other process
+requests the same answer. The kernel releases the lock when the process ends for any reason. A network folder may have
+no locks, or only locks between the processes of one machine. There a process leases a whole teacher by creating a file
+exclusively.
 """
 
 import contextlib
@@ -21,7 +22,7 @@ from stillhouse.journal.files import JournalError
 
 LOCK_NAME = "lock"
 LEASE_SUFFIX = ".lease"
-# File systems that several machines may have mounted: SQLite's shared memory does not reach across, and locks may not.
+# File systems that several machines may mount. SQLite's shared memory does not work across machines; locks may not.
 NETWORK_TYPES = frozenset(
     (
         "nfs",
@@ -39,12 +40,12 @@ NETWORK_TYPES = frozenset(
     )
 )
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL})
-_PRESENCE = 0  # the byte that every process with the journal open shares
-_OFFSETS = 1 << 62  # bytes that stand for keys, from 1 on
+_PRESENCE = 0  # the byte on which every process with an open journal holds a shared lock
+_OFFSETS = 1 << 62  # number of bytes that represent keys, from byte 1 on
 
 
 class Process(NamedTuple):
-    """A process by its machine, number and start (in clock ticks since boot), as numbers are used again."""
+    """A process: machine, process id, and start time in clock ticks since boot, because process ids are reused."""
 
     host: str
     pid: int
@@ -57,7 +58,7 @@ class Process(NamedTuple):
 
     @classmethod
     def named(cls, name: str) -> "Process | None":
-        """Return the process of which `str` made this name."""
+        """Return the process whose `str` is this name, or None if the name has another form."""
         host, _, numbers = name.rpartition("@")
         pid, _, started = numbers.partition("-")
         return cls(host, int(pid), int(started)) if pid.isdigit() and started.isdigit() else None
@@ -67,7 +68,7 @@ class Process(NamedTuple):
 
     @property
     def has_ended(self) -> bool:
-        """Whether it has ended for sure: nothing is known of other machines."""
+        """Return whether the process has certainly ended; False for a process of another machine."""
         return self.host == socket.gethostname() and _started(self.pid) != self.started
 
 
@@ -76,24 +77,24 @@ def _started(pid: int) -> int | None:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
-    # Field 22; the name in parentheses may hold anything.
+    # The start time is field 22. The name in parentheses may contain spaces and parentheses.
     return int(stat.rpartition(")")[2].split()[19])
 
 
 def file_system(folder: Path) -> str:
-    """Return the type of the file system that holds a folder, as the kernel names it."""
+    """Return the kernel's name of the type of the file system that holds a folder."""
     folder = folder.resolve()
     found = (-1, "")
     for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines():
         before, _, after = line.partition(" - ")
         point = Path(before.split()[4].encode().decode("unicode_escape"))  # a space is \\040
-        if folder.is_relative_to(point):  # later mounts hide earlier ones
+        if folder.is_relative_to(point):  # a later mount hides an earlier one
             found = max(found, (len(point.parts), after.split()[0]), key=lambda one: one[0])
     return found[1]
 
 
 def is_network_folder(folder: Path) -> bool:
-    """Whether other machines may have this folder too."""
+    """Return whether other machines may have mounted this folder too."""
     kind = file_system(folder)
     return kind in NETWORK_TYPES or (kind.startswith("fuse.") and "overlay" not in kind)
 
@@ -101,22 +102,22 @@ def is_network_folder(folder: Path) -> bool:
 class Locks:
     """Byte locks on the file `lock` of a journal's folder.
 
-    They are the kernel's record locks: a process has no conflict with itself, and loses all its locks when it closes
-    the file once. So a process opens a journal once.
+    They are POSIX record locks: a process does not conflict with itself, and it loses all its locks on a file when it
+    closes any descriptor of that file. A process must therefore open a journal only once.
     """
 
     def __init__(self, folder: Path) -> None:
         """Open the lock file.
 
         Raises:
-            OSError: it cannot be made.
+            OSError: the file cannot be created.
         """
         self._file = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
 
     def enter(self) -> bool:
-        """Share the journal with others until `leave`; False where the file system has no locks.
+        """Take the shared lock that marks the journal as open; return False if the file system has no locks.
 
-        Waits while another process rebuilds the journal.
+        The call waits while another process rebuilds the journal.
         """
         try:
             fcntl.lockf(self._file, fcntl.LOCK_SH, 1, _PRESENCE)
@@ -127,19 +128,19 @@ class Locks:
         return True
 
     def enter_alone(self) -> bool:
-        """Whether no other process has the journal open; none can open it until `share`."""
+        """Return whether no other process has the journal open. If so, none can open it until `share`."""
         return self._try(_PRESENCE)
 
     def share(self) -> None:
-        """Let others in again."""
+        """Allow other processes to open the journal again."""
         fcntl.lockf(self._file, fcntl.LOCK_SH, 1, _PRESENCE)
 
-    def take(self, key: bytes) -> bool:
-        """Try to reserve a key for this process."""
+    def acquire(self, key: bytes) -> bool:
+        """Try to lock a key for this process; return whether it is locked."""
         return self._try(_offset(key))
 
-    def give(self, key: bytes) -> None:
-        """Give a key back."""
+    def release(self, key: bytes) -> None:
+        """Unlock a key."""
         fcntl.lockf(self._file, fcntl.LOCK_UN, 1, _offset(key))
 
     def _try(self, offset: int) -> bool:
@@ -152,7 +153,7 @@ class Locks:
         return True
 
     def close(self) -> None:
-        """Give everything back."""
+        """Release all locks."""
         os.close(self._file)
 
 
@@ -161,18 +162,18 @@ def _offset(key: bytes) -> int:
 
 
 class Leases:
-    """Lease files of this process: one for each teacher or student that it asks."""
+    """The lease files of this process: one for each teacher or student that it asks."""
 
     def __init__(self, folder: Path, owner: Process) -> None:
         self._folder = folder
         self._owner = owner
         self._taken: dict[tuple[str, str], Path] = {}
 
-    def take(self, purpose: str, model: str) -> bool:
-        """Lease a model; True if it is a new lease, False if this process has it already.
+    def acquire(self, purpose: str, model: str) -> bool:
+        """Lease a model; return True for a new lease and False if this process has the lease already.
 
         Raises:
-            JournalError: another process has it.
+            JournalError: another process has the lease.
         """
         if (purpose, model) in self._taken:
             return False
@@ -184,8 +185,8 @@ class Leases:
                 holder = lease_holder(path)
                 if holder is not None and not holder.has_ended:
                     raise JournalError(
-                        f"{path}: {purpose} {model} is being asked by process {holder.pid} on {holder.host}, and this "
-                        "folder cannot be locked answer by answer; wait for that process, or delete the file "
+                        f"{path}: process {holder.pid} on {holder.host} is asking {purpose} {model}, and single "
+                        "answers cannot be locked in this folder; wait for that process, or delete the file "
                         "if it has ended"
                     )
                 path.unlink(missing_ok=True)
@@ -193,14 +194,14 @@ class Leases:
         return True
 
     def close(self) -> None:
-        """Give all leases back."""
+        """Release all leases."""
         for path in self._taken.values():
             path.unlink(missing_ok=True)
         self._taken.clear()
 
 
 def lease_holder(path: Path) -> Process | None:
-    """Return the process that a lease file names; None if there is no such file any more."""
+    """Return the process that a lease file names, or None if the file does not exist any more."""
     with contextlib.suppress(FileNotFoundError):
         try:
             holder = Process.named(json.loads(path.read_text(encoding="utf-8"))["process"])
@@ -212,7 +213,7 @@ def lease_holder(path: Path) -> Process | None:
 
 @contextlib.contextmanager
 def machine_lock(folder: Path) -> Iterator[None]:
-    """Exclude this machine's other processes while something of a network folder changes hands."""
+    """Exclude the other processes of this machine while files or leases of a network folder change their owner."""
     name = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
     path = Path(tempfile.gettempdir()) / f"stillhouse-{os.getuid()}-{name}.lock"
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)

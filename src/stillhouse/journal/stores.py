@@ -1,7 +1,8 @@
-"""How answers are stored and keys reserved: one way for a folder of this machine, one for a network folder.
+"""Stores answers and reserves keys, in a local folder (`LocalStore`) or in a network folder (`NetworkStore`).
 
-`LocalStore`: all processes write one file at once, and reserve answer by answer. `NetworkStore`: each process writes a
-file of its own, which the others read when it is finished, and leases a teacher as a whole.
+With `LocalStore` all processes write one file at the same time, and each answer is reserved separately. With
+`NetworkStore` each process writes its own file, which other processes read when it is finished, and leases a whole
+teacher.
 """
 
 import sqlite3
@@ -17,7 +18,7 @@ from stillhouse.journal.files import (
     AnswerFile,
     DamagedError,
     JournalError,
-    Row,
+    JournalRow,
     finish,
     finished_files,
     open_finished,
@@ -25,36 +26,36 @@ from stillhouse.journal.files import (
 )
 from stillhouse.journal.locks import Leases, Locks, Process, machine_lock
 
-# Asked by one process at a time in a network folder. A judge is shared by all teachers' stages, which rarely show it
-# the same answer.
+# In a network folder only one process at a time asks such a model. A judge is not leased: the stages of all teachers
+# use it at the same time, and they rarely ask it about the same answer.
 LEASED_PURPOSES = frozenset({"teacher", "student"})
 
 
 class Store(Protocol):
-    """Where answers lie. `find`, `take` and `give` are called in one thread, `keep` and `mend` in another."""
+    """A store of answers. One thread calls `find`, `acquire` and `release`; another calls `keep` and `repair`."""
 
     def find(self, key: bytes) -> bytes | None:
-        """Return an answer; raises `BrokenError` where `mend` has to be called before it is known."""
+        """Return an answer or None; raise `BrokenError` if the caller must call `repair` first."""
         ...
 
     def find_many(self, keys: list[bytes]) -> dict[bytes, bytes]:
-        """Return the answers that are there, by key; raises `BrokenError` as `find` does."""
+        """Return the answers that exist, by key; raise `BrokenError` as `find` does."""
         ...
 
-    def keep(self, rows: list[Row]) -> None:
+    def keep(self, rows: list[JournalRow]) -> None:
         """Store rows durably."""
         ...
 
-    def mend(self, broken: "BrokenError") -> None:
-        """Set what is broken aside."""
+    def repair(self, broken: "BrokenError") -> None:
+        """Remove a damaged row, or set a broken file aside."""
         ...
 
-    def take(self, key: bytes, purpose: str, model: str) -> bool:
-        """Reserve a key; False while another process has it."""
+    def acquire(self, key: bytes, purpose: str, model: str) -> bool:
+        """Reserve a key; return False while another process has it."""
         ...
 
-    def give(self, key: bytes) -> None:
-        """Give a key back."""
+    def release(self, key: bytes) -> None:
+        """Release a key."""
         ...
 
     def files(self) -> list[AnswerFile]:
@@ -62,12 +63,12 @@ class Store(Protocol):
         ...
 
     def close(self) -> None:
-        """Close all files and give everything back."""
+        """Close all files and release all keys and leases."""
         ...
 
 
 class BrokenError(Exception):
-    """A look-up met a broken page (`key` is None) or a damaged row of the file that is being written."""
+    """A look-up found a broken page (`key` is None) or a damaged row in the file that is being written."""
 
     def __init__(self, file: AnswerFile, key: bytes | None, check_sum: int = 0) -> None:
         self.file = file
@@ -76,36 +77,36 @@ class BrokenError(Exception):
 
 
 class _Finished:
-    """The files of a folder that are only read. What cannot be read there counts as not there."""
+    """The files of a folder that are only read. An answer that cannot be read counts as absent."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._told: set[Path] = set()
+        self._reported: set[Path] = set()
         self.files: list[AnswerFile] = []
         self.refresh()
 
     def refresh(self) -> None:
-        """Open the files that are new."""
-        known = {file.path for file in self.files} | self._told
+        """Open files that appeared since the last call."""
+        known = {file.path for file in self.files} | self._reported
         for path in finished_files(self._folder):
             if path not in known:
                 try:
                     self.files.append(open_finished(path))
                 except (DamagedError, sqlite3.Error):
-                    self._tell(path)
+                    self._report(path)
 
     def find(self, key: bytes) -> bytes | None:
         for file in self.files:
             try:
                 found = file.find(key)
             except DamagedError:
-                self._tell(file.path)
+                self._report(file.path)
                 continue
             if found is not None:
                 answer = found.unpack(key)
                 if answer is not None:
                     return answer
-                self._tell(file.path)
+                self._report(file.path)
         return None
 
     def find_many(self, keys: list[bytes]) -> dict[bytes, bytes]:
@@ -116,13 +117,13 @@ class _Finished:
                 break
             try:
                 found = file.find_many(missing)
-            except DamagedError:  # what can be read of it still counts
+            except DamagedError:  # the readable answers are still used
                 found = {}
                 answers.update((k, a) for k in missing if (a := self.find(k)) is not None)
             for key, row in found.items():
                 answer = row.unpack(key)
                 if answer is None:
-                    self._tell(file.path)
+                    self._report(file.path)
                 else:
                     answers[key] = answer
         return answers
@@ -131,14 +132,14 @@ class _Finished:
         for file in self.files:
             file.close()
 
-    def _tell(self, path: Path) -> None:
-        if path not in self._told:
-            self._told.add(path)
-            say(f"{path}: is damaged; answers that cannot be read there are asked for again")
+    def _report(self, path: Path) -> None:
+        if path not in self._reported:
+            self._reported.add(path)
+            warn(f"{path}: is damaged; answers that cannot be read there are asked for again")
 
 
 class LocalStore:
-    """One file that all processes of this machine write, beside finished ones."""
+    """One file that all processes of this machine write, and the finished files."""
 
     def __init__(self, folder: Path, locks: Locks) -> None:
         self._path = folder / LIVE_NAME
@@ -174,34 +175,34 @@ class LocalStore:
         missing = [key for key in keys if key not in answers]
         return answers | self._finished.find_many(missing)
 
-    def keep(self, rows: list[Row]) -> None:
-        """Append rows to the shared file; one that is broken is set aside first."""
+    def keep(self, rows: list[JournalRow]) -> None:
+        """Append rows to the shared file. A broken file is first set aside."""
         try:
             self._writer.insert(rows)
         except DamagedError:
             self._replace_live()
             self._writer.insert(rows)
 
-    def mend(self, broken: BrokenError) -> None:
+    def repair(self, broken: BrokenError) -> None:
         """Remove a damaged row, or set the whole file aside."""
         if broken.file is not self._reader:
-            return  # the writing thread met it too, and was faster
+            return  # the writer thread has already set it aside
         if broken.key is None:
             self._replace_live()
             return
-        say(f"{self._path}: a damaged answer was removed; it is asked for again")
+        warn(f"{self._path}: a damaged answer was removed; it is asked for again")
         try:
             self._writer.remove(broken.key, broken.check_sum)
         except DamagedError:
             self._replace_live()
 
-    def take(self, key: bytes, purpose: str, model: str) -> bool:
+    def acquire(self, key: bytes, purpose: str, model: str) -> bool:
         """Lock the key's byte."""
-        return self._locks.take(key)
+        return self._locks.acquire(key)
 
-    def give(self, key: bytes) -> None:
+    def release(self, key: bytes) -> None:
         """Unlock the key's byte."""
-        self._locks.give(key)
+        self._locks.release(key)
 
     def files(self) -> list[AnswerFile]:
         """Return the shared file and the finished ones."""
@@ -219,7 +220,7 @@ class LocalStore:
         except DamagedError:
             self._set_aside()
             self._writer = AnswerFile(self._path, "write")
-        # Read-only, so that closing it cannot tidy up the log of a file that has taken this one's place.
+        # Read-only: closing it must not delete the log of a file that has replaced this one.
         self._reader = AnswerFile(self._path, "read")
 
     def _replace_live(self) -> None:
@@ -231,20 +232,20 @@ class LocalStore:
     def _set_aside(self) -> None:
         if not self._locks.enter_alone():
             raise JournalError(
-                f"{self._path}: is damaged, and other processes have it open; end them, then run the same command again"
+                f"{self._path}: is damaged, and other processes have it open; stop them, then run the command again"
             )
         try:
             target = set_aside(self._path)
         finally:
             self._locks.share()
-        say(
+        warn(
             f"{self._path}: is damaged and was set aside as {target.name}; "
             "answers that cannot be read there are asked for again"
         )
 
 
 class NetworkStore:
-    """A file of this process's own, beside the finished ones of others. No locks but lease files."""
+    """A file that only this process writes, and the finished files of others. It uses lease files instead of locks."""
 
     def __init__(self, folder: Path) -> None:
         process = Process.here()
@@ -252,8 +253,8 @@ class NetworkStore:
         self._leases = Leases(folder, process)
         self._path = folder / f"answers-{process}-{time.time_ns()}{WRITING_SUFFIX}"
         self._own: AnswerFile | None = None
-        # Reading while another thread writes needs shared memory, which a network folder may not have: so this
-        # process reads its own answers from a copy on a local disk.
+        # A read while another thread writes needs shared memory, which a network folder may not have. This process
+        # therefore reads its own answers from a copy on a local disk.
         self._local = tempfile.TemporaryDirectory(prefix="stillhouse-journal-")
         self._copy_writer = AnswerFile(Path(self._local.name) / LIVE_NAME, "scratch")
         self._copy = AnswerFile(Path(self._local.name) / LIVE_NAME, "read")
@@ -274,35 +275,35 @@ class NetworkStore:
         }
         return answers | self._finished.find_many([key for key in keys if key not in answers])
 
-    def keep(self, rows: list[Row]) -> None:
-        """Append rows to this process's own file, then to the copy that it reads."""
+    def keep(self, rows: list[JournalRow]) -> None:
+        """Append rows to the file of this process, then to its local copy."""
         try:
             self._open_own().insert(rows)
         except DamagedError:
             self._open_own().close()
             self._own = None
-            say(f"{self._path}: is damaged and was set aside as {set_aside(self._path).name}")
+            warn(f"{self._path}: is damaged and was set aside as {set_aside(self._path).name}")
             self._open_own().insert(rows)
         self._copy_writer.insert(rows)
 
-    def mend(self, broken: BrokenError) -> None:
-        """Nothing: `find` reads no file that is being written."""
+    def repair(self, broken: BrokenError) -> None:
+        """Do nothing: `find` does not read a file that is being written."""
 
-    def take(self, key: bytes, purpose: str, model: str) -> bool:
+    def acquire(self, key: bytes, purpose: str, model: str) -> bool:
         """Lease the model."""
-        if purpose in LEASED_PURPOSES and self._leases.take(purpose, model):
-            self._finished.refresh()  # of the process that had the lease before
+        if purpose in LEASED_PURPOSES and self._leases.acquire(purpose, model):
+            self._finished.refresh()  # the process that had the lease before may have finished a file
         return True
 
-    def give(self, key: bytes) -> None:
-        """Nothing: the lease lasts until the end."""
+    def release(self, key: bytes) -> None:
+        """Do nothing: the lease lasts until `close`."""
 
     def files(self) -> list[AnswerFile]:
         """Return this process's answers and the finished files."""
         return [self._copy, *self._finished.files]
 
     def close(self) -> None:
-        """Finish this process's own file and give its leases back."""
+        """Finish the file of this process and release its leases."""
         self._finished.close()
         self._copy.close()
         self._copy_writer.close()
@@ -319,7 +320,7 @@ class NetworkStore:
 
 
 def adopt(folder: Path) -> list[Path]:
-    """Finish the files of this machine's processes that ended without doing so; return those that others still write.
+    """Finish the files that ended processes of this machine left unfinished; return those that are still being written.
 
     Raises:
         OSError, sqlite3.Error: a file cannot be read or renamed.
@@ -332,7 +333,9 @@ def adopt(folder: Path) -> list[Path]:
                 unfinished.append(path)
                 continue
             try:
-                AnswerFile(path, "write alone").close()  # rolls an unfinished commit back
+                AnswerFile(
+                    path, "write alone"
+                ).close()  # opening it rolls back an incomplete commit
             except DamagedError:
                 set_aside(path)
             else:
@@ -341,10 +344,10 @@ def adopt(folder: Path) -> list[Path]:
 
 
 def writer_of(path: Path) -> Process | None:
-    """Return the process that a file's name says is writing it."""
+    """Return the process that writes a file, from the file's name."""
     return Process.named(path.stem.removeprefix("answers-").rpartition("-")[0])
 
 
-def say(line: str) -> None:
-    """Tell the user what cannot wait for a report."""
+def warn(line: str) -> None:
+    """Print a warning on stderr."""
     print(line, file=sys.stderr, flush=True)

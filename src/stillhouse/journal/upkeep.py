@@ -1,6 +1,6 @@
-"""Looking after a journal: check every answer, rebuild its files as one, remove verdicts, carry answers elsewhere.
+"""Maintains a journal: checks every answer, rebuilds the files as one, removes verdicts, exports and imports answers.
 
-The exchange format is JSON Lines, one answer a line: `key` (64 hex digits), `purpose`, `model` and `answer` (text).
+The exchange format is JSON Lines with one answer per line: `key` (64 hex digits), `purpose`, `model`, `answer` (text).
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from stillhouse.journal.files import (
     AnswerFile,
     DamagedError,
     JournalError,
-    Row,
+    JournalRow,
     delete,
     finish,
     finished_files,
@@ -34,13 +34,13 @@ from stillhouse.journal.locks import (
 )
 from stillhouse.journal.stores import adopt, writer_of
 
-BATCH = 1000  # rows or lines handled at once
+BATCH = 1000  # rows or lines per batch
 _COLUMNS = ("key", "purpose", "model", "answer")
 _PARTIAL = "compact.partial"
 
 
-class Report(NamedTuple):
-    """What `verify` found in one file: whole answers, damaged ones, and faults of the file's structure."""
+class FileReport(NamedTuple):
+    """The result of `verify` for one file: intact answers, damaged answers, and faults of the file's structure."""
 
     path: Path
     answers: int
@@ -49,9 +49,9 @@ class Report(NamedTuple):
 
 
 class Compacted(NamedTuple):
-    """What `compact` did: files and bytes before, answers and bytes after, and what was left out.
+    """The result of `compact`: files and bytes before, answers and bytes after, and the rows that were left out.
 
-    `damaged` counts rows that cannot be read, `dropped` those that were not wanted any more, by the row's `model`.
+    `damaged` counts rows that cannot be read. `dropped` counts rows that `wanted` refused, by the row's `model`.
     """
 
     files: int
@@ -62,17 +62,17 @@ class Compacted(NamedTuple):
     dropped: Counter[str]
 
 
-def verify(folder: Path) -> Iterator[Report]:
-    """Read every answer of every file, change nothing, and yield a report per file.
+def verify(folder: Path) -> Iterator[FileReport]:
+    """Read every answer of every file without any change, and yield a report per file.
 
     Raises:
-        JournalError: there is no journal, or a file cannot be read at all.
+        JournalError: there is no journal, or a file cannot be opened.
     """
     for path in _all_files(folder):
         try:
             file = _open(path)
         except DamagedError as error:
-            yield Report(path, 0, 0, [str(error)])
+            yield FileReport(path, 0, 0, [str(error)])
             continue
         whole = damaged = 0
         with closing(file):
@@ -82,18 +82,18 @@ def verify(folder: Path) -> Iterator[Report]:
                 else:
                     whole += 1
             faults = file.faults()
-        yield Report(path, whole, damaged, faults)
+        yield FileReport(path, whole, damaged, faults)
 
 
-def _all_wanted(row: Row) -> bool:
+def _all_wanted(row: JournalRow) -> bool:
     return True
 
 
-def compact(folder: Path, wanted: Callable[[Row], bool] = _all_wanted) -> Compacted:
-    """Write all wanted rows that can be read into one new file, and delete the old ones.
+def compact(folder: Path, wanted: Callable[[JournalRow], bool] = _all_wanted) -> Compacted:
+    """Write all readable rows that `wanted` accepts into one new file, and delete the old files.
 
-    Nobody else may use the journal. This is the only way in which a row that is not damaged leaves it. The new file is
-    complete and on the disk before an old one is touched, so that a crash or a full disk loses nothing.
+    No other process may use the journal. This is the only function that removes intact rows. The new file is complete
+    and synced to the disk before an old file is changed, so that a crash or a full disk loses nothing.
 
     Raises:
         JournalError: there is no journal, another process uses it, or the new file cannot be written.
@@ -111,14 +111,14 @@ def compact(folder: Path, wanted: Callable[[Row], bool] = _all_wanted) -> Compac
         return _rebuild(folder, shared, wanted)
     except (OSError, sqlite3.Error) as error:
         raise JournalError(
-            f"{folder}: cannot rebuild the journal: {error}; nothing was lost: make room on the disk, then try again"
+            f"{folder}: cannot rebuild the journal: {error}; nothing was lost: free disk space, then try again"
         ) from None
     finally:
         locks.close()
 
 
 def export_lines(folder: Path) -> Iterator[str]:
-    """Yield every answer that can be read, once, as a line of JSON.
+    """Yield every readable answer once, as a line of JSON.
 
     Raises:
         JournalError: there is no journal.
@@ -134,7 +134,7 @@ def export_lines(folder: Path) -> Iterator[str]:
                 answer = None if row is None else row.unpack()
                 if row is None or answer is None or _known(opened, row.key):
                     continue
-                # Escapes keep what is no UTF-8 apart, so that the bytes come back as they were.
+                # Bytes that are not UTF-8 are escaped, so that an import restores the same bytes.
                 text = answer.decode("utf-8", "surrogateescape")
                 line = dict(
                     zip(_COLUMNS, (row.key.hex(), row.purpose, row.model, text), strict=True)
@@ -147,10 +147,15 @@ def export_lines(folder: Path) -> Iterator[str]:
 
 
 def import_lines(journal: Journal, lines: Iterable[str], source: str) -> tuple[int, int]:
-    """Add exported answers, and return how many were new and how many were there already (those stay).
+    """Add exported answers; return how many were new and how many existed already (these stay as they are).
+
+    Args:
+        journal: The open journal.
+        lines: The exported lines.
+        source: The name of their origin, for error messages.
 
     Raises:
-        JournalError: a line is no exported answer; those before it are kept.
+        JournalError: a line is not an exported answer; the answers before it are stored.
     """
     new = known = 0
     batch: list[tuple[bytes, str, str, bytes]] = []
@@ -203,11 +208,11 @@ async def _put_all(journal: Journal, batch: list[tuple[bytes, str, str, bytes]])
 
 
 def _all_files(folder: Path) -> list[Path]:
-    """Return all files that can be read, in the order in which a look-up asks them."""
+    """Return all files that can be read, in the order of a look-up."""
     found = [path for path in (folder / LIVE_NAME,) if path.is_file()] + finished_files(folder)
     if not found:
         raise JournalError(
-            f"{folder}: no journal here; run the pipeline, or name the folder in STILLHOUSE_JOURNAL"
+            f"{folder}: no journal here; run the pipeline, or set STILLHOUSE_JOURNAL to the journal's folder"
         )
     return found
 
@@ -239,7 +244,7 @@ def _refuse_users(folder: Path) -> None:
         )
 
 
-def _rebuild(folder: Path, shared: bool, wanted: Callable[[Row], bool]) -> Compacted:
+def _rebuild(folder: Path, shared: bool, wanted: Callable[[JournalRow], bool]) -> Compacted:
     old = _all_files(folder)
     bytes_before = sum(path.stat().st_size for path in old)
     partial = folder / _PARTIAL
@@ -255,7 +260,7 @@ def _rebuild(folder: Path, shared: bool, wanted: Callable[[Row], bool]) -> Compa
                     damaged += 1
                     continue
                 with closing(file):
-                    rows: list[Row] = []
+                    rows: list[JournalRow] = []
                     for row in file.rows():
                         if row is None or row.unpack() is None:
                             damaged += 1
@@ -271,7 +276,7 @@ def _rebuild(folder: Path, shared: bool, wanted: Callable[[Row], bool]) -> Compa
     except BaseException:
         delete(partial)
         raise
-    # First under a name that every reader takes in, and only then in place of the file that processes write.
+    # First under a name that every reader opens, and only then in place of the file that processes write.
     finished = finish(partial, folder / f"answers-{Process.here()}-{time.time_ns()}.sqlite")
     for path in old:
         delete(path)

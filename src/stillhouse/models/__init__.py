@@ -1,1 +1,1 @@
-"""Everything that talks to a model: engines, the journal of their answers, weights, scorer and reward."""
+"""Runs models: engines, weights, chat templates, the perplexity scorer and the reward model."""

@@ -1,7 +1,7 @@
-"""Rendering a conversation to the token ids that a model sees, without loading the model.
+"""Renders a conversation to the token ids of a model, without loading the model.
 
-What a message says is data: a control token's name in it (`<|im_end|>`) is encoded as the text that it is, so that no
-message can end its turn or open another. The control tokens of the template stay what they are.
+The content of a message is data. The name of a control token in it (`<|im_end|>`) is encoded as ordinary text, so that
+no message can end its turn or open another one. Control tokens of the chat template are encoded as control tokens.
 """
 
 import hashlib
@@ -15,18 +15,24 @@ from stillhouse.models.engine import EngineError
 from stillhouse.models.weights import resolve
 from stillhouse.records import Message
 
-# Set into a control token's name where it stands in a message; no piece between two cuts holds a whole name. Unicode
-# reserves this character for such use. The prompt with its cuts is part of the journal key.
+# Inserted into the name of a control token in a message, so that no piece between two cuts holds a whole name. Unicode
+# reserves this character for internal use. The prompt with its cuts is part of the journal key.
 CUT = "\ufdd0"
-# Added tokens, but no control tokens: a teacher's own text and our system prompts have them, and they open no turn.
+# Added tokens that are not control tokens: responses of teachers and system prompts contain them; they open no turn.
 REASONING_MARKS = ("<think>", "</think>")
 
 
 class ChatTokenizer:
-    """The tokenizer of a model with its chat template, loaded on first use."""
+    """The tokenizer and chat template of a model, loaded at first use."""
 
     def __init__(self, model: str, revision: str, chat_template: str | None = None) -> None:
-        """Name the tokenizer; `chat_template` is a file that replaces the model's own template."""
+        """Set the model whose tokenizer is loaded at first use.
+
+        Args:
+            model: The name of the model, as in `weights.resolve`.
+            revision: Its revision.
+            chat_template: A file that replaces the model's own chat template.
+        """
         self._model = model
         self._revision = revision
         self._template_file = chat_template
@@ -48,13 +54,13 @@ class ChatTokenizer:
                 raise EngineError(f"chat_template {self._template_file}: {error}") from None
         if tokenizer.chat_template is None:
             raise EngineError(
-                f"model {self._model}: its tokenizer has no chat template; name a file as `chat_template`"
+                f"model {self._model}: its tokenizer has no chat template; set `chat_template` to a file"
             )
         return tokenizer
 
     @cached_property
     def fingerprint(self) -> dict[str, str]:
-        """Hashes of the tokenizer and of the chat template."""
+        """The hashes of the tokenizer and of the chat template."""
         vocabulary = self.tokenizer.backend_tokenizer.to_str()
         return {
             "tokenizer_sha256": hashlib.sha256(vocabulary.encode()).hexdigest(),
@@ -67,7 +73,7 @@ class ChatTokenizer:
     def control_tokens(self) -> list[str]:
         """The names of the tokens that may end or open a turn.
 
-        They are the special tokens, and what the template writes of the tokens that are added but not special
+        They are the special tokens, and those added tokens that are not special but occur in the chat template
         (`<｜User｜>` of DeepSeek).
         """
         template = str(self.tokenizer.chat_template)
@@ -85,11 +91,11 @@ class ChatTokenizer:
 
     @cached_property
     def _control_start(self) -> re.Pattern[str]:
-        # Names may overlap, so every place where one begins is found.
+        # Names may overlap, so every position at which a name begins is found.
         return re.compile(rf"(?={self._control_name.pattern}).", re.DOTALL)
 
     def as_data(self, text: str) -> str:
-        """Return a text whose control tokens `encode` takes for ordinary text; any other text is returned as it is."""
+        """Return a text whose control tokens `encode` treats as ordinary text; any other text is returned unchanged."""
         if self._control_name.search(text) is None:
             return text
         return self._control_start.sub(lambda found: found[0] + CUT, text)
@@ -104,9 +110,9 @@ class ChatTokenizer:
         """Return the prompt text for `encode`.
 
         Args:
-            messages: the conversation, taken as data.
-            system_prompt: a first turn of our own; its control tokens are encoded as such.
-            open_turn: whether the assistant's turn is opened at the end.
+            messages: the conversation; its contents are data.
+            system_prompt: a system message that is put first; its control tokens are encoded as control tokens.
+            open_turn: whether the prompt ends with the start of an assistant turn.
         """
         turns = [{"role": m.role, "content": self.as_data(m.content)} for m in messages]
         if system_prompt is not None:
@@ -117,7 +123,7 @@ class ChatTokenizer:
         return prompt
 
     def encode(self, text: str) -> list[int]:
-        """Return the token ids of text from `render` or `as_data`; no special token is added."""
+        """Return the token ids of a text from `render` or `as_data`, without adding special tokens."""
         return [
             token
             for piece in text.split(CUT)

@@ -1,4 +1,4 @@
-"""A model as the rest of the pipeline sees it: an engine with the journal in front."""
+"""Completes requests with an engine, and reads and stores the answers in the journal."""
 
 import hashlib
 import json
@@ -15,15 +15,15 @@ _decode = msgspec.json.Decoder(Completion).decode
 
 
 def fingerprint_hash(fingerprint: dict[str, Any]) -> str:
-    """Return the short hash of an engine fingerprint that each row carries (16 hex digits)."""
+    """Return the short hash (16 hex digits) of an engine fingerprint, which is stored in each row."""
     return _fingerprint_sha256(fingerprint).hexdigest()[:16]
 
 
 class Model:
-    """Completes requests: from the journal when it holds the answer, from the engine otherwise.
+    """Completes requests from the journal if it has the answer, and from the engine otherwise.
 
-    `hits` counts answers found in the journal, `asked` those the engine was asked for; `prompt_tokens` and
-    `completion_tokens` are those of both.
+    `hits` counts the answers from the journal, `asked` those from the engine. `prompt_tokens` and `completion_tokens`
+    count the tokens of both.
     """
 
     def __init__(self, engine: Engine, journal: Journal, purpose: Purpose, name: str) -> None:
@@ -38,12 +38,12 @@ class Model:
 
     @cached_property
     def fingerprint(self) -> dict[str, Any]:
-        """The engine's, which may have to fetch or convert weights for it: not before something is asked."""
+        """The engine's fingerprint. It may download or convert weights, so it is computed at the first request."""
         return self.engine.fingerprint
 
     @cached_property
     def fingerprint_hash(self) -> str:
-        """Its short hash."""
+        """The short hash of the fingerprint."""
         return fingerprint_hash(self.fingerprint)
 
     @cached_property
@@ -51,13 +51,13 @@ class Model:
         return _fingerprint_sha256(self.fingerprint)
 
     async def complete(self, request: Request) -> Completion:
-        """Return the completion of a request; a new one is safe in the journal before it is returned.
+        """Return the completion of a request; a new completion is stored in the journal before it is returned.
 
-        Who asks for what somebody else is being asked for, here or in another process, waits for that answer.
+        If another task or process is already computing this request, the call waits for its result.
 
         Raises:
-            EngineError: the engine failed for good.
-            JournalError: the answer could not be kept, or what is kept is no completion.
+            EngineError: the engine failed permanently.
+            JournalError: the answer could not be stored, or the stored answer is not a completion.
         """
         completion = await self._complete(request)
         self.prompt_tokens += completion.prompt_tokens
@@ -88,13 +88,13 @@ class Model:
             return _decode(kept)
         except msgspec.MsgspecError as error:
             raise JournalError(
-                f"{self._journal.folder}: the answer {key.hex()} of {self._purpose} {self._name} is no completion: "
+                f"{self._journal.folder}: the answer {key.hex()} of {self._purpose} {self._name} is not a completion: "
                 f"{error}; was it imported from another version?"
             ) from None
 
     def _key(self, request: Request) -> bytes:
-        # The fingerprint is hashed once: it is by far the longest part. Its JSON holds no zero byte and the numbers
-        # have eight bytes each, so that no two requests give the same bytes.
+        # The fingerprint is by far the longest part, so it is hashed only once. Its JSON has no zero byte and each
+        # number has eight bytes, so that two different requests never give the same bytes.
         key = self._key_of_fingerprint.copy()
         key.update(struct.pack(">xQQ", request.seed, request.max_tokens or 0))
         key.update(self.engine.render(request).encode("utf-8", "surrogatepass"))

@@ -1,6 +1,6 @@
-"""What a model's file says of it, without its weights: enough to say whether two verdicts come from the same judge.
+"""Describes a model by its parameter file alone, without its weights: enough to tell whether two judges are the same.
 
-The revision is a hash of the weights, so that the tokenizer and its own chat template follow from it.
+The revision is a hash of the weights. It therefore also determines the tokenizer and the chat template of the model.
 """
 
 from importlib.metadata import version
@@ -15,11 +15,11 @@ from stillhouse.params import RewardModel, Teacher
 
 
 class DeclaredError(StillhouseError):
-    """A file that a model's file names cannot be read."""
+    """A file that is named in a model's parameter file cannot be read."""
 
 
 def declared(teacher: Teacher) -> dict[str, Any]:
-    """Return all that decides a model's words, for JSON; its name, licence and price are no part of it.
+    """Return the parameters that determine a model's answers, JSON-ready, without name, licence and price.
 
     Raises:
         DeclaredError: the file of its chat template cannot be read.
@@ -34,7 +34,7 @@ def declared(teacher: Teacher) -> dict[str, Any]:
 
 
 def declared_reward(reward: RewardModel) -> dict[str, Any]:
-    """Return all that decides a reward model's marks, for JSON."""
+    """Return the parameters that determine a reward model's scores, JSON-ready."""
     made_by = f"transformers {version('transformers')}, torch {version('torch')}"
     return {**reward.model_dump(), "made_by": made_by}
 

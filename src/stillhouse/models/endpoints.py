@@ -1,8 +1,8 @@
-"""Which endpoint gets the next request, how many each may have in flight, and what happens to one that dies.
+"""Selects the endpoint of each request, and limits the requests in flight at each endpoint.
 
-The limit of an endpoint finds itself, as TCP's does: it grows by one with each answer until the endpoint first says
-that it has too much, then by one with each round of answers; where it has too much, the limit is halved. An endpoint
-that cannot be reached, or fails again and again, is taken out, and tried with one request after a while: 1 s, doubled
+The limit of an endpoint adapts like the congestion window of TCP. It grows by one with each answer until the endpoint
+first reports an overload, and after that by one with each round of answers. An overload halves it. An endpoint that is
+unreachable or fails repeatedly is taken out of use, and is tried with one request after a pause: 1 s at first, doubled
 each time up to a minute.
 """
 
@@ -14,18 +14,25 @@ from collections.abc import Callable
 
 from stillhouse.models.engine import EngineError
 
-START = 16  # requests in flight at first
-FAULTS = 3  # failures in a row, with no answer between them, that take an endpoint out
-REST_SECONDS = 1.0  # an endpoint's first rest
+START = 16  # the first limit of requests in flight
+FAULTS = 3  # consecutive failures after which an endpoint is taken out of use
+REST_SECONDS = 1.0  # the first pause of an endpoint
 LONGEST_REST_SECONDS = 60.0
-PATIENCE_SECONDS = 600.0  # without any endpoint: a large model takes minutes to load again
+# Longest time without any endpoint: a restarted server loads a large model for minutes.
+PATIENCE_SECONDS = 600.0
 
 
 class Endpoint:
-    """One server: its limit, what it has in flight, and whether it rests."""
+    """One server: its limit, its requests in flight, and its pause."""
 
     def __init__(self, url: str, most: int, clock: Callable[[], float] = time.monotonic) -> None:
-        """Name the base URL and the highest limit."""
+        """Set the base URL and the upper bound of the limit.
+
+        Args:
+            url: The base URL.
+            most: The upper bound of requests in flight.
+            clock: Returns the time in seconds; only tests pass their own.
+        """
         self.url = url
         self.in_flight = 0
         self.limit = float(min(START, most))
@@ -40,13 +47,13 @@ class Endpoint:
 
     @property
     def room(self) -> int:
-        """How many more requests it may have now."""
+        """The number of further requests that it may get now."""
         if self._clock() < self.rests_until:
             return 0
         return (1 if self.is_down else int(self.limit)) - self.in_flight
 
     def answered(self) -> None:
-        """Count an answer: it is up, and may have more."""
+        """Record an answer: the endpoint is up, and its limit grows."""
         self.is_down = False
         self._faults = 0
         self._rest = REST_SECONDS
@@ -54,7 +61,7 @@ class Endpoint:
         self.limit = min(self.limit + step, self._most)
 
     def overloaded(self, asked_at: float, retry_after: float = 0.0) -> None:
-        """Halve the limit, once for all requests in flight, and let it rest for as long as it asks."""
+        """Record an overload: halve the limit, once for all requests in flight, and pause for `retry_after` seconds."""
         now = self._clock()
         if asked_at >= self._eased_at:
             self._eased_at = now
@@ -64,13 +71,13 @@ class Endpoint:
             self.rests_until = max(self.rests_until, now + min(retry_after, LONGEST_REST_SECONDS))
 
     def faulty(self, asked_at: float) -> None:
-        """Count a failure; several in a row take it out."""
+        """Record a failure; `FAULTS` consecutive failures take the endpoint out of use."""
         self._faults += 1
         if self._faults >= FAULTS or self.is_down:
             self.unreachable(asked_at)
 
     def unreachable(self, asked_at: float) -> None:
-        """Take it out for a while, once for all requests in flight."""
+        """Take the endpoint out of use for a pause, once for all requests in flight."""
         if asked_at < self._down_at:
             return
         self._down_at = self._clock()
@@ -80,12 +87,18 @@ class Endpoint:
 
 
 class Endpoints:
-    """All endpoints of one model, of which the one with the lightest load gets the next request."""
+    """All endpoints of one model. The endpoint with the lightest load gets the next request."""
 
     def __init__(
         self, urls: list[str], most: int, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Name the base URLs and the highest number of requests in flight at each."""
+        """Set the base URLs and the upper bound of requests in flight at each.
+
+        Args:
+            urls: The base URLs.
+            most: The upper bound of requests in flight at each endpoint.
+            clock: Returns the time in seconds; only tests pass their own.
+        """
         self.all = [Endpoint(url, most, clock) for url in urls]
         self._clock = clock
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -93,13 +106,13 @@ class Endpoints:
         self._alarm_at = float("inf")
 
     async def acquire(self, failures: Counter[str]) -> Endpoint:
-        """Return an endpoint with room, waiting for one if need be; `release` it afterwards.
+        """Return an endpoint that may get a request, and wait for one if necessary. The caller must `release` it.
 
-        Endpoints at which this request has failed less often, by `failures`, come first: one that breaks requests
-        quickly has the lightest load.
+        Endpoints at which this request has failed less often, by `failures`, come first. Otherwise an endpoint that
+        fails quickly would be preferred, because its load is the lightest.
 
         Raises:
-            EngineError: all have been down for too long.
+            EngineError: all endpoints have been down for `PATIENCE_SECONDS`.
         """
         if self._alive_at is None:
             self._alive_at = self._clock()
@@ -113,7 +126,7 @@ class Endpoints:
                     "start them, or change `endpoints` in conf/runtime.yaml, and run the same command again"
                 )
             turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            # Who was woken and came too late keeps its place at the head of the line.
+            # A waiter that was woken but found no free endpoint is re-queued first.
             (self._waiting.appendleft if woken else self._waiting.append)(turn)
             self._wake_after_rest()
             try:
@@ -128,7 +141,7 @@ class Endpoints:
         return endpoint
 
     def release(self, endpoint: Endpoint) -> None:
-        """Give an endpoint back, after telling it how the request went."""
+        """Release an endpoint. The caller has recorded the outcome of the request at the endpoint before."""
         endpoint.in_flight -= 1
         if not endpoint.is_down:
             self._alive_at = self._clock()
@@ -136,7 +149,7 @@ class Endpoints:
 
     @property
     def silent_seconds(self) -> float:
-        """How long all endpoints have been down; 0 while one is up."""
+        """The time in seconds for which all endpoints have been down; 0 while one is up."""
         if self._alive_at is None or not all(one.is_down for one in self.all):
             return 0.0
         return self._clock() - self._alive_at
@@ -157,7 +170,7 @@ class Endpoints:
                 count -= 1
 
     def _wake_after_rest(self) -> None:
-        """See to it that somebody looks again when the first endpoint has rested, if nothing else wakes them."""
+        """Schedule a wake-up of the waiters for the end of the first pause, in case nothing else wakes them before."""
         now = self._clock()
         rested_at = min(
             (one.rests_until for one in self.all if one.rests_until > now), default=self._alarm_at

@@ -1,9 +1,9 @@
-"""OpenAI-compatible chat endpoints: vLLM servers of the user's own, or hosted APIs.
+"""Requests completions from OpenAI-compatible chat endpoints: the user's vLLM servers, or hosted APIs.
 
-Which endpoint gets a request, and how many at once, is decided in models/endpoints.py. What passes (429, 5xx, a cut
-connection, a body that is no completion) is tried again with exponential back-off and jitter. What cannot pass fails
-at once: a refusal of this one request (400, 413, 422) apart from anything else (a wrong key, an unknown model).
-Endpoints are where, not what: they are no part of the fingerprint.
+models/endpoints.py selects the endpoint of a request and limits the requests in flight. Transient failures (429, 5xx,
+a lost connection, a body that is not a completion) are retried with exponential back-off and jitter. Permanent failures
+are raised at once: a refusal of one request (400, 413, 422) as RefusedError, anything else (a wrong key, an unknown
+model) as EngineError. Endpoints do not determine the answers, so they are not part of the fingerprint.
 """
 
 import asyncio
@@ -23,24 +23,23 @@ from stillhouse.models.endpoints import Endpoint, Endpoints
 from stillhouse.models.engine import Completion, EngineError, RefusedError, Request
 from stillhouse.params import Sampling, TeacherRuntime
 
-TRIES = 8  # answers that were none; with the waits below, about five minutes
-FIRST_WAIT_SECONDS = (
-    0.5  # at most; doubled with each try, and drawn at random below that ("full jitter")
-)
+TRIES = 8  # failed tries of a request; about five minutes with the waits below
+# Upper bound of the first wait. The bound doubles with each try, and the wait is uniform below it ("full jitter").
+FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 60.0
 CONNECT_SECONDS = 10.0
-LONGEST_BODY = 64 << 20  # bytes; a million tokens with their JSON are a tenth of it
+LONGEST_BODY = 64 << 20  # bytes; a million tokens as JSON take a tenth of it
 OVERLOADED_STATUS = frozenset({408, 429, 503})
-PASSING_STATUS = OVERLOADED_STATUS | {409, 425, 500, 502, 504}
+TRANSIENT_STATUS = OVERLOADED_STATUS | {409, 425, 500, 502, 504}
 REFUSED_STATUS = frozenset({400, 413, 422})
 
 
-class _PassingError(Exception):
-    """Worth another try."""
+class _TransientError(Exception):
+    """A failure that may not occur in another try."""
 
 
 class _UnreachableError(Exception):
-    """The request never reached the endpoint, and so is no try."""
+    """The request never reached the endpoint; it does not count as a try."""
 
 
 class _Message(msgspec.Struct):
@@ -83,10 +82,17 @@ class OpenAIEngine:
         *,
         system_prompt: str | None = None,
     ) -> None:
-        """Name the model; `runtime` tells the endpoints (base URLs that end in /v1) and the key's variable.
+        """Check the endpoints and read the API key; no request is sent.
+
+        Args:
+            model: The name of the model at the endpoints.
+            revision: The revision of the model, part of the fingerprint.
+            sampling: The sampling parameters.
+            runtime: The endpoints (base URLs that end in /v1), their limits, and the variable with the API key.
+            system_prompt: A system message that is put before each conversation.
 
         Raises:
-            EngineError: no endpoint is given or one is no URL, or the key's environment variable is not set.
+            EngineError: there is no endpoint, an endpoint is not a URL, or the key's environment variable is not set.
         """
         if not runtime.endpoints:
             raise EngineError(
@@ -123,8 +129,8 @@ class OpenAIEngine:
         """Return the completion.
 
         Raises:
-            RefusedError: the endpoint cannot take this request (a prompt longer than the context).
-            EngineError: the endpoint refuses all of them, all tries failed, or no endpoint can be reached.
+            RefusedError: the endpoint refuses this request (for example a prompt longer than the context).
+            EngineError: the endpoint refuses every request, all tries failed, or no endpoint can be reached.
         """
         body = msgspec.json.encode(self._body(request))
         failures: Counter[str] = Counter()
@@ -132,7 +138,7 @@ class OpenAIEngine:
         for tries in range(1, TRIES + 1):
             try:
                 return await self._try(body, failures)
-            except _PassingError as error:
+            except _TransientError as error:
                 if tries == TRIES:
                     raise EngineError(
                         f"model {self._model}: no answer after {TRIES} tries: {error}"
@@ -162,7 +168,7 @@ class OpenAIEngine:
             "top_p": sampling.top_p,
             "max_tokens": request.max_tokens or sampling.max_tokens,
         }
-        # vLLM's extensions, sent only where they are used: hosted APIs refuse unknown keys.
+        # Extensions of vLLM are sent only if they are set: hosted APIs refuse unknown keys.
         if sampling.top_k:
             body["top_k"] = sampling.top_k
         if sampling.min_p:
@@ -172,14 +178,14 @@ class OpenAIEngine:
         return body
 
     async def _try(self, body: bytes, failures: Counter[str]) -> Completion:
-        """Ask the endpoint with the lightest load; those that cannot be reached are passed over."""
+        """Send the request to the endpoint with the lightest load, and to the next one if it is unreachable."""
         while True:
             endpoint = await self._endpoints.acquire(failures)
             try:
                 return await self._ask(endpoint, body)
             except _UnreachableError:
                 failures[endpoint.url] += 1
-            except _PassingError:
+            except _TransientError:
                 failures[endpoint.url] += 1
                 raise
             finally:
@@ -198,18 +204,18 @@ class OpenAIEngine:
         except TimeoutError:
             endpoint.overloaded(asked_at)
             endpoint.faulty(asked_at)
-            raise _PassingError(
-                f"{endpoint.url}: nothing for {time.monotonic() - asked_at:.0f} s"
+            raise _TransientError(
+                f"{endpoint.url}: no response for {time.monotonic() - asked_at:.0f} s"
             ) from None
         except (aiohttp.ClientError, OSError) as error:
             endpoint.faulty(asked_at)
-            raise _PassingError(f"{endpoint.url}: {type(error).__name__} {error}") from None
+            raise _TransientError(f"{endpoint.url}: {type(error).__name__} {error}") from None
         if reply.status in OVERLOADED_STATUS:
             endpoint.overloaded(asked_at, _seconds(reply.headers.get("Retry-After")))
-        if reply.status in PASSING_STATUS:
+        if reply.status in TRANSIENT_STATUS:
             if reply.status != 429:
                 endpoint.faulty(asked_at)
-            raise _PassingError(f"{endpoint.url}: HTTP {reply.status}")
+            raise _TransientError(f"{endpoint.url}: HTTP {reply.status}")
         if reply.status != 200:
             kind = RefusedError if reply.status in REFUSED_STATUS else EngineError
             raise kind(f"{endpoint.url}: HTTP {reply.status}: {self._shown(content)}")
@@ -217,7 +223,7 @@ class OpenAIEngine:
             completion = _completion(_decode(content), time.monotonic() - asked_at)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             endpoint.faulty(asked_at)
-            raise _PassingError(f"{endpoint.url}: not a chat completion: {error}") from None
+            raise _TransientError(f"{endpoint.url}: not a chat completion: {error}") from None
         endpoint.answered()
         return completion
 
@@ -234,7 +240,7 @@ class OpenAIEngine:
                 connector=aiohttp.TCPConnector(limit=0),
                 trust_env=bool(
                     getproxies()
-                ),  # asked in a thread for each request, so only where there is one
+                ),  # costs a thread call per request, so only if a proxy is set
             )
         return self._session
 
@@ -246,7 +252,7 @@ class OpenAIEngine:
 def _checked(url: str) -> str:
     try:
         parts = urlsplit(url)
-        parts.port  # noqa: B018  # raises where it is no number
+        parts.port  # noqa: B018  # raises if it is not a number
     except ValueError:
         parts = urlsplit("")
     if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -266,7 +272,7 @@ async def _read(reply: aiohttp.ClientResponse) -> bytes:
 
 
 def _seconds(retry_after: str | None) -> float:
-    """Return a Retry-After header in seconds; its other form, a date, and anything else count as absent."""
+    """Return a Retry-After header in seconds. A date, which is its other form, counts as absent, as any other text."""
     try:
         return max(float(retry_after or 0), 0.0)
     except ValueError:

@@ -1,8 +1,8 @@
-"""Marks for answers by a reward model: a sequence classifier with one output per attribute, through the journal.
+"""Scores answers with a reward model, a sequence classifier with one output per attribute, and stores the scores.
 
-Decision-Tree-Reward-Llama-3.1-8B is one: a linear head of five outputs, fitted by regression to the 0..4 ratings of
-HelpSteer2. Its decision tree compares two answers with each other, and is neither needed for one answer nor loaded; no
-code of a model's repository is run.
+An example is Decision-Tree-Reward-Llama-3.1-8B: a linear head of five outputs, fitted by regression to the ratings of
+HelpSteer2 (0 to 4). Its decision tree compares two answers; it is not needed to score one answer, and is not loaded. No
+code from a model's repository is run.
 """
 
 import asyncio
@@ -21,19 +21,19 @@ from stillhouse.models.weights import resolve
 from stillhouse.params import RewardModel
 from stillhouse.records import Message
 
-DIGITS = 3  # kept of a mark: more would be noise of the summation order
+DIGITS = 3  # decimal places of a score; further digits depend on the order of summation
 HEAD_BIAS = "score.bias"
 
 
 class TooLongError(EngineError):
-    """A conversation has more tokens than the reward model is given."""
+    """A conversation has more tokens than `max_tokens` of the reward model."""
 
 
 class Reward:
-    """Gives every attribute of a reward model for a conversation that ends with the answer.
+    """Computes all attributes of a reward model for a conversation that ends with the answer.
 
-    One conversation per forward pass: its few hundred tokens fill a device already, and no mark depends on what else
-    was in a batch. `hits` and `asked` count as in `Model`.
+    A forward pass has one conversation: its few hundred tokens already use the device well, and no score depends on
+    other texts of a batch. `hits` and `asked` count as in `Model`.
     """
 
     def __init__(self, params: RewardModel, journal: Journal) -> None:
@@ -46,7 +46,7 @@ class Reward:
 
     @cached_property
     def fingerprint(self) -> dict[str, Any]:
-        """All that decides a mark; the tokenizer is read for it, and the weights fetched if need be."""
+        """The facts that determine a score. Computing them reads the tokenizer, and downloads the weights if needed."""
         return {
             "engine": f"transformers {version('transformers')}",
             "torch": version("torch"),
@@ -54,21 +54,21 @@ class Reward:
             **self._chat.fingerprint,
         }
 
-    async def marks(self, messages: Sequence[Message], answer: str) -> dict[str, float]:
-        """Return the mark of each attribute, as the model gives it (HelpSteer2's scale is 0..4).
+    async def scores(self, messages: Sequence[Message], answer: str) -> dict[str, float]:
+        """Return the raw score of each attribute (the scale of HelpSteer2 is 0 to 4).
 
         Raises:
-            TooLongError: the conversation is longer than `max_tokens`; half an answer has no mark.
-            EngineError: the model cannot be loaded as what the parameters say.
-            JournalError: a mark could not be kept.
+            TooLongError: the conversation is longer than `max_tokens`; a part of an answer is never scored.
+            EngineError: the model cannot be loaded, or differs from the parameters.
+            JournalError: the scores could not be stored.
         """
         text = self._render(messages, answer)
         key = journal_key({"fingerprint": self.fingerprint, "prompt": text})
         kept = self._journal.get(key)
         if kept is not None:
             self.hits += 1
-            marks: dict[str, float] = json.loads(kept)
-            return marks
+            stored: dict[str, float] = json.loads(kept)
+            return stored
         ids = self._chat.encode(text)
         if len(ids) > self._params.max_tokens:
             raise TooLongError(
@@ -77,10 +77,10 @@ class Reward:
         async with self._device:
             self.asked += 1
             values = await asyncio.to_thread(self._forward, ids)
-        marks = dict(zip(self._params.attributes, values, strict=True))
+        scores = dict(zip(self._params.attributes, values, strict=True))
         name = fingerprint_hash(self.fingerprint)
-        await self._journal.put(key, json.dumps(marks).encode(), purpose="reward", model=name)
-        return marks
+        await self._journal.put(key, json.dumps(scores).encode(), purpose="reward", model=name)
+        return scores
 
     def _render(self, messages: Sequence[Message], answer: str) -> str:
         turns = [*messages, Message(role="assistant", content=answer)]
@@ -118,9 +118,9 @@ class Reward:
                 f"verify.reward.attributes names {len(self._params.attributes)}"
             )
         if HEAD_BIAS in found["unexpected_keys"]:
-            # A head fitted as a linear probe may have one; transformers' class has none and would drop it.
+            # A head fitted as a linear probe may have a bias; the class of transformers has none and would drop it.
             model.score.bias = torch.nn.Parameter(_tensor(path, HEAD_BIAS).to(model.score.weight))
-        # Without a padding token the mark is read at the last token, which is what a single row needs.
+        # Without a padding token the score is read at the last token, which is right for a single row.
         model.config.pad_token_id = None
         return model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
 

@@ -1,4 +1,4 @@
-"""Perplexity of responses under a scorer model, by transformers, through the journal."""
+"""Measures the perplexity of responses under a scorer model with transformers, and stores it in the journal."""
 
 import math
 from collections.abc import AsyncIterator, Iterable
@@ -15,15 +15,13 @@ from stillhouse.params import PerplexityScorer
 from stillhouse.progress import quiet_libraries
 from stillhouse.records import Message
 
-BATCH_TOKENS = (
-    4096  # padded tokens per forward pass; the logits of 4,096 x 49,152 float32 take 0.8 GB
-)
-WINDOW = 4096  # texts in memory, among which those of like length are scored together
-DIGITS = 4  # kept of a perplexity: more would be noise of the summation order
+BATCH_TOKENS = 4096  # padded tokens per forward pass; logits of 4,096 x 49,152 float32 take 0.8 GB
+WINDOW = 4096  # texts in memory; texts of similar length among them are scored in one batch
+DIGITS = 4  # decimal places of a perplexity; further digits depend on the order of summation
 
 
 class Scored(NamedTuple):
-    """Perplexity of one text, and the number of its tokens that were scored."""
+    """The perplexity of one text, and the number of its scored tokens."""
 
     name: str
     perplexity: float
@@ -38,9 +36,10 @@ class _Item(NamedTuple):
 
 
 class Scorer:
-    """Measures exp(mean negative log-likelihood) of a response's tokens, given its prompt, in nats.
+    """Computes exp(mean negative log-likelihood in nats) of a response's tokens given its prompt.
 
-    Texts over `max_tokens` (prompt and response) are scored up to that length. `hits` and `asked` count as in `Model`.
+    A text longer than `max_tokens` (prompt and response) is scored up to that length. `hits` and `asked` count as in
+    `Model`.
     """
 
     def __init__(self, params: PerplexityScorer, journal: Journal) -> None:
@@ -60,7 +59,7 @@ class Scorer:
         """Yield the score of each (name, prompt messages, response text), in no particular order.
 
         Raises:
-            EngineError: a text is empty, or its prompt alone fills `max_tokens`: it has no perplexity.
+            EngineError: a text has no perplexity, because it is empty or its prompt alone fills `max_tokens`.
         """
         waiting: list[_Item] = []
         for name, messages, response in texts:
@@ -117,7 +116,7 @@ class Scorer:
         ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows])
         mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
         device = self._model.device
-        # The prompts' logits are never read, and the output layer is a fifth of a small model's work.
+        # The logits of prompts are not needed, and the output layer is a fifth of the work of a small model.
         first = min(len(item.prompt_ids) for item in batch) - 1
         with torch.inference_mode():
             logits = self._model(
@@ -138,7 +137,7 @@ class Scorer:
 
 
 def _batches(items: list[_Item], max_tokens: int) -> list[list[_Item]]:
-    """Group items of like length, so that little is padded. Sorted by length then name: the same batches every time."""
+    """Batch items of similar length, to pad little. Sorting by length and name makes the batches deterministic."""
     ordered = sorted(items, key=lambda i: (len(i.prompt_ids) + len(i.text_ids), i.name))
     batches: list[list[_Item]] = []
     batch: list[_Item] = []

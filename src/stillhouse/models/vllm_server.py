@@ -1,7 +1,7 @@
-"""A vLLM server in a process group of its own: started for a local model, waited for, and stopped with its children.
+"""Starts a vLLM server for a local model in its own process group, waits until it is ready, and stops the group.
 
-It is started with what vLLM in process is started with (models/vllm_engine.py), so that the same model answers in the
-same way behind an endpoint. vLLM's own command line is not used: under the CPU build `vllm serve` does not start.
+The server gets the same arguments as vLLM in process (models/vllm_engine.py), so that a model gives the same answers
+behind an endpoint. vLLM's own command line is not used: `vllm serve` does not start under the CPU build.
 """
 
 import contextlib
@@ -22,24 +22,31 @@ from stillhouse.models.weights import cache_folder
 from stillhouse.params import TeacherRuntime
 
 MODULE = "vllm.entrypoints.openai.api_server"
-LOOK_SECONDS = 0.5  # between looks at whether the server is ready or has died
-TELL_SECONDS = 15.0  # between lines that say that it is still loading
-STOP_SECONDS = 20.0  # for a server to end by itself; then it is killed
-SHOWN_LINES = 12  # of the log of a server that died
+POLL_SECONDS = 0.5  # interval of the checks whether the server is ready or has exited
+REPORT_SECONDS = 15.0  # interval of the progress lines while the model loads
+STOP_SECONDS = 20.0  # time for the server to exit after a signal; then it is killed
+SHOWN_LINES = 12  # last lines of the log that are shown if the server exited
 _EVERYWHERE = ("0.0.0.0", "::")
 
 
 def server_arguments(
     load: Load, runtime: TeacherRuntime, chat_template: str | None, host: str, port: int
 ) -> list[str]:
-    """Return the flags of the server.
+    """Return the command-line flags of the server.
 
-    The model is served under the name that a teacher's file gives it. `--generation-config vllm` keeps the sampling
-    that a model ships as its default out of the requests: what a request leaves out is then off, as in process.
+    The model is served under the name in the teacher's file. `--generation-config vllm` ignores the default sampling
+    that a model ships with: a parameter that a request leaves out is then off, as in process.
+
+    Args:
+        load: The model to load.
+        runtime: The settings of vLLM.
+        chat_template: A file that replaces the model's chat template.
+        host: The address to listen on.
+        port: The port to listen on.
 
     Raises:
         EngineError: vLLM is not installed.
-        WeightsError: there are no such weights.
+        WeightsError: the weights do not exist.
     """
     flags = ["--host", host, "--port", str(port), "--served-model-name", load.model]
     flags += ["--generation-config", "vllm", "--no-enable-log-requests"]
@@ -55,7 +62,7 @@ def server_arguments(
 
 
 class VllmServer:
-    """A running server; as a context manager it is stopped at the end, whatever happened."""
+    """A running server. As a context manager it is stopped at the end, also after an error."""
 
     def __init__(
         self,
@@ -66,11 +73,18 @@ class VllmServer:
         host: str = "127.0.0.1",
         port: int = 8000,
     ) -> None:
-        """Start it; `wait` returns when it answers.
+        """Start the server; `wait` returns when it answers requests.
+
+        Args:
+            load: The model to load.
+            runtime: The settings of vLLM.
+            chat_template: A file that replaces the model's chat template.
+            host: The address to listen on.
+            port: The port to listen on.
 
         Raises:
-            EngineError: the port is taken, or vLLM is not installed.
-            WeightsError: there are no such weights.
+            EngineError: the port is in use, or vLLM is not installed.
+            WeightsError: the weights do not exist.
         """
         _check_free(host, port)
         flags = server_arguments(load, runtime, chat_template, host, port)
@@ -85,7 +99,7 @@ class VllmServer:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C reaches us alone, and one signal reaches all of them
+                start_new_session=True,  # Ctrl-C then signals only this process, and one signal ends the group
             )
 
     def __enter__(self) -> "VllmServer":
@@ -99,39 +113,39 @@ class VllmServer:
     ) -> None:
         self.stop()
 
-    def wait(self, tell: Callable[[str], None]) -> None:
-        """Return when the server answers; `tell` gets a line now and then until it does.
+    def wait(self, report: Callable[[str], None]) -> None:
+        """Block until the server answers requests; `report` gets a progress line every `REPORT_SECONDS`.
 
         Raises:
-            EngineError: it died; the message ends with the last lines of its log.
+            EngineError: the server exited; the message ends with the last lines of its log.
         """
-        started = told = time.monotonic()
+        started = reported = time.monotonic()
         while not self._answers():
             self._check_alive()
-            time.sleep(LOOK_SECONDS)
-            if (now := time.monotonic()) - told >= TELL_SECONDS:
-                told = now
-                tell(f"loading {self._model}: {now - started:.0f} s, log in {self.log}")
-        self._check_alive()  # or else somebody else's server answers at this port
+            time.sleep(POLL_SECONDS)
+            if (now := time.monotonic()) - reported >= REPORT_SECONDS:
+                reported = now
+                report(f"loading {self._model}: {now - started:.0f} s, log in {self.log}")
+        self._check_alive()  # otherwise another server answers at this port
 
     def watch(self) -> None:
-        """Return never while the server lives.
+        """Block until the server exits.
 
         Raises:
-            EngineError: it died.
+            EngineError: the server exited.
         """
         while True:
             self._check_alive()
-            time.sleep(LOOK_SECONDS)
+            time.sleep(POLL_SECONDS)
 
     def stop(self) -> None:
-        """Stop the server, and kill whichever of its children have not ended with it."""
+        """Stop the server, and kill those of its children that did not end with it."""
         try:
             self._signal(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(STOP_SECONDS)
         finally:
-            self._signal(signal.SIGKILL)  # whoever is left of the group
+            self._signal(signal.SIGKILL)  # to the remaining processes of the group
             self._process.wait()
 
     def _signal(self, number: signal.Signals) -> None:
@@ -140,7 +154,7 @@ class VllmServer:
 
     def _answers(self) -> bool:
         health = self.url.removesuffix("/v1") + "/health"
-        # No proxy stands between this machine and itself.
+        # A request to the same machine must not go through a proxy.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
             with opener.open(health, timeout=5) as reply:
@@ -155,7 +169,7 @@ class VllmServer:
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
         last = "\n".join(f"  {line}" for line in lines[-SHOWN_LINES:])
         raise EngineError(
-            f"the server of {self._model} ended with code {code}; its log, {self.log}, ends with:\n{last}"
+            f"the server of {self._model} exited with code {code}; its log, {self.log}, ends with:\n{last}"
         )
 
 

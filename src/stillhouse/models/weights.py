@@ -1,11 +1,11 @@
-"""Where the weights of a model lie on this machine.
+"""Finds the weights of a model on this machine, and downloads or converts them at first use.
 
-A model is named in one of three ways, each with a revision that is a content hash:
+The name of a model has one of three forms, each with a revision:
 
 - `package:<distribution>/<path to a .gguf file>`: a GGUF file inside an installed Python package; the revision is the
-  file's sha256. transformers needs 40 s to read GGUF and one second to read safetensors, so it is converted once.
+  file's sha256. transformers reads GGUF in 40 s and safetensors in one second, so the file is converted once.
 - a Hub id such as `Qwen/Qwen3-8B`: the revision is the 40-digit commit.
-- `path:<folder>`: a folder that this run made (a trained student); the revision is `local`.
+- `path:<folder>`: a folder that this run wrote (a trained student); the revision is `local`.
 """
 
 import importlib.util
@@ -19,24 +19,24 @@ from stillhouse.hashing import file_sha256
 from stillhouse.progress import quiet_libraries
 
 CACHE_VARIABLE = "STILLHOUSE_CACHE"
-# Raised when the conversion below changes, so that an old conversion is not taken for a new one.
+# Raise this number when the conversion below changes, so that an old conversion is not reused.
 CONVERSION = "1"
 
 
 class WeightsError(StillhouseError):
-    """A model's weights are missing or are not the ones named."""
+    """The weights of a model are missing, or have another revision than stated."""
 
 
 def cache_folder() -> Path:
-    """Return the folder for what can be made again: converted weights. `STILLHOUSE_CACHE` moves it."""
+    """Return the folder of converted weights, which can be deleted at any time: `STILLHOUSE_CACHE`, if it is set."""
     return Path(os.environ.get(CACHE_VARIABLE, ".stillhouse/cache"))
 
 
 def resolve(model: str, revision: str) -> Path:
-    """Return the local folder of a model, converting or downloading it on first use.
+    """Return the local folder of a model; convert or download the model at first use.
 
     Raises:
-        WeightsError: the package is not installed, the file has another hash, or the Hub does not answer.
+        WeightsError: the package is not installed, the file has another hash, or the download failed.
     """
     if model.startswith("package:"):
         return _from_package(model.removeprefix("package:"), revision)
@@ -51,7 +51,7 @@ def resolve(model: str, revision: str) -> Path:
 
 
 def package_file(name: str) -> Path:
-    """Return the path of a file given as `<package>/<path inside it>`, without importing the package."""
+    """Return the path of a file named `<package>/<path inside it>`, without importing the package."""
     package, _, inside = name.partition("/")
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
@@ -95,8 +95,8 @@ def _convert_gguf(source: Path, target: Path) -> None:
         quantization_config=GgufConfig(dequantize=True),
     )
     tokenizer: Any = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
-    # transformers gives a GGUF tokenizer GPT-2's pre-tokenizer, which keeps runs of digits together; SmolLM2 was
-    # trained on single digits, and does sums far worse when they are not split.
+    # transformers gives a GGUF tokenizer the pre-tokenizer of GPT-2, which does not split numbers into digits. SmolLM2
+    # was trained on single digits, and its arithmetic is much worse without the split.
     tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Digits(individual_digits=True),

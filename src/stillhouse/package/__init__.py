@@ -1,1 +1,1 @@
-"""From one teacher's aligned examples to a checked, described and published data set."""
+"""Builds a release from the teachers' aligned examples: shards, card, figures, provenance and manifest, with a lint."""

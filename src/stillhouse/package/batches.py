@@ -1,4 +1,4 @@
-"""From the tables of a run to released rows, batch by batch: joins of sorted tables in bounded memory."""
+"""Joins the sorted tables of a run to released rows, batch by batch in bounded memory."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,10 +19,10 @@ from stillhouse.package.rows import (
 from stillhouse.records import SCHEMAS, Example
 from stillhouse.tables.streams import Follower, JoinError, read_batches
 
-# Tells of a chat (turns of role and content) which benchmark item it overlaps, None: none.
+# Returns the benchmark item that a chat (turns of role and content) overlaps, or None.
 Overlaps = Callable[[Sequence[Mapping[str, str]]], str | None]
 
-CONTAMINATED = "contaminated"  # the reason of the queries stage for an overlap with a benchmark
+CONTAMINATED = "contaminated"  # the queries stage's reason for an overlap with a benchmark
 _RESPONSE = [
     "id",
     "query_id",
@@ -63,7 +63,7 @@ _SHARED = [
 
 @dataclass(frozen=True)
 class TeacherTables:
-    """The tables of one teacher that a release is made of."""
+    """The tables of one teacher that a release is built from."""
 
     aligned: Path
     responses: Path
@@ -77,7 +77,7 @@ def data_batches(aligned: Path) -> Iterator[pa.RecordBatch]:
 
     Raises:
         JoinError: a chat does not end with the user's turn.
-        TableError: there is no table, or it is corrupt.
+        TableError: the table is missing or corrupt.
     """
     own = SCHEMAS[Example].names
     for batch in read_batches(aligned):
@@ -112,7 +112,7 @@ def _with_answer(batch: pa.RecordBatch, aligned: Path) -> pa.ListArray:
         )
     rows = batch.num_rows
     answers = assistant_turns(batch.column("think"), batch.column("answer"))
-    # Turns and answers stand behind each other; `order` puts each answer behind the last turn of its chat.
+    # All turns come first, then all answers; `order` moves each answer behind the last turn of its chat.
     order = pa.array(np.insert(np.arange(len(turns)), ends, len(turns) + np.arange(rows)))
     roles = pa.concat_arrays([roles, pa.array(["assistant"] * rows)]).take(order)
     contents = pa.concat_arrays([contents, answers]).take(order)
@@ -124,16 +124,16 @@ def _with_answer(batch: pa.RecordBatch, aligned: Path) -> pa.ListArray:
 def attempt_batches(
     tables: TeacherTables, queries: Path, model: str, revision: str
 ) -> Iterator[tuple[pa.RecordBatch, pa.RecordBatch]]:
-    """Yield batches of `all_attempts`, each with the `rejected` rows among them.
+    """Yield batches of `all_attempts`, each with a batch of its rows that belong to `rejected`.
 
     Args:
         tables: the teacher's tables.
         queries: the curated queries.
-        model: the teacher's model.
-        revision: its revision.
+        model: the name of the teacher's model.
+        revision: the revision of that model.
 
     Raises:
-        JoinError: a response has no verdict, decision or query, or another table has a row of no response.
+        JoinError: a response has no verdict, decision or query, or another table has a row without a response.
         TableError: a table is missing or corrupt.
     """
     verdicts = Follower(tables.verdicts, "response_id", ["state", "score", "reason", "verifier"])
@@ -185,10 +185,14 @@ def rejected_query_batches(
 ) -> Iterator[pa.RecordBatch]:
     """Yield the rows of `rejected_queries` from the table that the queries stage wrote.
 
-    The text of a query that overlaps a benchmark is withheld, whatever it was rejected for.
+    The text of a query that overlaps a benchmark is withheld, whatever the reason of its rejection.
+
+    Args:
+        rejected: the table.
+        overlaps: finds overlaps with benchmarks; None: only rows rejected as contaminated are withheld.
 
     Raises:
-        TableError: it is missing or corrupt.
+        TableError: the table is missing or corrupt.
     """
     previous, repeats = "", 0
     for batch in read_batches(rejected):
@@ -206,7 +210,7 @@ def rejected_query_batches(
         if overlaps is not None:
             found = [overlaps(chat) is not None for chat in chats.to_pylist()]
             withheld = pc.or_(withheld, pa.array(found, type=pa.bool_()))
-        # Of the evidence of an overlap only the item's name stays, not the text behind it.
+        # The evidence of an overlap is reduced to the name of the benchmark item; its text is removed.
         named = pc.replace_substring_regex(evidence, r"(?s): .*", "")
         columns = {
             "id": pa.array(ids, type=pa.string()),

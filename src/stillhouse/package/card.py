@@ -1,4 +1,4 @@
-"""The card of a released data set. Every number in it comes from a metrics file, a parameter or the rows themselves."""
+"""Renders the card of a released data set. Every number comes from a metrics file, a parameter or the released rows."""
 
 import re
 from collections import Counter
@@ -25,7 +25,7 @@ CARDS = Path("dataset_cards")
 DATASET_CARD = "dataset.md.jinja"
 CHANGELOG = "changelog.md"
 SHOWN_WARNINGS = 20
-# The judge of the paper is Qwen2.5-7B-Instruct (arXiv 2505.14464, section 2.2); a smaller one is called weak.
+# The judge of the paper is Qwen2.5-7B-Instruct (arXiv 2505.14464, section 2.2). The card calls a smaller judge weak.
 PAPER_JUDGE_PARAMETERS = 7e9
 _PARAMETERS = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)([MB])(?![A-Za-z0-9])", re.IGNORECASE)
 _UNIT = {"M": 1e6, "B": 1e9}
@@ -47,7 +47,7 @@ class CardError(StillhouseError):
 
 @dataclass(frozen=True)
 class CardFacts:
-    """All that a card says. `configs` are counts by configuration name, `counts` those of every teacher of the run."""
+    """The facts of a card. `configs` has counts by configuration, `counts` has those of every teacher of the run."""
 
     repository: Repository
     run: RunFacts
@@ -63,7 +63,7 @@ def model_size(name: str) -> str | None:
 
 
 def is_weak_judge(judge: Teacher) -> bool:
-    """Whether a judge is smaller than the paper's, as far as its name tells."""
+    """Return whether a judge is smaller than the paper's, according to the size in its name."""
     size = model_size(judge.model)
     return size is not None and float(size[:-1]) * _UNIT[size[-1]] < PAPER_JUDGE_PARAMETERS
 
@@ -74,7 +74,7 @@ def size_category(rows: int) -> str:
 
 
 def front_matter(facts: CardFacts) -> dict[str, Any]:
-    """Return the card's YAML part: what the Hub shows and `load_dataset` reads."""
+    """Return the YAML front matter of the card, which the Hub shows and `load_dataset` reads."""
     from datasets import DatasetInfo, Features
     from datasets.info import DatasetInfosDict
     from huggingface_hub import DatasetCardData
@@ -115,7 +115,7 @@ def front_matter(facts: CardFacts) -> dict[str, Any]:
         {
             "config_name": config.name,
             "data_files": [{"split": SPLIT, "path": config.data_files}],
-            # datasets takes `default` by its name; any other has to be marked
+            # datasets recognises `default` by its name; another main configuration needs this field.
             **({"default": True} if config.name == main != "default" else {}),
         }
         for config in repo.configs
@@ -133,7 +133,7 @@ def title(facts: CardFacts) -> str:
 
 
 def licenses(run: RunFacts, counts: Mapping[str, TeacherCounts]) -> dict[str, str]:
-    """Return the licences that bind a release, by the name of the source or teacher under them."""
+    """Return the licences that apply to a release, by the name of the source or teacher."""
     by_source = run.queries_metrics["by_source"]
     found = {(name, terms) for name, part in by_source.items() for terms in part["licenses"]}
     for own in counts.values():
@@ -149,7 +149,13 @@ def licenses(run: RunFacts, counts: Mapping[str, TeacherCounts]) -> dict[str, st
 
 
 def draw_figures(folder: Path, run: RunFacts, counts: Mapping[str, TeacherCounts]) -> None:
-    """Draw the figures of the cards into a folder: they compare the teachers, and are the same in all repositories."""
+    """Draw the figures of the cards into a folder. They compare the teachers and are the same in all repositories.
+
+    Args:
+        folder: The folder of the images.
+        run: The facts of the run.
+        counts: The counts of each teacher.
+    """
     names = {teacher: part.spec.label for teacher, part in run.teachers.items()}
     figures.funnel(
         [
@@ -178,13 +184,13 @@ def render_card(facts: CardFacts, cards: Path = CARDS) -> str:
     """Return the text of README.md.
 
     Raises:
-        CardError: the template is missing or broken, or a metrics file lacks a number that it shows.
+        CardError: the template is missing or broken, or a metrics file lacks a number of the card.
     """
     run, repo = facts.run, facts.repository
     package = run.package
     all_repositories = repositories(package, list(run.teachers))
     released: Counter[str] = Counter()
-    for teacher in repo.teacher_ids[:1]:  # the same queries for every teacher
+    for teacher in repo.teacher_ids[:1]:  # all teachers have the same queries
         for source, part in facts.counts[teacher].sources.items():
             released[source] += part["rows"]
     judge = run.judge
@@ -237,12 +243,19 @@ def render_card(facts: CardFacts, cards: Path = CARDS) -> str:
 
 
 def student_repository(namespace: str, name: str, teacher: str, student: str) -> str:
-    """Return the id of the Hub repository of a student."""
+    """Return the id of the Hub repository of a student.
+
+    Args:
+        namespace: The owner of the repository.
+        name: The name of the release.
+        teacher: The id of the teacher.
+        student: The id of the student.
+    """
     return f"{namespace}/{name}-{teacher}-{student}"
 
 
 def _interval(found: Mapping[str, float] | None) -> str:
-    """Return a precision or recall with its interval; there is none where nothing was accepted."""
+    """Return a precision or recall with its interval as text. There is none if no answer was accepted."""
     if found is None:
         return "nothing accepted"
     return f"{100 * found['share']:.1f} % [{100 * found['low']:.1f}, {100 * found['high']:.1f}]"
@@ -252,7 +265,7 @@ def render(template: Path, shown: Mapping[str, Any]) -> str:
     """Return a rendered card template.
 
     Raises:
-        CardError: it is missing or broken, or something that it shows is missing.
+        CardError: the template is missing or broken, or a value that it shows is missing.
     """
     from jinja2 import TemplateError
 
@@ -274,7 +287,7 @@ def _compiled(source: str) -> "Template":
     environment = Environment(
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
-    # The sums make an absent number say its name.
+    # `+ 0` makes StrictUndefined raise an error that names a missing number.
     environment.filters["count"] = lambda number: f"{number + 0:,}"
     environment.filters["rounded"] = lambda number: f"{number + 0:,.2f}"
     environment.filters["percent"] = lambda share: f"{100 * share:.1f} %"
@@ -294,7 +307,7 @@ def yaml_text(content: dict[str, Any]) -> str:
 
 
 def type_name(type_: pa.DataType) -> str:
-    """Return a column type in a few words; a long struct is only counted."""
+    """Return a short description of a column type; the fields of a long struct are left out."""
     if pa.types.is_list(type_):
         return f"list of {type_name(type_.value_type)}"
     if pa.types.is_struct(type_):
@@ -303,13 +316,13 @@ def type_name(type_: pa.DataType) -> str:
 
 
 def _cell(text: object) -> str:
-    """Return text that cannot leave its cell of a table, nor make a link or a tag."""
+    """Return text that is escaped for a table cell: it cannot end the cell or make a link or a tag."""
     plain = " ".join(str(text).split())
     return re.sub(r"([|<>\[\]`*])", r"\\\1", plain)
 
 
 def _by_license(licenses: Mapping[str, str]) -> str:
-    """Return the names under each licence in words."""
+    """Return a text that lists the names under each licence."""
     names: dict[str, list[str]] = {}
     for name, license_ in licenses.items():
         names.setdefault(license_, []).append(_cell(name))
@@ -321,7 +334,7 @@ def _changelog(cards: Path) -> str:
         return (cards / CHANGELOG).read_text(encoding="utf-8")
     except OSError as error:
         raise CardError(
-            f"{cards / CHANGELOG}: {error.strerror}; it says what changed by version"
+            f"{cards / CHANGELOG}: {error.strerror}; the file must list the changes of each version"
         ) from None
 
 
@@ -349,7 +362,7 @@ def _terms(facts: CardFacts) -> Consequences:
 
 
 def _funnel(run: RunFacts) -> Sequence[tuple[str, dict[str, int]]]:
-    """Return the queries left after each step, by teacher."""
+    """Return the number of queries that remain after each step, by teacher."""
     steps = {
         "asked": "queries",
         "answered": "answered",

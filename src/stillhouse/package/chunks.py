@@ -1,7 +1,8 @@
-"""Content-defined chunks of files, as a Hub with Xet storage cuts them: what two versions share is not sent again.
+"""Estimates the bytes of an upload: cuts files into content-defined chunks, as Xet storage on the Hub does.
 
-The rule is Xet's: a rolling gear hash over 64 bytes, a border where its top 16 bits are zero, chunks of 8 to 128 KiB,
-64 on average. The table of the hash is our own, so that single borders differ from the Hub's and the shares do not.
+The rule is Xet's: a rolling gear hash over 64 bytes, a boundary where its top 16 bits are zero, chunks of 8 to 128 KiB
+with a mean of 64 KiB. The table of the hash is our own. Single boundaries therefore differ from the Hub's, but the
+shares of new bytes do not.
 """
 
 import hashlib
@@ -13,8 +14,9 @@ from numpy.typing import NDArray
 
 MIN_CHUNK = 8 * 1024
 MAX_CHUNK = 128 * 1024
-WINDOW = 64  # bytes; a 64-bit hash that moves by one bit a byte has forgotten all before
-_BORDER_BITS = 16  # a border about every 2^16 bytes
+# Bytes; a 64-bit hash that shifts by one bit per byte depends only on the last 64 bytes.
+WINDOW = 64
+_BORDER_BITS = 16  # a boundary about every 2^16 bytes
 _READ_BYTES = 4 * 1024 * 1024
 _GEAR = np.random.default_rng(2505).integers(0, 2**64, size=256, dtype=np.uint64)
 
@@ -27,7 +29,10 @@ def chunks_of(paths: Iterable[Path]) -> Iterator[tuple[bytes, int]]:
 
 
 def new_bytes(old: Iterable[Path], new: Iterable[Path]) -> tuple[int, int]:
-    """Return the bytes of the new files' chunks that are neither in the old files nor repeated, and all their bytes."""
+    """Return the bytes of new chunks and the bytes of all new files.
+
+    A new chunk is one that is in no old file; if it repeats, it counts once.
+    """
     seen = {digest for digest, _ in chunks_of(old)}
     sent = total = 0
     for digest, size in chunks_of(new):
@@ -45,7 +50,7 @@ def _cut(path: Path) -> Iterator[bytes]:
             held += block
             start = 0
             for border in _borders(held):
-                # What is left must hold a whole chunk, so that reading in blocks moves no border.
+                # The rest must hold a whole chunk, so that the block size of reading does not move a boundary.
                 if border - start < MIN_CHUNK:
                     continue
                 while border - start > MAX_CHUNK:
@@ -63,7 +68,7 @@ def _cut(path: Path) -> Iterator[bytes]:
 
 
 def _borders(block: bytes) -> list[int]:
-    """Return the places after which the rolling hash marks a border."""
+    """Return the positions after which the rolling hash has a boundary."""
     hashes: NDArray[np.uint64] = _GEAR[np.frombuffer(block, dtype=np.uint8)]
     width = 1
     # The hash of the last w bytes doubles its window: H_2w(i) = H_w(i) + (H_w(i - w) << w).

@@ -1,4 +1,4 @@
-"""What the released rows themselves say, counted while they are written, so that a card needs no second pass."""
+"""Counts the released rows while they are written, so that the card needs no second pass over them."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -15,8 +15,8 @@ from stillhouse.verify.checks import by_judge_alone
 class ConfigCounts:
     """Rows and sizes of one configuration.
 
-    `bytes` is the size in memory, uncompressed. `absent` counts, by column, the rows in which it is null, an empty text
-    or an empty list.
+    `bytes` is the uncompressed size in memory. `absent` counts, by column, the rows with null, an empty text or an
+    empty list.
     """
 
     rows: int = 0
@@ -33,7 +33,7 @@ class ConfigCounts:
 
 @dataclass
 class Tokens:
-    """Lengths of responses: how many have each number of tokens, so that every quantile is exact."""
+    """Counts responses by their number of tokens, so that every quantile is exact."""
 
     by_length: Counter[int] = field(default_factory=Counter)
 
@@ -54,7 +54,7 @@ class Tokens:
 
     @property
     def mean(self) -> float:
-        """Mean length; 0 where there is no response."""
+        """Mean length; 0 if there is no response."""
         return self.total / self.rows if self.rows else 0.0
 
     def quantile(self, share: float) -> int:
@@ -69,11 +69,12 @@ class Tokens:
 
 @dataclass
 class TeacherCounts:
-    """What the rows of one teacher say.
+    """Counts of the rows of one teacher.
 
-    `sources` and `categories` count released rows, `verifiers` released rows by category and by the verifier that
-    decided, `partly_passed` released programs that failed some of their tests, `attempts` attempts by (source, state),
-    `dropped` those not in the training set by (stage, reason); `source_licenses` are the pairs of source and licence.
+    `sources` and `categories` count released rows. `verifiers` counts released rows by category and by the verifier
+    that decided. `partly_passed` counts released programs that failed some of their tests. `attempts` counts attempts
+    by (source, state), and `dropped` the attempts outside the training set by (stage, reason). `source_licenses` has
+    the pairs of source and licence.
     """
 
     tokens: Tokens = field(default_factory=Tokens)
@@ -129,7 +130,7 @@ class TeacherCounts:
         return sum(rows for verifier, rows in found if by_judge_alone(verifier))
 
     def passed(self, source: str | None = None) -> float:
-        """Return the share of attempts that passed, of all or of one source."""
+        """Return the share of attempts that passed, for one source or for all."""
         counts: Mapping[tuple[str, str], int] = {
             key: rows for key, rows in self.attempts.items() if source in (None, key[0])
         }
@@ -141,7 +142,7 @@ class TeacherCounts:
 def _groups(
     batch: pa.RecordBatch, names: list[str], *, tokens: bool = False
 ) -> list[dict[str, Any]]:
-    """Return the distinct values of some columns with their rows and, if asked for, the sum of `tokens`."""
+    """Return the distinct values of some columns with their number of rows and, if `tokens`, the sum of tokens."""
     wanted = [([], "count_all"), *([("tokens", "sum")] if tokens else [])]
     table = pa.Table.from_batches([batch]).group_by(names, use_threads=False).aggregate(wanted)
     renamed = {"count_all": "rows", "tokens_sum": "tokens"}

@@ -1,6 +1,6 @@
-"""What changed between two releases: rows added, removed and changed by column, and what an upload would send.
+"""Compares two releases: rows added, removed and changed by column, and the bytes that an upload would send.
 
-Both sides are sorted by their key, so that one pass over both in bounded memory is enough.
+Both releases are sorted by key, so that one pass over both in bounded memory is enough.
 """
 
 from collections import Counter
@@ -17,16 +17,16 @@ from stillhouse.package.chunks import new_bytes
 from stillhouse.package.manifest import ManifestError, read_manifest, release_files
 from stillhouse.tables.table import BATCH_ROWS
 
-SHOWN_IDS = 5  # of each kind of change
+SHOWN_IDS = 5  # ids shown of each kind of change
 
 
 class DiffError(StillhouseError):
-    """A folder is no release, or cannot be compared."""
+    """A folder is not a release, or cannot be compared."""
 
 
 @dataclass
 class ConfigDiff:
-    """The changes of one configuration (by its folder); `ids` holds the first few keys of each kind."""
+    """The changes of one configuration (by its folder). `ids` has the first keys of each kind of change."""
 
     folder: str
     before: int = 0
@@ -43,7 +43,7 @@ class ConfigDiff:
 
     @property
     def same(self) -> bool:
-        """Whether nothing changed."""
+        """Whether there is no change."""
         return not (
             self.added or self.removed or self.changed or self.new_columns or self.lost_columns
         )
@@ -51,7 +51,7 @@ class ConfigDiff:
 
 @dataclass(frozen=True)
 class ReleaseDiff:
-    """The changes between two releases. `upload` of `size` bytes would be sent under chunk de-duplication."""
+    """The changes between two releases. With chunk de-duplication an upload sends `upload` of `size` bytes."""
 
     configs: list[ConfigDiff]
     files: list[str]
@@ -63,7 +63,7 @@ def diff(before: Path, after: Path) -> ReleaseDiff:
     """Compare two release folders.
 
     Raises:
-        DiffError: a folder is no release, or a shard is unreadable.
+        DiffError: a folder is not a release, or a shard is unreadable.
     """
     for folder in (before, after):
         try:
@@ -79,8 +79,8 @@ def diff(before: Path, after: Path) -> ReleaseDiff:
         upload, size = new_bytes(old, new)
     except (pa.ArrowException, OSError) as error:
         raise DiffError(
-            f"{before} and {after}: cannot be read ({' '.join(str(error).split())}); `stillhouse pull` or "
-            "`dvc checkout` brings a whole copy"
+            f"{before} and {after}: cannot be read ({' '.join(str(error).split())}); get a complete copy with "
+            "`stillhouse pull` or `dvc checkout`"
         ) from None
     return ReleaseDiff(configs, _other_files(before, after), upload, size)
 
@@ -90,7 +90,7 @@ def _shards(root: Path) -> list[Path]:
 
 
 def _other_files(before: Path, after: Path) -> list[str]:
-    """Return the files that are no table and differ, by their hashes in the manifests."""
+    """Return the files other than tables whose hashes in the manifests differ."""
     old, new = (
         {entry.path: entry.sha256 for entry in read_manifest(root) if entry.rows is None}
         for root in (before, after)
@@ -104,7 +104,7 @@ def _config(name: str, before: Path, after: Path) -> ConfigDiff:
     shared = [column for column in new.columns if column in old.columns]
     found.new_columns = [column for column in new.columns if column not in old.columns]
     found.lost_columns = [column for column in old.columns if column not in new.columns]
-    if not old.columns or not new.columns:  # a configuration that came or went
+    if not old.columns or not new.columns:  # the configuration exists on one side only
         found.new_columns = found.lost_columns = []
     while not (old.done and new.done):
         _compare(found, *_next_window(old, new), shared)
@@ -113,7 +113,7 @@ def _config(name: str, before: Path, after: Path) -> ConfigDiff:
 
 
 class _Side:
-    """One side's rows of a configuration, held as far as they are not compared yet."""
+    """The rows of a configuration in one release. `held` has the rows that were read and not compared yet."""
 
     def __init__(self, folder: Path) -> None:
         shards = sorted(folder.glob("*.parquet")) if folder.is_dir() else []
@@ -129,7 +129,7 @@ class _Side:
         return self.held is None
 
     def read(self) -> None:
-        """Hold the next batch where nothing is held."""
+        """Read the next batch if no row is held."""
         while self.held is None or not self.held.num_rows:
             batch = next(self._batches, None)
             if batch is None:
@@ -138,7 +138,7 @@ class _Side:
             self.held = pa.Table.from_batches([batch])
 
     def up_to(self, last: str | None) -> pa.Table | None:
-        """Take the held rows whose key is not above `last`; None: all."""
+        """Remove and return the held rows with keys up to `last`; None: all held rows."""
         if self.held is None:
             return None
         if last is None:

@@ -1,9 +1,9 @@
-"""Export of a release to the layout of the paper's own data sets, for loaders that expect it.
+"""Exports a release in the layout of the paper's data sets, for loaders that expect that layout.
 
-One JSON Lines file per category; each line is `{"system": ..., "conversations": [...]}`. Turns are `{"from": "human" |
-"assistant", "value", "info"}`. The info of the last human turn is source, category, ground_truth, test_case and
-instruction_constrain, that of the last assistant turn think_content, answer_content, verify_score, ppl and model_name;
-earlier turns have none (arXiv 2505.14464; the field names are the published ones).
+The export has one JSON Lines file per category. Each line is `{"system": ..., "conversations": [...]}`. Turns are
+`{"from": "human" | "assistant", "value", "info"}`. The info of the last human turn has source, category, ground_truth,
+test_case and instruction_constrain. The info of the last assistant turn has think_content, answer_content,
+verify_score, ppl and model_name. Earlier turns have no info (arXiv 2505.14464; the field names are the published ones).
 """
 
 import json
@@ -21,7 +21,7 @@ from stillhouse.files import partial
 from stillhouse.package.rows import DATA_SCHEMA
 from stillhouse.tables.table import BATCH_ROWS
 
-# What tells a model to answer in this layout's form, in words of our own.
+# The system prompt that asks a model for the form of this layout; the wording is our own.
 SYSTEM = (
     "Think first, then answer. Write the reasoning between <think> and </think>, and after it the answer between "
     "<answer> and </answer>."
@@ -34,20 +34,20 @@ class ExportError(StillhouseError):
 
 
 def export_paper_layout(folder: Path, out: Path) -> dict[str, int]:
-    """Write `out/<category>.jsonl` from the training set of a release, in its order; `out` appears whole or not at all.
+    """Write `out/<category>.jsonl` from the training set of a release, in its order. `out` is created atomically.
 
     Args:
         folder: the folder of one repository, or of one teacher in it.
-        out: folder to make.
+        out: the folder to create.
 
     Returns:
-        The rows written, by category.
+        The number of written rows, by category.
 
     Raises:
-        ExportError: `out` exists, or there is no readable training set.
+        ExportError: `out` exists, or the training set is missing or unreadable.
     """
     if out.exists():
-        raise ExportError(f"{out}: exists already; remove it or name another folder")
+        raise ExportError(f"{out}: exists already; remove it or choose another folder")
     shards = sorted((folder / "data").glob("*.parquet"))
     if not shards:
         raise ExportError(
@@ -103,7 +103,7 @@ def _rows(shard: Path) -> Iterator[dict[str, Any]]:
     try:
         with pq.ParquetFile(shard, pre_buffer=False) as file:
             if not file.schema_arrow.equals(DATA_SCHEMA):
-                raise ExportError(f"{shard}: no training set of this version of stillhouse")
+                raise ExportError(f"{shard}: not a training set of this version of stillhouse")
             for batch in file.iter_batches(batch_size=BATCH_ROWS):
                 yield from batch.to_pylist()
     except (pa.ArrowException, OSError) as error:

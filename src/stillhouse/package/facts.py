@@ -1,4 +1,4 @@
-"""All that a release says about the run behind it, and which repositories it goes to."""
+"""Defines the facts of a run that a release states, and the Hub repositories of the release."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ TOGETHER = "all"  # folder of the one repository of `layout: single`
 class TeacherFacts:
     """One teacher: its tracked parameters, the facts of its engine, and its metrics.
 
-    `metrics` holds the content of its metrics files under generate, verify, perplexity and filter.
+    `metrics` has the content of its metrics files by stage: generate, verify, perplexity and filter.
     """
 
     spec: Teacher
@@ -38,9 +38,9 @@ class TeacherFacts:
 class RunFacts:
     """Parameters, metrics and materials of a run.
 
-    `queries_metrics`, `align_metrics` and `contamination` are the content of those files; `audit` the measured errors
-    by verifier and `judge_audit` what the judge made of golden questions, by kind, each None where it was not measured;
-    `locks` the environment locks; `inputs` the md5 of each input table as DVC knows it.
+    `queries_metrics`, `align_metrics` and `contamination` are the contents of those files. `audit` has the measured
+    errors by verifier, and `judge_audit` the measured errors of the judge by kind of question; each is None if it was
+    not measured. `locks` has the environment locks, and `inputs` the md5 of each input table from dvc.lock.
     """
 
     run: Run
@@ -65,7 +65,7 @@ class RunFacts:
 
 @dataclass(frozen=True)
 class Repository:
-    """One Hub repository: the folder below data/release, its id on the Hub, and the teachers that it is about."""
+    """One Hub repository: its folder below data/release, its id on the Hub, and its teachers."""
 
     folder: str
     repo_id: str
@@ -101,7 +101,13 @@ def repositories(package: Package, teacher_ids: list[str]) -> list[Repository]:
 
 
 def student_repository(package: Package, teacher_id: str, student_id: str) -> str:
-    """Return the id of the Hub repository of one student."""
+    """Return the id of the Hub repository of one student.
+
+    Args:
+        package: The parameters of the package stage.
+        teacher_id: The id of the teacher.
+        student_id: The id of the student.
+    """
     return f"{package.namespace}/{package.name}-{teacher_id}-{student_id}"
 
 

@@ -1,7 +1,7 @@
-"""The figures of a card, as PNG images: the Hub shows those, and not every renderer shows SVG from a repository.
+"""Draws the figures of a card as PNG images, because not every renderer shows SVG files of a repository.
 
-Rendered by Vega-Lite without a browser or a network. The fonts are those of the machine, so that equal rows give equal
-bytes on one machine.
+Vega-Lite renders them without a browser or a network. It uses the fonts of the machine, so equal rows give equal bytes
+on the same machine.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ Rows = Sequence[Mapping[str, Any]]
 COLOURS = ["#3f88c5", "#e07a2f", "#2fa37c", "#b565c4", "#c79a1e", "#d9536f"]
 WIDTH = 560
 BAR = 17  # height of one bar
-SCALE = 2.0  # pixels per unit, so that text is sharp on a dense screen
+SCALE = 2.0  # pixels per unit, so that text is sharp on a high-resolution screen
 _CONFIG = {
     "background": "white",
     "font": "DejaVu Sans, sans-serif",
@@ -28,7 +28,13 @@ _CONFIG = {
 
 
 def funnel(rows: Rows, names: Mapping[str, str], path: Path) -> None:
-    """Draw the queries left after each step; rows of teacher, step, queries, in the order of the steps."""
+    """Draw the queries that remain after each step.
+
+    Args:
+        rows: Rows of teacher, step and queries, in the order of the steps.
+        names: Teachers by id.
+        path: The image to write.
+    """
     steps = list(dict.fromkeys(row["step"] for row in rows))
     layers: list[dict[str, Any]] = [
         {"mark": "bar", "encoding": {"color": _by_teacher(names)}},
@@ -49,7 +55,13 @@ def funnel(rows: Rows, names: Mapping[str, str], path: Path) -> None:
 
 
 def lengths(tokens: Mapping[str, Tokens], names: Mapping[str, str], path: Path) -> None:
-    """Draw the lengths of the released responses of each teacher: 5 to 95 %, quartiles, median and mean."""
+    """Draw the lengths of the released responses of each teacher: 5 to 95 %, quartiles, median and mean.
+
+    Args:
+        tokens: Lengths by teacher.
+        names: Teachers by id.
+        path: The image to write.
+    """
     rows = [
         {
             "name": names[teacher],
@@ -84,7 +96,13 @@ def lengths(tokens: Mapping[str, Tokens], names: Mapping[str, str], path: Path) 
 
 
 def pass_rates(rows: Rows, names: Mapping[str, str], path: Path) -> None:
-    """Draw the share of attempts that passed verification; rows of teacher, source, share."""
+    """Draw the share of attempts that passed verification.
+
+    Args:
+        rows: Rows of teacher, source and share.
+        names: Teachers by id.
+        path: The image to write.
+    """
     sources = list(dict.fromkeys(row["source"] for row in rows))
     layers: list[dict[str, Any]] = [
         {"mark": "bar", "encoding": {"color": _by_teacher(names)}},
@@ -98,7 +116,14 @@ def pass_rates(rows: Rows, names: Mapping[str, str], path: Path) -> None:
 
 
 def scores(rows: Rows, names: Mapping[str, str], path: Path, title: str) -> None:
-    """Draw pass@1 with its interval; rows of task, teacher, score, low, high (each 0..1, bounds may be None)."""
+    """Draw pass@1 with its interval.
+
+    Args:
+        rows: Rows of task, teacher, score, low and high (each 0 to 1; low and high may be None).
+        names: Teachers by id.
+        path: The image to write.
+        title: The title of the figure.
+    """
     tasks = list(dict.fromkeys(row["task"] for row in rows))
     x = {"field": "score", "type": "quantitative", "title": "pass@1",
          "scale": {"domain": [0, 1]}, "axis": {"format": "%"}}  # fmt: skip

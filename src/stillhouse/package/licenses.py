@@ -1,7 +1,7 @@
-"""What the licences of sources and teachers allow, and what follows for a release made of them.
+"""Derives the conditions of a release from the licences of its sources and teachers.
 
-No legal advice: the table holds what the licence texts plainly say about commercial use and about passing the same
-terms on. A licence that is not in it is unknown, and stops a release until a human has read it and allows it by name.
+This is not legal advice: the table has what the licence texts state about commercial use and about share-alike terms. A
+licence outside the table is unknown. It blocks a release until a person has read it and allows it by name.
 """
 
 from collections.abc import Collection, Mapping
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Terms:
-    """What a licence asks of those who pass the material on."""
+    """The conditions of a licence for those who distribute the material."""
 
     commercial: bool = True
     share_alike: bool = False
@@ -22,7 +22,7 @@ _OPEN = Terms()
 _NO_CONDITIONS = Terms(attribution=False)
 _NON_COMMERCIAL = Terms(commercial=False)
 _LLAMA = "models trained on outputs must carry the name Llama, and the acceptable use policy is passed on"
-# Names as the Hub spells them (its card field `license`), in lower case.
+# Licence names as in the card field `license` of the Hub, in lower case.
 TERMS: dict[str, Terms] = {
     "apache-2.0": _OPEN,
     "mit": _OPEN,
@@ -58,9 +58,9 @@ TERMS: dict[str, Terms] = {
 
 @dataclass(frozen=True)
 class Consequences:
-    """What the licences of a release come to, by the names of the sources and teachers that they bind.
+    """The conditions of a release: for each kind of condition, the licences by source or teacher.
 
-    `allowed` are unknown licences that the parameters allow by name.
+    `allowed` has the unknown licences that the parameters allow by name.
     """
 
     non_commercial: dict[str, str]
@@ -72,11 +72,11 @@ class Consequences:
 
 
 def consequences(licenses: Mapping[str, str], allowed: Collection[str]) -> Consequences:
-    """Return what follows from licences.
+    """Return the conditions that follow from licences.
 
     Args:
-        licenses: licence by the name of the source or teacher under it.
-        allowed: licences that are not in the table and are allowed nevertheless.
+        licenses: licence by the name of the source or teacher.
+        allowed: licences that are not in the table but are allowed by the parameters.
     """
     terms = {name: TERMS.get(license_.lower()) for name, license_ in licenses.items()}
     permitted = {license_.lower() for license_ in allowed}
@@ -99,7 +99,13 @@ def consequences(licenses: Mapping[str, str], allowed: Collection[str]) -> Conse
 
 
 def faults(found: Consequences, release_license: str, allowed: Collection[str]) -> list[str]:
-    """Return what keeps a release from leaving under its licence, one line each; none: nothing."""
+    """Return the reasons, one line each, why a release may not have its licence.
+
+    Args:
+        found: the conditions of the release.
+        release_license: the licence of the release.
+        allowed: licences that the parameters allow by name.
+    """
     lines = [
         f"{name}: the licence {license_!r} is not known to stillhouse; read it, then allow it by name in "
         "package.allow_licenses"

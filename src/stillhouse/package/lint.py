@@ -1,8 +1,8 @@
-"""The last look at a release folder before anyone else sees it.
+"""Lints a release folder before it is published.
 
-Every check names the file and, where there is one, the row. An error stops the package and publish stages; a warning is
-listed on the card. Checks never repair anything. Rows are looked at in `lint_rows`, texts in `lint_text`; here are the
-files, the card, and whether `datasets` can load what the card promises.
+Every finding names the file and, if there is one, the row. An error stops the package and publish stages; the card
+lists the warnings. Checks never change a file. `lint_rows` checks the rows and `lint_text` the texts. This module
+checks the files, the card, and whether `datasets` can load the configurations of the card.
 """
 
 import re
@@ -15,72 +15,72 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stillhouse.package.batches import Overlaps
-from stillhouse.package.lint_rows import Finding, lint_rows
+from stillhouse.package.lint_rows import LintFinding, lint_rows
 from stillhouse.package.lint_text import secrets_in
 from stillhouse.package.manifest import MANIFEST, ManifestError, differences, release_files
 from stillhouse.package.rows import COLUMNS, SPLIT, kind_of
 
-__all__ = ["CARD", "Finding", "lint", "lint_files", "lint_rows"]
+__all__ = ["CARD", "LintFinding", "lint", "lint_files", "lint_rows"]
 
 CARD = "README.md"
-# A folder with one of these has to have both; a configuration without rows is left out of a release.
+# A folder with one of these must have both, except that a configuration without rows is left out of a release.
 TEACHER_KINDS = ("data", "all_attempts")
-SAMPLE_ROWS = 100  # of each shard are loaded: a plain load copies all that it loads
+SAMPLE_ROWS = 100  # rows of each shard that are loaded; `datasets` copies all rows that it loads
 _IMAGE = re.compile(r"!\[[^\]]*\]\(([^)\s]+)\)")
 
 
-def lint(folder: Path, overlaps: Overlaps | None = None) -> list[Finding]:
-    """Return all findings on a release folder, errors first; none: nothing is wrong.
+def lint(folder: Path, overlaps: Overlaps | None = None) -> list[LintFinding]:
+    """Return all findings on a release folder, errors first.
 
     Args:
         folder: the folder of one repository.
-        overlaps: tells which prompts overlap a benchmark; None: not checked.
+        overlaps: finds prompts that overlap a benchmark; None: not checked.
     """
     findings = lint_files(folder) + lint_rows(folder, overlaps=overlaps)
     return sorted(findings, key=lambda finding: finding.level)
 
 
-def lint_files(folder: Path) -> list[Finding]:
-    """Return what is wrong with the files as such, the card, and the loading of every configuration."""
+def lint_files(folder: Path) -> list[LintFinding]:
+    """Return the findings on the files, the card, and the loading of every configuration."""
     findings = [*_manifest(folder), *_text_files(folder)]
     card = list(_card(folder))
     findings += card
-    # A load fails for the same reasons again where the card or a shard is broken already.
+    # A broken card or shard would make the loading fail for the same reason.
     if not any(finding.level == "error" for finding in findings):
         findings += _loads(folder)
     return findings
 
 
-def _manifest(folder: Path) -> Iterator[Finding]:
+def _manifest(folder: Path) -> Iterator[LintFinding]:
     try:
         for file, fault in differences(folder):
-            yield Finding("error", "manifest", file, None, fault)
+            yield LintFinding("error", "manifest", file, None, fault)
     except ManifestError as error:
-        yield Finding("error", "manifest", MANIFEST, None, str(error))
+        yield LintFinding("error", "manifest", MANIFEST, None, str(error))
 
 
-def _text_files(folder: Path) -> Iterator[Finding]:
+def _text_files(folder: Path) -> Iterator[LintFinding]:
     for name in release_files(folder):
         if name.endswith((".md", ".json")):
             try:
                 text = (folder / name).read_text(encoding="utf-8")
             except UnicodeDecodeError as error:
-                yield Finding("error", "utf8", name, None, f"not valid UTF-8 ({error.reason})")
+                yield LintFinding("error", "utf8", name, None, f"not valid UTF-8 ({error.reason})")
                 continue
             for kind in secrets_in(text):
-                yield Finding(
-                    "error", "secret", name, None, f"holds what looks like a secret: {kind}"
+                yield LintFinding(
+                    "error", "secret", name, None, f"has a text that looks like a secret: {kind}"
                 )
 
 
-def _card(folder: Path) -> Iterator[Finding]:
+def _card(folder: Path) -> Iterator[LintFinding]:
     from datasets import Features
     from datasets.info import DatasetInfosDict
     from huggingface_hub import DatasetCard
     from yaml import YAMLError
 
-    def error(rule: str, message: str) -> Finding:
-        return Finding("error", rule, CARD, None, message)
+    def error(rule: str, message: str) -> LintFinding:
+        return LintFinding("error", rule, CARD, None, message)
 
     try:
         card = DatasetCard.load(folder / CARD)
@@ -91,7 +91,9 @@ def _card(folder: Path) -> Iterator[Finding]:
         return
     for field in ("license", "language", "task_categories", "size_categories", "tags"):
         if not head.get(field):
-            yield error("license" if field == "license" else "card", f"no {field} in the head")
+            yield error(
+                "license" if field == "license" else "card", f"no {field} in the front matter"
+            )
     shards = [name for name in release_files(folder) if name.endswith(".parquet")]
     configs = {
         config["config_name"]: [part["path"] for part in config["data_files"]]
@@ -108,40 +110,40 @@ def _card(folder: Path) -> Iterator[Finding]:
         info = infos.get(name)
         stated = info.splits[SPLIT].num_examples if info and info.splits else None
         if stated != rows:
-            yield error("card-count", f"says {stated} rows of {name}, the shards hold {rows}")
+            yield error("card-count", f"states {stated} rows of {name}, the shards have {rows}")
         schema = _schema(folder / own[0])
         if schema is not None and (
             info is None or info.features != Features.from_arrow_schema(schema)
         ):
-            yield error("card-schema", f"configuration {name}: other features than {own[0]} has")
+            yield error("card-schema", f"configuration {name}: the features differ from {own[0]}")
         kind = kind_of(own[0].rpartition("/")[0])
         section = card.text.partition(f"\n### {name}\n")[2].partition("\n#")[0]
         documented = set(re.findall(r"^\| `(\w+)` \|", section, flags=re.MULTILINE))
         if kind and (missing := sorted(set(COLUMNS[kind]) - documented)):
             yield error("card-schema", f"{name}: does not explain the columns {', '.join(missing)}")
     for shard in sorted(set(shards) - reached):
-        yield error("card-files", f"no configuration reaches {shard}")
+        yield error("card-files", f"{shard} belongs to no configuration")
     yield from _kinds(shards)
     yield from _row_sums(folder, shards)
     for image in _IMAGE.findall(card.text):
         if "://" not in image and not (folder / image).is_file():
-            yield error("card", f"shows {image}, which is not there")
+            yield error("card", f"shows {image}, which does not exist")
 
 
-def _kinds(shards: list[str]) -> Iterator[Finding]:
+def _kinds(shards: list[str]) -> Iterator[LintFinding]:
     folders = {shard.rpartition("/")[0] for shard in shards}
     parents = {f.rpartition("/")[0] for f in folders if kind_of(f) in TEACHER_KINDS}
     for parent in sorted(parents):
         for kind in TEACHER_KINDS:
             path = f"{parent}/{kind}".lstrip("/")
             if path not in folders:
-                yield Finding("error", "shards", path, None, "no shard of this configuration")
+                yield LintFinding("error", "shards", path, None, "no shard of this configuration")
     if not folders:
-        yield Finding("error", "shards", ".", None, "there is no shard")
+        yield LintFinding("error", "shards", ".", None, "there is no shard")
 
 
-def _row_sums(folder: Path, shards: list[str]) -> Iterator[Finding]:
-    """Every attempt is either in the training set or rejected."""
+def _row_sums(folder: Path, shards: list[str]) -> Iterator[LintFinding]:
+    """Check that every attempt is either in the training set or rejected."""
     rows: dict[str, int] = {}
     for shard in shards:
         parent = shard.rpartition("/")[0]
@@ -153,7 +155,7 @@ def _row_sums(folder: Path, shards: list[str]) -> Iterator[Finding]:
                 rows.get(f"{parent}/{kind}".lstrip("/"), 0) for kind in ("data", "rejected")
             )
             if data + rejected != attempts:
-                yield Finding(
+                yield LintFinding(
                     "error",
                     "row-sum",
                     path,
@@ -162,8 +164,8 @@ def _row_sums(folder: Path, shards: list[str]) -> Iterator[Finding]:
                 )
 
 
-def _loads(folder: Path) -> Iterator[Finding]:
-    """Load every configuration with `datasets`, plainly and as a stream, from the first rows of each shard."""
+def _loads(folder: Path) -> Iterator[LintFinding]:
+    """Load every configuration with `datasets`, with and without streaming, from the first rows of each shard."""
     from datasets import disable_progress_bars, load_dataset
     from datasets.utils.logging import set_verbosity_error
 
@@ -180,18 +182,18 @@ def _loads(folder: Path) -> Iterator[Finding]:
         for config in _config_names(folder):
             for how, more in (("plain", plain), ("streaming", {"streaming": True})):
                 try:
-                    # To the end: a stream left half read goes on reading ahead in Arrow's threads, and those hang the
-                    # interpreter when it ends meanwhile.
+                    # The stream is read to its end: threads of Arrow read ahead in an unfinished stream, and they make
+                    # the interpreter hang at its exit.
                     for _ in load_dataset(str(sample), config, split=SPLIT, **more):
                         pass
-                except Exception as error:  # whatever a reader of the release would meet
-                    said = " ".join(str(error).split())[:300]
-                    yield Finding(
+                except Exception as error:  # any error that a user of the release would get
+                    text = " ".join(str(error).split())[:300]
+                    yield LintFinding(
                         "error",
                         "load",
                         CARD,
                         None,
-                        f"configuration {config} does not load ({how}): {type(error).__name__}: {said}",
+                        f"configuration {config} does not load ({how}): {type(error).__name__}: {text}",
                     )
 
 
@@ -213,7 +215,7 @@ def _row_count(path: Path) -> int:
     try:
         return int(pq.read_metadata(path).num_rows)
     except (pa.ArrowException, OSError):
-        return 0  # reported by the check against the manifest
+        return 0  # the check against the manifest reports the file
 
 
 def _schema(path: Path) -> pa.Schema | None:

@@ -1,4 +1,4 @@
-"""The checks of released rows: batch by batch, by Arrow, in bounded memory."""
+"""Checks the rows of a release with Arrow, batch by batch in bounded memory."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -18,9 +18,10 @@ from stillhouse.tables.table import BATCH_ROWS
 
 THINK_OPEN = "<think>"
 THINK_CLOSE = "</think>"
-FIRST_ROWS = 100  # what a viewer shows, and infers from: every category should be among them
+# Rows that a viewer shows and infers types from; every category should occur in them.
+FIRST_ROWS = 100
 PROVENANCE = "provenance.json"
-# The columns whose texts are looked at. `messages` holds the texts of `think` and `answer` again.
+# The columns whose texts are checked. `messages` repeats the texts of `think` and `answer`.
 _TEXTS: dict[Kind, list[str]] = {
     "data": ["messages", "ground_truth", "setup", "tests"],
     "all_attempts": ["prompt", "think", "answer", "ground_truth", "setup", "tests"],
@@ -29,13 +30,13 @@ _TEXTS: dict[Kind, list[str]] = {
     "parallel": ["prompt", "answers", "ground_truth", "setup", "tests"],
 }
 _FOR_TRAINING = ("data", "parallel")
-# Without these a query of the category cannot be verified.
+# Columns that a query of the category needs to be verified.
 _TRUTH = {"math": "ground_truth", "code": "tests", "if": "constraints"}
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong. `row` is the row's id (its position where the id is unreadable), null for a file."""
+class LintFinding:
+    """One fault. `row` is the row's id, its position if the id is unreadable, or null for a fault of a file."""
 
     level: Literal["error", "warning"]
     rule: str
@@ -49,7 +50,7 @@ class Finding:
 
 
 class _Accepted(NamedTuple):
-    """The scores that accepted rows reach at least: programs their share of tests, all others the threshold."""
+    """The minimum scores of accepted rows: a share of tests for programs, the threshold for all others."""
 
     threshold: float
     pass_share: float
@@ -57,7 +58,7 @@ class _Accepted(NamedTuple):
 
 @dataclass
 class _Table:
-    """One configuration while its rows are looked at, in order."""
+    """The state of one configuration while its rows are checked in order."""
 
     kind: Kind
     accepted: _Accepted | None
@@ -83,8 +84,8 @@ class _Batch:
         rule: str,
         message: str | Callable[[int], str],
         level: Literal["error", "warning"] = "error",
-    ) -> Iterator[Finding]:
-        """Yield a finding for each row where `wrong` is true."""
+    ) -> Iterator[LintFinding]:
+        """Yield a finding for each row for which `wrong` is true."""
         for position in pc.indices_nonzero(pc.fill_null(wrong, False)).to_pylist():
             text = message if isinstance(message, str) else message(position)
             yield self.finding(position, rule, text, level)
@@ -95,23 +96,25 @@ class _Batch:
         rule: str,
         message: str,
         level: Literal["error", "warning"] = "error",
-    ) -> Finding:
+    ) -> LintFinding:
         row = self.keys[position] or str(self.start + position)
-        return Finding(level, rule, self.table.file, row, message)
+        return LintFinding(level, rule, self.table.file, row, message)
 
     def column(self, name: str) -> pa.Array:
         return self.rows.column(name)
 
 
-def lint_rows(folder: Path, *, overlaps: Overlaps | None = None) -> list[Finding]:
-    """Return what is wrong with the rows of all configurations of a release folder."""
+def lint_rows(folder: Path, *, overlaps: Overlaps | None = None) -> list[LintFinding]:
+    """Return the findings on the rows of all configurations of a release folder."""
     accepted = _accepted(folder)
-    findings: list[Finding] = []
+    findings: list[LintFinding] = []
     for path in sorted({shard.parent for shard in folder.rglob("*.parquet")}):
         kind = kind_of(path.relative_to(folder).as_posix())
         if kind is None:
             name = path.relative_to(folder).as_posix()
-            findings.append(Finding("error", "shards", name, None, "is no configuration's folder"))
+            findings.append(
+                LintFinding("error", "shards", name, None, "belongs to no configuration")
+            )
             continue
         table = _Table(kind, accepted, overlaps)
         for shard in sorted(path.glob("*.parquet")):
@@ -122,7 +125,7 @@ def lint_rows(folder: Path, *, overlaps: Overlaps | None = None) -> list[Finding
 
 
 def _accepted(folder: Path) -> _Accepted | None:
-    """Return the scores that an accepted row must reach, as the provenance states them."""
+    """Return the minimum scores of accepted rows from the provenance."""
     try:
         content = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
         verify = content["predicate"]["buildDefinition"]["externalParameters"]["verify"]
@@ -131,26 +134,28 @@ def _accepted(folder: Path) -> _Accepted | None:
         return None
 
 
-def _shard(shard: Path, table: _Table) -> Iterator[Finding]:
+def _shard(shard: Path, table: _Table) -> Iterator[LintFinding]:
     try:
         with pq.ParquetFile(shard, pre_buffer=False) as file:
             teachers = _teachers(file.schema_arrow) if table.kind == "parallel" else []
             schema = schema_of(table.kind, teachers)
             if not file.schema_arrow.equals(schema):
-                yield Finding("error", "schema", table.file, None, _schema_fault(file, schema))
+                yield LintFinding("error", "schema", table.file, None, _schema_fault(file, schema))
                 return
             start = 0
             for rows in file.iter_batches(batch_size=BATCH_ROWS):
                 for offset, part in _readable(rows):
                     if isinstance(part, str):
                         at = str(start + offset)
-                        yield Finding("error", "utf8", table.file, at, f"not valid UTF-8 ({part})")
+                        yield LintFinding(
+                            "error", "utf8", table.file, at, f"not valid UTF-8 ({part})"
+                        )
                     else:
                         keys = part.column(0).to_pylist()
                         yield from _batch(_Batch(table, part, keys, start + offset))
                 start += rows.num_rows
     except (pa.ArrowException, OSError) as error:
-        yield Finding(
+        yield LintFinding(
             "error", "parquet", table.file, None, f"unreadable ({' '.join(str(error).split())})"
         )
 
@@ -167,11 +172,13 @@ def _schema_fault(file: pq.ParquetFile, schema: pa.Schema) -> str:
     differ = sorted(
         name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name)
     )
-    return f"other columns or types than released rows have: {', '.join(differ) or 'their order'}"
+    return (
+        f"columns or types differ from those of released rows: {', '.join(differ) or 'their order'}"
+    )
 
 
 def _readable(rows: pa.RecordBatch) -> Iterator[tuple[int, pa.RecordBatch | str]]:
-    """Yield the batch, or where a row is not valid UTF-8 each row alone with its offset, and for those the fault."""
+    """Yield the batch with offset 0 if it is valid UTF-8; otherwise each row with its offset, or its fault."""
     try:
         rows.validate(full=True)
         yield 0, rows
@@ -185,14 +192,14 @@ def _readable(rows: pa.RecordBatch) -> Iterator[tuple[int, pa.RecordBatch | str]
                 yield offset, " ".join(str(error).split())
 
 
-def _batch(batch: _Batch) -> Iterator[Finding]:
+def _batch(batch: _Batch) -> Iterator[LintFinding]:
     kind = batch.table.kind
     yield from _order(batch)
     yield from _nulls(batch)
     yield from _common(batch)
     for fault in text_faults(batch.rows, _TEXTS[kind]):
         if fault.rule == "mojibake" and kind not in _FOR_TRAINING:
-            continue  # the others show what a model or a source said, broken or not
+            continue  # other texts come from a model or a source and may be broken
         level: Literal["error", "warning"] = "error" if fault.rule == "secret" else "warning"
         yield batch.finding(fault.position, fault.rule, f"holds {fault.what}", level)
     if batch.table.overlaps is not None:
@@ -203,13 +210,13 @@ def _batch(batch: _Batch) -> Iterator[Finding]:
         yield from _attempts(batch)
 
 
-def _order(batch: _Batch) -> Iterator[Finding]:
+def _order(batch: _Batch) -> Iterator[LintFinding]:
     table = batch.table
     queries = batch.column("query_id").to_pylist()
     for position, (key, query) in enumerate(zip(batch.keys, queries, strict=True)):
         if key is not None:
             if key == table.previous_key:
-                yield batch.finding(position, "unique-id", "the id stands twice")
+                yield batch.finding(position, "unique-id", "the id occurs twice")
             elif key < table.previous_key:
                 yield batch.finding(
                     position,
@@ -225,12 +232,12 @@ def _order(batch: _Batch) -> Iterator[Finding]:
             table.previous_query = query
 
 
-def _nulls(batch: _Batch) -> Iterator[Finding]:
+def _nulls(batch: _Batch) -> Iterator[LintFinding]:
     for name in COLUMNS[batch.table.kind]:
         column = batch.column(name)
         if name not in MAY_BE_NULL[batch.table.kind] and column.null_count:
             yield from batch.findings(
-                column.is_null(), "null", f"null where a value must be: {name}"
+                column.is_null(), "null", f"null in a column that needs a value: {name}"
             )
     chats = batch.column("messages" if batch.table.kind == "data" else "prompt")
     turns = pc.list_flatten(chats)
@@ -242,7 +249,7 @@ def _nulls(batch: _Batch) -> Iterator[Finding]:
                 yield batch.finding(position, "null", f"a turn without {part}")
 
 
-def _common(batch: _Batch) -> Iterator[Finding]:
+def _common(batch: _Batch) -> Iterator[LintFinding]:
     table = batch.table
     categories = batch.column("category")
     yield from batch.findings(
@@ -264,22 +271,22 @@ def _common(batch: _Batch) -> Iterator[Finding]:
             table.categories[name] = (table.file, batch.keys[at] or str(batch.start + at))
 
 
-def _late_categories(table: _Table) -> Iterator[Finding]:
+def _late_categories(table: _Table) -> Iterator[LintFinding]:
     for name, (file, row) in table.categories.items():
         if name not in table.first_categories:
-            yield Finding(
+            yield LintFinding(
                 "warning",
                 "category",
                 file,
                 row,
-                f"the first row of category {name} stands behind the first {FIRST_ROWS} rows, so a viewer does not "
+                f"the first row of category {name} comes after the first {FIRST_ROWS} rows, so a viewer does not "
                 "show the category",
             )
 
 
-def _overlaps(batch: _Batch, overlaps: Overlaps) -> Iterator[Finding]:
+def _overlaps(batch: _Batch, overlaps: Overlaps) -> Iterator[LintFinding]:
     if batch.table.kind == "rejected":
-        return  # its prompts stand in all_attempts
+        return  # the prompts of this configuration are checked in all_attempts
     chats = batch.column("messages" if batch.table.kind == "data" else "prompt").to_pylist()
     queries = batch.column("query_id").to_pylist()
     previous = None
@@ -291,7 +298,7 @@ def _overlaps(batch: _Batch, overlaps: Overlaps) -> Iterator[Finding]:
         previous = query
 
 
-def _data(batch: _Batch) -> Iterator[Finding]:
+def _data(batch: _Batch) -> Iterator[LintFinding]:
     think, answer = (pc.fill_null(batch.column(name), "") for name in ("think", "answer"))
     yield from _last_turns(batch, think, answer)
     yield from batch.findings(
@@ -327,7 +334,7 @@ def _data(batch: _Batch) -> Iterator[Finding]:
         )
 
 
-def _last_turns(batch: _Batch, think: pa.Array, answer: pa.Array) -> Iterator[Finding]:
+def _last_turns(batch: _Batch, think: pa.Array, answer: pa.Array) -> Iterator[LintFinding]:
     wanted = pc.if_else(pc.equal(think, ""), 0, 1)
     last = _last_turn(batch.column("messages"))
     role, content = (pc.fill_null(last.field(name), "") for name in ("role", "content"))
@@ -349,19 +356,19 @@ def _last_turns(batch: _Batch, think: pa.Array, answer: pa.Array) -> Iterator[Fi
     yield from batch.findings(
         pc.and_(pc.and_(ends, pc.invert(unbalanced)), other),
         "assistant-turn",
-        "the last turn is not made of `think` and `answer`",
+        "the last turn does not consist of `think` and `answer`",
     )
 
 
 def _last_turn(chats: pa.ListArray) -> pa.StructArray:
-    """Return the last turn of each chat, null where there is none."""
+    """Return the last turn of each chat; null for an empty chat."""
     lengths = pc.fill_null(pc.list_value_length(chats), 0)
     ends = pc.cumulative_sum(lengths)
     at = pc.if_else(pc.equal(lengths, 0), None, pc.subtract(ends, 1))
     return pc.list_flatten(chats).take(at)
 
 
-def _scores(batch: _Batch) -> Iterator[Finding]:
+def _scores(batch: _Batch) -> Iterator[LintFinding]:
     score = batch.column("verify_score")
     inside = pc.and_(pc.greater_equal(score, 0), pc.less_equal(score, 1))
     yield from batch.findings(
@@ -375,12 +382,12 @@ def _scores(batch: _Batch) -> Iterator[Finding]:
             pc.and_(inside, pc.less(score, least)),
             "score",
             lambda i: (
-                f"verify_score {score[i].as_py()} is below {least[i].as_py()}, the least of an accepted row"
+                f"verify_score {score[i].as_py()} is below {least[i].as_py()}, the minimum of an accepted row"
             ),
         )
 
 
-def _attempts(batch: _Batch) -> Iterator[Finding]:
+def _attempts(batch: _Batch) -> Iterator[LintFinding]:
     state, kept = batch.column("state"), batch.column("kept")
     yield from batch.findings(
         pc.invert(pc.is_in(state, value_set=pa.array(["pass", "fail", "ungradable"]))),
@@ -393,6 +400,6 @@ def _attempts(batch: _Batch) -> Iterator[Finding]:
     yield from batch.findings(
         pc.not_equal(kept, batch.column("drop_reason").is_null()),
         "drop-reason",
-        "a dropped row needs a reason, a kept one has none",
+        "a dropped row must have a reason, a kept row must not",
     )
     yield from _scores(batch)

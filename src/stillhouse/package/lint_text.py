@@ -1,6 +1,6 @@
-"""What may not stand in a released text: secrets, private addresses, text that was decoded wrongly.
+"""Finds forbidden content in released texts: secrets, private addresses, wrongly decoded text.
 
-Arrow's regular expressions find the few candidates in a batch; the scanner library and Python look at those only.
+Arrow's regular expressions select the few candidates of a batch; only those are checked by detect-secrets and Python.
 """
 
 import re
@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-# detect-secrets' detectors of keys with a shape of their own. Those that go by entropy, keywords or addresses are left
-# out: ordinary maths, code and chat set them off.
+# The detectors of detect-secrets for keys with a recognisable form. Detectors by entropy, keywords or addresses are
+# left out, because they report ordinary mathematics, code and chat.
 SECRET_DETECTORS = (
     "AWSKeyDetector",
     "AzureStorageKeyDetector",
@@ -34,7 +34,7 @@ SECRET_DETECTORS = (
 )
 _HUB_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{30,}\b")  # detect-secrets 1.5 does not know it
 _EMAIL = re.compile(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}")
-# Providers at which persons have their address; an address elsewhere looks private if it reads like a person's name.
+# Mail providers for persons. An address at another host counts as private if it looks like a person's name.
 _PERSONAL_HOSTS = re.compile(
     r"^(?:gmail|googlemail|yahoo|ymail|hotmail|outlook|live|msn|icloud|aol|gmx|web|t-online|mail|yandex|qq|163|126"
     r"|protonmail|orange|free|libero)\.(?:[a-z]{2,3}|co\.[a-z]{2}|com\.[a-z]{2})$|^(?:me\.com|proton\.me)$"
@@ -44,7 +44,7 @@ _RESERVED_HOSTS = re.compile(
     r"(?:^|\.)(?:example\.(?:com|net|org)|example|test|invalid|localhost)$"
 )
 _NAME = re.compile(r"^[a-z]{2,}[._][a-z]{2,}\d{0,4}$", re.IGNORECASE)
-# U+FFFD, and what UTF-8 looks like that was read as Latin-1 or Windows-1252 and encoded again.
+# U+FFFD, and UTF-8 that was decoded as Latin-1 or Windows-1252 and encoded again.
 _MOJIBAKE = re.compile(
     "\ufffd|\u00ef\u00bb\u00bf|\u00c3[\u0080-\u00bf]|\u00c2[\u00a0-\u00bf]"
     "|\u00e2\u20ac[\u0080-\u009d\u2018-\u203a\u0153\u00a2\u00a6\u02dc\u2122]"
@@ -52,7 +52,7 @@ _MOJIBAKE = re.compile(
 
 
 class TextFault(NamedTuple):
-    """What stands in one text: position of the row in the batch, rule, and what it is, without the text itself."""
+    """A fault in one text: position of the row in the batch, rule, and a description without the text itself."""
 
     position: int
     rule: str
@@ -60,7 +60,7 @@ class TextFault(NamedTuple):
 
 
 def text_faults(batch: pa.RecordBatch, columns: list[str]) -> Iterator[TextFault]:
-    """Yield what may not stand in the texts of some columns, nested ones included."""
+    """Yield the faults of the texts in some columns, nested columns included."""
     for name in columns:
         for rows, texts in _leaves(batch.column(name), pa.array(range(batch.num_rows))):
             suspects = pc.match_substring_regex(texts, _suspect_pattern())
@@ -74,17 +74,17 @@ def faults_of(text: str) -> list[tuple[str, str]]:
     found = [("secret", kind) for kind in secrets_in(text)]
     found += [("email", address) for address in private_addresses(text)]
     if _MOJIBAKE.search(text):
-        found.append(("mojibake", "text that was decoded wrongly"))
+        found.append(("mojibake", "wrongly decoded text"))
     return found
 
 
 def secrets_in(text: str) -> list[str]:
-    """Return the kinds of secret that a text seems to hold."""
+    """Return the kinds of secrets that a text seems to contain."""
     return sorted(kind for kind, search in _detectors().items() if search(text))
 
 
 def private_addresses(text: str) -> list[str]:
-    """Return what stands for each e-mail address that looks like a person's; the address itself is not repeated."""
+    """Return a description of each e-mail address that looks like a person's, without the address itself."""
     found = []
     for match in _EMAIL.finditer(text):
         local, _, host = match.group().partition("@")
@@ -121,7 +121,7 @@ def _plugins() -> Mapping[str, Any]:
 
 @cache
 def _suspect_pattern() -> str:
-    """Return one RE2 pattern for all faults: RE2 has no look-ahead, so that it may match a little more than they."""
+    """Return one RE2 pattern that matches all faults, and slightly more, because RE2 has no look-ahead."""
     parts = [_HUB_TOKEN.pattern, r"@[A-Za-z0-9-]+\.", _MOJIBAKE.pattern]
     for plugin in _plugins().values():
         for regex in plugin.denylist:
@@ -133,7 +133,7 @@ def _suspect_pattern() -> str:
 
 @cache
 def _detectors() -> dict[str, Callable[[str], bool]]:
-    """Return a search function per kind of secret. The detectors' online verification is not used."""
+    """Return a search function for each kind of secret. The online verification of the detectors is not used."""
     detectors: dict[str, Callable[[str], bool]] = {
         "Hugging Face token": lambda text: bool(_HUB_TOKEN.search(text))
     }

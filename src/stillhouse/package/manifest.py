@@ -1,4 +1,4 @@
-"""The manifest of a release folder: every file with its hash, size and rows, and the check of a folder against it."""
+"""Writes and checks the manifest of a release folder, which lists every file with its hash, size and rows."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -13,7 +13,7 @@ from stillhouse.hashing import file_sha256
 
 MANIFEST = "manifest.json"
 FORMAT = 1
-# A Hub repository has this file from its creation on; it is the Hub's, not ours.
+# The Hub creates this file with a repository; it is not part of a release.
 HUB_OWN_FILES = frozenset({".gitattributes"})
 
 
@@ -23,7 +23,7 @@ class ManifestError(StillhouseError):
 
 @dataclass(frozen=True)
 class FileEntry:
-    """One file of a release. `rows` is null for files that are no table."""
+    """One file of a release. `rows` is null for a file that is not a table."""
 
     path: str
     sha256: str
@@ -32,12 +32,12 @@ class FileEntry:
 
 
 def json_text(content: Any) -> str:
-    """Return JSON text of which equal content gives equal bytes."""
+    """Return content as JSON text; equal content gives equal bytes."""
     return json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def release_files(folder: Path) -> list[str]:
-    """Return the paths of all files of a release folder, relative to it, sorted, the manifest included."""
+    """Return the sorted relative paths of all files of a release folder, including the manifest."""
     paths = (path for path in folder.rglob("*") if path.is_file())
     return sorted(
         name
@@ -47,7 +47,7 @@ def release_files(folder: Path) -> list[str]:
 
 
 def write_manifest(folder: Path) -> list[FileEntry]:
-    """Write manifest.json over all other files of the folder and return its entries."""
+    """Write manifest.json, which lists all other files of the folder, and return its entries."""
     entries = []
     for name in release_files(folder):
         if name == MANIFEST:
@@ -64,7 +64,7 @@ def read_manifest(folder: Path) -> list[FileEntry]:
     """Return the entries of a folder's manifest.
 
     Raises:
-        ManifestError: it is missing, is not JSON, or has another format.
+        ManifestError: the manifest is missing, is not JSON, or has another format.
     """
     path = folder / MANIFEST
     try:
@@ -75,13 +75,15 @@ def read_manifest(folder: Path) -> list[FileEntry]:
             )
         return [FileEntry(**entry) for entry in content["files"]]
     except FileNotFoundError:
-        raise ManifestError(f"{path}: no such file; this is no release of stillhouse") from None
+        raise ManifestError(
+            f"{path}: no such file; the folder is not a release of stillhouse"
+        ) from None
     except (ValueError, KeyError, TypeError) as error:
         raise ManifestError(f"{path}: not a manifest ({type(error).__name__}: {error})") from None
 
 
 def differences(folder: Path) -> list[tuple[str, str]]:
-    """Return what in the folder is not as its manifest says, as pairs of file and fault; none: all is well.
+    """Return the differences between a folder and its manifest as pairs of file and fault.
 
     Raises:
         ManifestError: there is no readable manifest.
@@ -91,7 +93,7 @@ def differences(folder: Path) -> list[tuple[str, str]]:
     for entry in entries:
         path = folder / entry.path
         if not path.is_file():
-            faults.append((entry.path, "stands in the manifest but is missing"))
+            faults.append((entry.path, "is in the manifest but is missing"))
             continue
         size = path.stat().st_size
         if size != entry.bytes:
@@ -111,5 +113,5 @@ def _row_fault(path: Path, entry: FileEntry) -> list[str]:
     try:
         rows = pq.read_metadata(path).num_rows
     except (pa.ArrowException, OSError) as error:
-        return [f"is no readable Parquet file ({' '.join(str(error).split())})"]
+        return [f"is not a readable Parquet file ({' '.join(str(error).split())})"]
     return [] if rows == entry.rows else [f"has {rows} rows, the manifest says {entry.rows}"]

@@ -1,4 +1,4 @@
-"""The card of a trained student: base model, data set at its revision, recipe, and scores with intervals."""
+"""Renders the card of a trained student: base model, data set at its revision, recipe, and scores with intervals."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -13,16 +13,16 @@ from stillhouse.package.licenses import TERMS
 from stillhouse.params import BenchmarkSampling, Package, Run, ScoreKind, Student, Teacher
 
 STUDENT_CARD = "student.md.jinja"
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")  # against `package:...` and `path:...`
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")  # does not match `package:...` and `path:...`
 
 
 @dataclass(frozen=True)
 class StudentFacts:
-    """All that the card of a student says.
+    """The facts of a student's card.
 
-    `sft` and `align` are metrics; `decides` names the score that has the interval; `scores` rows of task, score, low,
-    high (0..1, None where not estimable), items, strict, lenient, finished, finished_items, samples, truncated, unread,
-    in the order to print; `confidence` the mass of the intervals.
+    `sft` and `align` are metrics. `decides` names the score that has the interval. `scores` has rows of task, score,
+    low, high (0 to 1, None if not estimable), items, strict, lenient, finished, finished_items, samples, truncated and
+    unread, in the order to print. `confidence` is the confidence level of the intervals.
     """
 
     run: Run
@@ -52,7 +52,7 @@ class StudentFacts:
 
     @property
     def commercial(self) -> bool:
-        """Whether neither base model, data set nor teacher forbids commercial use, as far as is known."""
+        """Whether no known licence of the base model, the data set or the teacher forbids commercial use."""
         licenses = (self.student.license, self.package.license, self.teacher.license)
         terms = [TERMS.get(license_.lower()) for license_ in licenses]
         return all(found is None or found.commercial for found in terms)
@@ -61,8 +61,13 @@ class StudentFacts:
 def write_model_card(out: Path, facts: StudentFacts, cards: Path = CARDS) -> None:
     """Write README.md and its figure into `out`.
 
+    Args:
+        out: the folder of the student's release.
+        facts: the facts of the card.
+        cards: the folder of the card templates.
+
     Raises:
-        CardError: the template is missing or broken, or a metrics file lacks a number that it shows.
+        CardError: the template is missing or broken, or a metrics file lacks a number of the card.
     """
     out.mkdir(parents=True, exist_ok=True)
     name = {facts.teacher_id: facts.teacher.label}
@@ -96,7 +101,7 @@ def write_model_card(out: Path, facts: StudentFacts, cards: Path = CARDS) -> Non
 
 
 def front_matter(facts: StudentFacts) -> dict[str, Any]:
-    """Return the card's YAML part, the scores as a model index."""
+    """Return the YAML front matter of the card, with the scores as a model index."""
     from huggingface_hub import EvalResult, ModelCardData
 
     results = [
@@ -123,7 +128,7 @@ def front_matter(facts: StudentFacts) -> dict[str, Any]:
         tags=["stillhouse", "distillation", "reasoning"],
         model_name=facts.title,
         eval_results=results or None,
-        # The Hub's `datasets` has no place for a revision.
+        # The field `datasets` of the Hub cannot hold a revision.
         dataset_revision=f"v{facts.package.version}",
         base_model_revision=facts.student.revision,
     )

@@ -1,8 +1,8 @@
-"""The provenance of a release: an in-toto statement (https://in-toto.io/Statement/v1) with an SLSA v1 predicate.
+"""Builds the provenance of a release: an in-toto statement (https://in-toto.io/Statement/v1) with an SLSA v1 predicate.
 
-It binds the shards, by hash, to the parameters, sources, models, engine facts, input tables and locks that made them.
-The git commit and the hash of dvc.lock are no part of it: an output of a stage must not change when nothing but the
-history did, and dvc.lock holds the hash of this very output. Both stand in the publish receipt.
+It links the hashes of the shards to the parameters, sources, models, engine facts, input tables and locks behind them.
+The git commit and the hash of dvc.lock are not part of it. The output of a stage must not change if only the git
+history changed, and dvc.lock contains the hash of this output. The publish receipt has both.
 """
 
 import re
@@ -26,7 +26,7 @@ def statement(facts: RunFacts, repo: Repository, shards: dict[str, str]) -> dict
     Args:
         facts: parameters and materials of the run.
         repo: the repository.
-        shards: path of each shard to its sha256.
+        shards: the sha256 of each shard, by path.
     """
     teachers = {teacher: facts.teachers[teacher] for teacher in repo.teacher_ids}
     sections = {
@@ -81,14 +81,14 @@ def statement(facts: RunFacts, repo: Repository, shards: dict[str, str]) -> dict
 
 
 def dvc_digests(lock: Path, paths: list[str]) -> dict[str, str]:
-    """Return the md5 of each of some outs, as dvc.lock has them while a later stage runs.
+    """Return the md5 of outs from dvc.lock, by path.
 
     Raises:
         StillhouseError: an out is not in the lock.
     """
     import yaml
 
-    # Not by params.read_yaml, whose pure Python loader takes seconds for a lock of thousands of lines.
+    # params.read_yaml uses a pure Python loader, which takes seconds for a lock of thousands of lines.
     stages = yaml.load(lock.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)["stages"]
     known = {
         out["path"]: out["md5"]
@@ -109,7 +109,7 @@ def _model(name: str, model: Teacher) -> dict[str, Any]:
 
 
 def _resource(name: str, uri: str, revision: str) -> dict[str, Any]:
-    """Return an in-toto resource descriptor; 40 hex digits are a git commit, 64 a file's sha256."""
+    """Return an in-toto resource descriptor. A revision of 40 hex digits is a git commit, of 64 a file's sha256."""
     resource: dict[str, Any] = {"name": name, "uri": f"{uri}@{revision}"}
     kind = {40: "gitCommit", 64: "sha256"}.get(len(revision))
     if kind is not None and re.fullmatch("[0-9a-f]+", revision):

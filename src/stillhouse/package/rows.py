@@ -1,8 +1,8 @@
-"""The configurations of a released data set: their columns, what each means, and their Arrow schemas.
+"""Defines the configurations of a released data set: their columns with a description, and their Arrow schemas.
 
-`data` holds one accepted response per query; `all_attempts` every attempt with its verdict and what became of it, so
-that nobody has to trust the filter; `rejected` the responses and `rejected_queries` the queries that are not in `data`,
-each with the reason; `parallel` one row per query with the answers of all teachers side by side.
+`data` has one accepted response per query. `all_attempts` has every attempt with its verdict and the decision of the
+filter, so that users can check the filter. `rejected` has the responses and `rejected_queries` the queries that are not
+in `data`, each with the reason. `parallel` has one row per query with the answers of all teachers.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,7 +16,7 @@ from stillhouse.records import SCHEMAS, Example, Query
 Kind = Literal["data", "all_attempts", "rejected", "rejected_queries", "parallel"]
 SPLIT = "train"
 
-# Column -> its meaning, in the order of the released files. The first is the key: unique, and what rows are sorted by.
+# Description by column, in the order of the released files. The first column is the key: it is unique and sorted.
 _QUERY_COLUMNS = {
     "category": "math, code, science, if, multiturn or other: a property of the source",
     "source": "id of the query source",
@@ -107,7 +107,7 @@ PARALLEL_COLUMNS = {
     "answers": "by teacher: id of the row in that teacher's data set, attempt, tokens, think, answer, verify_score, "
     "verifier, perplexity",
 }
-# The columns of an accepted response that `parallel` shows, by their names in `Example`.
+# The columns of an accepted response in `parallel`, by their names in `Example`.
 ANSWER_FIELDS = {
     "id": "id",
     "attempt": "attempt",
@@ -147,7 +147,7 @@ _ANSWER = pa.struct(
 
 
 def parallel_schema(teacher_ids: Sequence[str]) -> pa.Schema:
-    """Return the schema of `parallel`: in `answers` one struct per teacher."""
+    """Return the schema of `parallel`. Its column `answers` has one struct per teacher."""
     answers = pa.struct([(teacher, _ANSWER) for teacher in teacher_ids])
     return pa.schema(
         [(name, answers if name == "answers" else _TYPES[name]) for name in PARALLEL_COLUMNS]
@@ -182,7 +182,7 @@ ABOUT: dict[Kind, str] = {
 class Config:
     """One configuration of a repository: `load_dataset(repo, name)` reads `<folder>/train-*.parquet`.
 
-    `teacher` is the teacher whose rows it holds, None where it holds all teachers' or none's.
+    `teacher` is the teacher whose rows it has; None if it has rows of all teachers or of none.
     """
 
     name: str
@@ -193,18 +193,18 @@ class Config:
 
     @property
     def data_files(self) -> str:
-        """The pattern of its shards, as the card's front matter gives it."""
+        """The pattern of its shards in the front matter of the card."""
         return f"{self.folder}/{SPLIT}-*.parquet"
 
 
 def kind_of(folder: str) -> Kind | None:
-    """Return the kind of rows that a folder of a repository holds, by its last part; None for other folders."""
+    """Return the kind of rows in a folder of a repository, from the folder's name; None for other folders."""
     last = folder.rsplit("/", 1)[-1]
     return next((kind for kind in COLUMNS if kind == last), None)
 
 
 def schema_of(kind: Kind, teacher_ids: Sequence[str] = ()) -> pa.Schema:
-    """Return the schema of a kind of rows; `parallel` has the given teachers."""
+    """Return the schema of a kind of rows; `teacher_ids` are the teachers of `parallel`."""
     schemas = {
         "data": DATA_SCHEMA,
         "all_attempts": ALL_ATTEMPTS_SCHEMA,

@@ -1,7 +1,7 @@
-"""Shards as the Hub likes them, written as a stream.
+"""Writes the shards of a release as a stream, in the format that the Hub recommends.
 
-Row groups are cut at about 100 MB and shards at about 500 MB, uncompressed, as the Hub advises. Chunk and page borders
-follow the content, so that the Hub stores, and an upload sends, only what changed between two versions.
+Row groups have about 100 MB and shards about 500 MB, uncompressed. Chunk and page boundaries follow the content, so
+that the Hub stores, and an upload sends, only what changed between two versions.
 """
 
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 from stillhouse.package.rows import SPLIT
 from stillhouse.tables.table import ROW_GROUP_BYTES, SHARD_BYTES
 
-# Parquet's pages, the pieces that are compressed and therefore change as a whole. Smaller than Arrow's default (256 KiB
-# to 1 MiB), so that a changed row of some 10 kB spoils less around it; a page still compresses well.
+# Parquet compresses each page as a whole, so a changed row changes its whole page. Pages are smaller than Arrow's
+# default (256 KiB to 1 MiB), so that a changed row of about 10 kB changes fewer bytes; a page still compresses well.
 CHUNKING = {"min_chunk_size": 32 * 1024, "max_chunk_size": 128 * 1024, "norm_level": 0}
 FORMAT: dict[str, Any] = {
     "compression": "zstd",
@@ -28,7 +28,7 @@ FORMAT: dict[str, Any] = {
 class ShardWriter:
     """Writes batches of one schema into `<folder>/train-00000-of-0000N.parquet`, at least one; a context manager.
 
-    A row group is compressed and written by a thread while the rows of the next are gathered.
+    A thread compresses and writes a row group while the rows of the next one are collected.
     """
 
     def __init__(self, folder: Path, schema: pa.Schema) -> None:
@@ -46,7 +46,7 @@ class ShardWriter:
         """Add rows.
 
         Raises:
-            OSError: the disk is full or not writable; it may be that of a row group written before.
+            OSError: the disk is full or not writable. The error may come from an earlier row group.
         """
         if batch.num_rows:
             self._batches.append(batch)
@@ -63,7 +63,7 @@ class ShardWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Finish and name the shards; after an error, only close the file."""
+        """Complete the shards and give them their final names; after an error, only close the file."""
         try:
             if error is None and (self._batches or self._busy is None):
                 self._flush()

@@ -1,7 +1,7 @@
-"""Writes the folders of a release, one per Hub repository: shards, figures, card, provenance, manifest; and lints them.
+"""Writes and lints the folders of a release, one per Hub repository: shards, figures, card, provenance and manifest.
 
-Everything is streamed: memory does not grow with the number of rows. Equal inputs give equal bytes: no time stamp, no
-host name and no git commit goes in.
+Rows are streamed, so that memory does not grow with their number. Equal inputs give equal bytes: the files contain no
+time stamp, host name or git commit.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ from stillhouse.package.card import CARDS, CardFacts, draw_figures, licenses, re
 from stillhouse.package.counts import ConfigCounts, TeacherCounts
 from stillhouse.package.facts import Repository, RunFacts, repositories
 from stillhouse.package.licenses import consequences, faults
-from stillhouse.package.lint import CARD, Finding, lint_files, lint_rows
+from stillhouse.package.lint import CARD, LintFinding, lint_files, lint_rows
 from stillhouse.package.manifest import json_text, write_manifest
 from stillhouse.package.provenance import statement
 from stillhouse.package.rows import Config
@@ -38,12 +38,12 @@ SHOWN_FINDINGS = 20
 
 
 class PackageError(StillhouseError):
-    """A release cannot be made, or has faults; the message lists them."""
+    """A release cannot be built, or has faults; the message lists them."""
 
 
 @dataclass(frozen=True)
 class RunTables:
-    """The tables of a run that a release is made of: the queries, and those of each teacher."""
+    """The tables of a run that a release is built from: the queries, and the tables of each teacher."""
 
     queries: Path
     rejected_queries: Path
@@ -52,7 +52,7 @@ class RunTables:
 
 @dataclass(frozen=True)
 class ReleaseStats:
-    """What was written of one teacher, or of `parallel`: released rows, their tokens, shards and the bytes of these."""
+    """The written files of one teacher or of `parallel`: released rows, their tokens, shards and their bytes."""
 
     rows: int
     tokens: int
@@ -62,7 +62,7 @@ class ReleaseStats:
 
 @dataclass
 class _Written:
-    """Shards and counts of a release while it is made; keys of `shards` and `configs` are (repository, config)."""
+    """Shards and counts of a release in progress; keys of `shards` and `configs` are (repository, config)."""
 
     shards: dict[tuple[str, str], list[Path]]
     configs: dict[tuple[str, str], ConfigCounts]
@@ -76,21 +76,22 @@ def write_release(
     cards: Path = CARDS,
     overlaps: Overlaps | None = None,
 ) -> dict[str, ReleaseStats]:
-    """Write the release of a run, one folder per repository; `out` appears whole or not at all.
+    """Write the release of a run, one folder per repository. `out` is created atomically.
 
     Args:
         out: folder of the release.
         tables: the tables of the run.
-        facts: its parameters and metrics.
+        facts: the parameters and metrics of the run.
         cards: folder of the card templates.
-        overlaps: tells which prompts overlap a benchmark; None: not checked.
+        overlaps: finds prompts that overlap a benchmark; None: not checked.
 
     Returns:
-        What was written, by teacher and for `parallel`.
+        The written files, by teacher and for `parallel`.
 
     Raises:
-        PackageError: no rows, another number of rows than aligned, a licence forbids it, or the lint found errors.
-        JoinError, TableError, CardError: an input is missing or does not fit.
+        PackageError: there are no rows, the number of rows differs from the align stage's, a licence forbids the
+            release, or the lint found errors.
+        JoinError, TableError, CardError: an input is missing or does not match the others.
     """
     _refuse_licenses(facts, {})
     with partial(out) as new:
@@ -119,9 +120,9 @@ def _write_shards(
     written: _Written,
     overlaps: Overlaps | None,
 ) -> Repository:
-    """Write all shards of a repository; return it without the configurations that turned out to have no rows.
+    """Write all shards of a repository; return the repository without the configurations that have no rows.
 
-    An empty configuration would be an error in the Hub's viewer.
+    An empty configuration is an error in the Hub's viewer.
     """
     by_teacher = {
         teacher: {config.kind: config for config in repo.configs if config.teacher == teacher}
@@ -182,8 +183,8 @@ def _describe(
     written: _Written,
     cards: Path,
     overlaps: Overlaps | None,
-) -> list[Finding]:
-    """Write card, provenance and manifest of one repository, and return all that the lint finds."""
+) -> list[LintFinding]:
+    """Write card, provenance and manifest of one repository; return the findings of the lint."""
     found = lint_rows(folder, overlaps=overlaps)
     shards = [path for config in repo.configs for path in written.shards[repo.folder, config.name]]
     card = CardFacts(
@@ -225,12 +226,12 @@ def _stats(repos: list[Repository], written: _Written) -> dict[str, ReleaseStats
 def _refuse_row_count(rows: int, aligned: Path, facts: RunFacts) -> None:
     if not rows:
         raise PackageError(
-            f"{aligned}: no rows, so there is nothing to release; no query was answered by every teacher: "
+            f"{aligned}: no rows, so there is nothing to release; no query has an accepted answer of every teacher: "
             "see metrics/align.json and metrics/filter"
         )
     if rows != (parallel := facts.align_metrics["parallel"]):
         raise PackageError(
-            f"{aligned}: {rows} rows, but metrics/align.json says {parallel}; they come from different runs: "
+            f"{aligned}: {rows} rows, but metrics/align.json states {parallel}; they come from different runs: "
             "run `dvc repro align`"
         )
 
@@ -242,12 +243,12 @@ def _refuse_licenses(facts: RunFacts, counts: Mapping[str, TeacherCounts]) -> No
         raise PackageError("\n".join(lines))
 
 
-def _refuse_errors(findings: list[tuple[str, Finding]], out: Path) -> None:
+def _refuse_errors(findings: list[tuple[str, LintFinding]], out: Path) -> None:
     errors = [f"  {folder}/{finding}" for folder, finding in findings if finding.level == "error"]
     if errors:
         shown = errors[:SHOWN_FINDINGS]
         if len(errors) > SHOWN_FINDINGS:
             shown.append(f"  and {len(errors) - SHOWN_FINDINGS} more")
         raise PackageError(
-            "\n".join([f"{out}: {len(errors)} errors, so it is not released:", *shown])
+            "\n".join([f"{out}: {len(errors)} errors, so no release was written:", *shown])
         )

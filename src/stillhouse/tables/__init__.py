@@ -1,1 +1,1 @@
-"""Tables of one run: written sorted, read as streams, joined by query id."""
+"""Writes, reads and joins the tables of one run: sorted by key, read as streams, joined by query id."""

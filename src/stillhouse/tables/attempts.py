@@ -1,7 +1,7 @@
-"""All that is known of a teacher's attempts, query by query: sorted tables joined by one pass in bounded memory.
+"""Joins a teacher's responses, verdicts and perplexities query by query, in one pass and bounded memory.
 
-Ids of responses begin with digits of their query's id (`records.QUERY_PART`), so that queries, responses, verdicts and
-perplexities all come in the order of the queries.
+The id of a response begins with digits of its query's id (`records.QUERY_PART`). Queries, responses, verdicts and
+perplexities are therefore all sorted in the order of the queries.
 """
 
 from collections.abc import Collection, Iterator
@@ -16,11 +16,11 @@ DATA = Path("data")
 
 
 class AttemptsError(StillhouseError):
-    """The tables of one run do not fit together; the message names table and row."""
+    """The tables do not belong to the same run; the message names table and row."""
 
 
 class Attempt(NamedTuple):
-    """One response with its query, and with its verdict and perplexity where these were asked for and exist."""
+    """One response with its query, and with its verdict and perplexity if they were requested and exist."""
 
     query: Query
     response: Response
@@ -28,8 +28,8 @@ class Attempt(NamedTuple):
     perplexity: Perplexity | None = None
 
 
-class _Rows(Generic[RowT]):
-    """A sorted table that is read up to a given key."""
+class _SortedRows(Generic[RowT]):
+    """A reader of a sorted table that advances up to a given key."""
 
     def __init__(
         self, folder: Path, row_type: type[RowT], key: str, empty: Collection[str] = ()
@@ -42,13 +42,13 @@ class _Rows(Generic[RowT]):
         """Return the rows whose keys begin with `key`.
 
         Raises:
-            AttemptsError: a row was passed by, to which nothing belongs.
+            AttemptsError: a row with a smaller key was never requested, so that it belongs to no row.
         """
         found = []
         while self._head is not None:
             own = getattr(self._head, self._key)
             if own[: len(key)] < key:
-                raise self._stranger(own)
+                raise self._unmatched(own)
             if not own.startswith(key):
                 break
             found.append(self._head)
@@ -56,15 +56,15 @@ class _Rows(Generic[RowT]):
         return found
 
     def finish(self) -> None:
-        """Say that no more is asked for.
+        """Check that all rows were read.
 
         Raises:
             AttemptsError: there are rows left.
         """
         if self._head is not None:
-            raise self._stranger(getattr(self._head, self._key))
+            raise self._unmatched(getattr(self._head, self._key))
 
-    def _stranger(self, key: str) -> AttemptsError:
+    def _unmatched(self, key: str) -> AttemptsError:
         return AttemptsError(
             f"{self._folder}: row {key} belongs to no row of the table it is joined to; the tables come from "
             "different runs: run `dvc repro`"
@@ -79,28 +79,29 @@ def read_attempts(
     answers_only: bool = False,
     data: Path = DATA,
 ) -> Iterator[tuple[Query, list[Attempt]]]:
-    """Yield each query with the attempts of a teacher at it, by number; with none where it was not asked.
+    """Yield each query with a teacher's attempts sorted by number. A query that was not asked has no attempts.
 
     Args:
         teacher: the teacher's id.
-        verdicts: whether to join the verdicts, of which every attempt must have one.
-        perplexities: whether to join the perplexities, which an attempt may have.
+        verdicts: whether to join the verdicts. Every attempt must have one.
+        perplexities: whether to join the perplexities. An attempt need not have one.
         answers_only: whether to leave `text` and `think` of the responses empty, which is twice as fast.
         data: folder of the tables.
 
     Raises:
-        AttemptsError: a row belongs to no other, or an attempt has no verdict.
+        AttemptsError: a row has no row to join, or an attempt has no verdict.
         TableError: a table is missing or corrupt.
     """
     folder = data / "responses" / teacher / "attempts"
-    responses = _Rows(folder, Response, "id", ("text", "think") if answers_only else ())
-    judged = _Rows(data / "verdicts" / teacher, Verdict, "response_id") if verdicts else None
+    responses = _SortedRows(folder, Response, "id", ("text", "think") if answers_only else ())
+    judged = _SortedRows(data / "verdicts" / teacher, Verdict, "response_id") if verdicts else None
     scored = (
-        _Rows(data / "perplexity" / teacher, Perplexity, "response_id") if perplexities else None
+        _SortedRows(data / "perplexity" / teacher, Perplexity, "response_id")
+        if perplexities
+        else None
     )
-    held: dict[
-        str, list[Attempt]
-    ] = {}  # attempts at the queries that begin alike: nearly always one
+    # Attempts by query, for queries whose ids share their first digits; nearly always a single query.
+    held: dict[str, list[Attempt]] = {}
     part = ""
     for query in read_table(data / "queries/curated", Query):
         if query.id[:QUERY_PART] != part:

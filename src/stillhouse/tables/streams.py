@@ -1,7 +1,7 @@
-"""Sorted tables read side by side as Arrow batches, so that joining them needs no sorting and no growing memory.
+"""Reads sorted tables side by side as Arrow batches, to join them in bounded memory without sorting.
 
-Ids of responses and released rows begin with digits of their query's id (`records.QUERY_PART`), so that all tables of a
-run are in the order of the queries.
+The ids of responses and released rows begin with digits of their query's id (`records.QUERY_PART`). All tables of a
+run are therefore in the order of the queries.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ class JoinError(StillhouseError):
 
 
 def read_batches(folder: Path, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """Yield a table's rows in its order, `BATCH_ROWS` at a time.
+    """Yield a table's rows in key order, in batches of `BATCH_ROWS`.
 
     Raises:
         TableError: there is no table, or a shard is corrupt or lacks a column.
@@ -31,7 +31,7 @@ def read_batches(folder: Path, columns: Sequence[str] | None = None) -> Iterator
     wanted = list(columns) if columns is not None else None
     for path in shard_paths(folder):
         try:
-            # Without pre_buffer, which would hold the whole shard.
+            # pre_buffer would keep the whole shard in memory.
             with pq.ParquetFile(path, pre_buffer=False) as file:
                 if missing := set(wanted or ()) - set(file.schema_arrow.names):
                     raise TableError(
@@ -46,14 +46,14 @@ def read_batches(folder: Path, columns: Sequence[str] | None = None) -> Iterator
 
 
 class Follower:
-    """Looks up the rows of one table by keys that come in its order.
+    """Looks up rows of one sorted table by keys in ascending order.
 
     Args:
         folder: the table.
-        key: the column that the keys are looked up in.
-        columns: the columns to return beside it.
-        partial: False where every row must be asked for, once, in ascending order; True where keys may repeat, may come
-            in any order within one query, and rows may stay unasked for.
+        key: the column in which keys are looked up.
+        columns: the further columns to return.
+        partial: False if every row must be looked up exactly once, in ascending order. True if keys may repeat, may
+            come in any order within one query, and some rows may never be looked up.
     """
 
     def __init__(
@@ -64,10 +64,10 @@ class Follower:
         self._held = pa.Table.from_batches([next(self._batches)])
 
     def at(self, keys: pa.Array) -> pa.Table:
-        """Return one row per key, null in all columns where the table has none.
+        """Return one row per key; all columns are null if the table has no such row.
 
         Raises:
-            JoinError: a row was passed by for which no key came, unless `partial`.
+            JoinError: a row was skipped because no key matched it, unless `partial`.
         """
         highest = pc.max(keys).as_py() or ""
         if self._partial:
@@ -76,7 +76,7 @@ class Follower:
         column = self._held.column(self._key)
         found = self._held.take(pc.index_in(keys, value_set=column))
         if self._partial:
-            # The last query's rows may be wanted again.
+            # The rows of the last query may be looked up again.
             keep = pc.greater_equal(column, highest[:-1])
         else:
             keep = pc.greater(column, highest)
@@ -86,10 +86,10 @@ class Follower:
         return found
 
     def finish(self) -> None:
-        """Say that no more keys come.
+        """Check that no row is left.
 
         Raises:
-            JoinError: there are rows for which no key came, unless `partial`.
+            JoinError: a row was never looked up, unless `partial`.
         """
         if not self._partial:
             self._read_to("")
@@ -104,9 +104,9 @@ class Follower:
             parts.append(pa.Table.from_batches([batch]))
         self._held = pa.concat_tables(parts).combine_chunks()
 
-    def _refuse(self, strangers: pa.ChunkedArray) -> None:
-        if len(strangers):
+    def _refuse(self, unmatched: pa.ChunkedArray) -> None:
+        if len(unmatched):
             raise JoinError(
-                f"{self._folder}: row {strangers[0].as_py()} belongs to no row of the table it is joined to; the "
+                f"{self._folder}: row {unmatched[0].as_py()} belongs to no row of the table it is joined to; the "
                 "tables come from different runs: run `dvc repro`"
             )

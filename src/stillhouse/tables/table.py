@@ -1,9 +1,9 @@
-"""Tables on disk: folders of Parquet shards, sorted by id, written atomically, read and written as a stream.
+"""Reads and writes tables: folders of Parquet shards, sorted by key, written atomically and streamed.
 
-A table is a folder `shard-00000-of-00002.parquet ...`. Shards are sorted by the row type's key over the whole table, so
-that the same rows give the same bytes whatever order they were made in, and are written with content-defined chunking
-and a page index, so that a Hub stores only what changed between two versions. A table larger than memory is sorted in
-runs, which are then merged.
+A table is a folder of files `shard-00000-of-00002.parquet ...`. The rows are sorted by the row type's key over the
+whole table, so that the same rows give the same bytes in whatever order they were written. Shards have content-defined
+chunks and a page index, so that a Hub stores only what changed between two versions. A table larger than memory is
+sorted in runs, which are then merged.
 """
 
 import contextlib
@@ -28,14 +28,13 @@ from stillhouse.records import SCHEMAS, Rejected, Row, RowT, from_dict, to_dict
 # The Hub's advice for Parquet: shards of about 500 MB, row groups of about 100 MB, both uncompressed.
 SHARD_BYTES = 500_000_000
 ROW_GROUP_BYTES = 100_000_000
-GROUP_BYTES = (
-    16_000_000  # of tables that are not released: a row group is held in memory to be written
-)
+# Row groups of tables that are not released. A row group is held in memory until it is written.
+GROUP_BYTES = 16_000_000
 BATCH_ROWS = 1000
-RUN_BYTES = 16_000_000  # what is sorted in memory at once
+RUN_BYTES = 16_000_000  # bytes sorted in memory at once
 FAN_IN = 32  # runs merged at once; each has an open file and a batch in memory
-RUN_BATCH_BYTES = 250_000  # of each run in memory while it is merged
-# How every shard is written: chunk and page borders follow the content, so that a Hub stores only what changed.
+RUN_BATCH_BYTES = 250_000  # bytes of each run in memory during a merge
+# The format of every shard. Chunk and page boundaries follow the content, so that a Hub stores only what changed.
 SHARD_FORMAT: dict[str, Any] = {
     "compression": "zstd",
     "use_content_defined_chunking": True,
@@ -49,7 +48,7 @@ class TableError(StillhouseError):
 
 @dataclass(frozen=True)
 class TableStats:
-    """What was written: number of rows, shard paths, and their total size in bytes."""
+    """A written table: number of rows, shard paths, and their total size in bytes."""
 
     rows: int
     shards: list[Path]
@@ -57,7 +56,12 @@ class TableStats:
 
 
 def write_table(folder: Path, row_type: type[RowT], rows: Iterable[RowT]) -> TableStats:
-    """Write rows in any order as a sorted table, in bounded memory; the folder appears whole or not at all.
+    """Write rows in any order as a sorted table, atomically and in bounded memory.
+
+    Args:
+        folder: The table; an older table there is replaced.
+        row_type: The type of the rows.
+        rows: The rows.
 
     Raises:
         TableError: two rows have the same key, or the disk is full or not writable; nothing is left at `folder`.
@@ -69,10 +73,10 @@ def write_table(folder: Path, row_type: type[RowT], rows: Iterable[RowT]) -> Tab
 
 
 class TableWriter:
-    """Takes the rows of a table one by one, in any order; a context manager.
+    """Writes the rows of a table one by one, in any order; a context manager.
 
-    The folder appears with `finish`, whole or not at all. Bounded memory: what does not fit into `RUN_BYTES` is sorted
-    and put aside in runs, `FAN_IN` of which are merged into a longer one as soon as there are so many.
+    `finish` creates the folder atomically. Memory is bounded: every `RUN_BYTES` of rows are sorted and written to a
+    temporary file, a run. `FAN_IN` runs are merged into a longer one.
     """
 
     def __init__(self, folder: Path, row_type: type[Row]) -> None:
@@ -83,12 +87,12 @@ class TableWriter:
         self._batches: list[pa.RecordBatch] = []
         self._gathered = 0
         self._rows = self._bytes = 0
-        self._runs: list[list[Path]] = [[]]  # by how often they were merged
+        self._runs: list[list[Path]] = [[]]  # by the number of merges
         self._count = 0
 
     def __enter__(self) -> "TableWriter":
         remove_abandoned(self._folder)
-        with _told(self._folder):
+        with _disk_errors(self._folder):
             shutil.rmtree(self._partial, ignore_errors=True)
             self._partial.mkdir(parents=True)
         return self
@@ -113,19 +117,19 @@ class TableWriter:
         if len(self._chunk) >= BATCH_ROWS:
             self._gather()
             if self._gathered >= RUN_BYTES:
-                with _told(self._folder):
-                    self._put_aside()
+                with _disk_errors(self._folder):
+                    self._spill()
 
     def finish(self) -> TableStats:
-        """Sort what was written and put the table in its place.
+        """Sort the rows and create the table's folder.
 
         Raises:
             TableError: two rows have the same key, or the disk is full or not writable.
         """
         self._gather()
-        with _told(self._folder):
+        with _disk_errors(self._folder):
             if self._count:
-                self._put_aside()
+                self._spill()
                 ordered = self._merged([path for level in self._runs for path in level])
             else:
                 ordered = iter([self._sorted(pa.Table.from_batches(self._batches, self._schema))])
@@ -143,7 +147,7 @@ class TableWriter:
             self._gathered += batch.nbytes
             self._chunk = []
 
-    def _put_aside(self) -> None:
+    def _spill(self) -> None:
         if not self._batches:
             return
         table = self._sorted(pa.Table.from_batches(self._batches, self._schema))
@@ -172,7 +176,7 @@ class TableWriter:
     def _merged(self, paths: list[Path]) -> Iterator[pa.Table]:
         """Yield the rows of sorted runs in order.
 
-        A batch of each is held. All rows up to the smallest of their last keys can go out together.
+        One batch of each run is in memory. All rows up to the smallest of the batches' last keys are yielded together.
         """
         runs = [_run_batches(path) for path in paths]
         heads = {i: next(run) for i, run in enumerate(runs)}
@@ -191,16 +195,16 @@ class TableWriter:
             yield self._sorted(pa.Table.from_batches(ready, self._schema))
 
     def _write_shards(self, ordered: Iterable[pa.Table]) -> list[Path]:
-        """Write rows in their final order as shards of equal numbers of rows, at least one.
+        """Write rows in their final order as shards of equal numbers of rows, at least one shard.
 
-        Where shards and row groups end follows from the sizes of the rows as JSON, since sizes in Arrow depend on how
-        rows were put together.
+        The sizes of shards and row groups are computed from the sizes of the rows as JSON. Sizes in Arrow would depend
+        on how the rows were batched.
         """
         count = max(1, -(-self._bytes // SHARD_BYTES))
         shard_rows = max(1, -(-self._rows // count))
         count = max(1, -(-self._rows // shard_rows))
         group_rows = max(1, GROUP_BYTES * self._rows // max(1, self._bytes))
-        rows = _Rows(ordered)
+        rows = _Rebatcher(ordered)
         paths = []
         for i in range(count):
             paths.append(self._partial / f"shard-{i:05d}-of-{count:05d}.parquet")
@@ -222,10 +226,10 @@ class TableWriter:
         return table.take(pc.sort_indices(self._keys(table)))
 
     def _unique(self, ordered: Iterable[pa.Table]) -> Iterator[pa.Table]:
-        """Pass sorted rows on, and raise at the end if keys repeat that must not."""
+        """Yield sorted rows, and raise at the end if a key that must be unique occurs twice."""
         repeated, last = 0, None
         for table in ordered:
-            # Rejected rows repeat where a text was duplicated.
+            # A rejected query may occur twice, because its text may be a duplicate.
             if table.num_rows and self._row_type is not Rejected:
                 keys = table.column(0)
                 repeated += table.num_rows - len(keys.unique()) + (keys[0].as_py() == last)
@@ -245,8 +249,8 @@ def _run_batches(path: Path) -> Iterator[pa.RecordBatch]:
                 yield batch
 
 
-class _Rows:
-    """Hands out the rows of many tables in other portions."""
+class _Rebatcher:
+    """Returns the rows of many tables in batches of other sizes."""
 
     def __init__(self, tables: Iterable[pa.Table]) -> None:
         self._tables = iter(tables)
@@ -254,30 +258,30 @@ class _Rows:
         self._rows = 0
 
     def take(self, rows: int) -> pa.Table:
-        """Return the next rows; there must be so many."""
+        """Return the next rows; there must be at least that many."""
         while self._rows < rows:
             table = next(self._tables)
             self._held.append(table)
             self._rows += table.num_rows
-        # In one piece, since the bytes of a Parquet file depend on the pieces that it is written from.
+        # One contiguous chunk, because the bytes of a Parquet file depend on the chunks that it is written from.
         whole = pa.concat_tables(self._held)
         self._held, self._rows = [whole.slice(rows)], self._rows - rows
         return whole.slice(0, rows).combine_chunks()
 
     def finish(self) -> None:
-        """Run through what is left: tables without rows, and what their source does at its end."""
+        """Exhaust the source: only empty tables are left, but the source raises its errors at its end."""
         for _ in self._tables:
             pass
 
 
 @contextlib.contextmanager
-def _told(folder: Path) -> Iterator[None]:
-    """Turn trouble with the disk into an error that names the table."""
+def _disk_errors(folder: Path) -> Iterator[None]:
+    """Convert an OSError into a TableError that names the table."""
     try:
         yield
     except OSError as error:
         raise TableError(
-            f"{folder}: cannot be written: {error}; free disk space or mend the rights, then run the stage again"
+            f"{folder}: cannot be written: {error}; free disk space or fix the permissions, then run the stage again"
         ) from None
 
 
@@ -289,7 +293,7 @@ def read_table(
     Args:
         folder: the table.
         row_type: type of its rows.
-        empty: columns of texts that are left empty and not read.
+        empty: text columns that are not read; they are "" in every row.
 
     Raises:
         TableError: the folder holds no shard, a shard is corrupt, or a row does not fit.
@@ -298,7 +302,8 @@ def read_table(
     blank = dict.fromkeys(empty, "")
     for path in shard_paths(folder):
         try:
-            with pq.ParquetFile(path, pre_buffer=False) as file:  # else the whole shard is held
+            # pre_buffer would keep the whole shard in memory.
+            with pq.ParquetFile(path, pre_buffer=False) as file:
                 position = 0
                 for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=columns):
                     for plain in batch.to_pylist():
@@ -327,7 +332,7 @@ def shard_paths(folder: Path) -> list[Path]:
 
 
 def column_counts(folder: Path, column: str) -> Counter[str]:
-    """Return how many rows of a table have each value of a text column, without reading the others."""
+    """Return the number of rows of each value of a text column; the other columns are not read."""
     counts: Counter[str] = Counter()
     for path in shard_paths(folder):
         for pair in pc.value_counts(pq.read_table(path, columns=[column]).column(0)).to_pylist():
@@ -336,7 +341,7 @@ def column_counts(folder: Path, column: str) -> Counter[str]:
 
 
 def key_column(row_type: type[Row]) -> str:
-    """Return the column by which a row type's tables are sorted, unique in each."""
+    """Return the column by which tables of a row type are sorted. Its values are unique in a table."""
     return str(SCHEMAS[row_type].names[0])
 
 

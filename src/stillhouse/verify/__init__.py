@@ -1,6 +1,6 @@
-"""Verdicts on responses: one module per kind of check, a pool of killable workers, a sandbox for model code.
+"""Grades responses: one module per kind of check, a pool of killable worker processes, and a sandbox for model code.
 
-Only the answer part is judged, never the reasoning. A check here never guesses: trouble in our own machinery is
-`ungradable`, with a reason, and no text of a model is evaluated outside the sandbox. Nothing here talks to a model by
-itself; a judge is handed in.
+Only the answer part is graded, never the reasoning. A check never guesses: a failure of our own code or machine gives
+`ungradable` with a reason. No text of a model is evaluated outside the sandbox. This package does not load models; the
+caller passes a judge.
 """

@@ -1,9 +1,9 @@
-"""What the verifiers say about the golden cases, answers whose right verdicts are known: their measured error.
+"""Measures the error of the verifiers on the golden cases, which are answers with known verdicts.
 
-The golden cases are JSON files in `tests/verify/golden`, one per verifier. A case has the answer (`output`), what the
-query brings with it, and the right `verdict`: pass, fail, ungradable, or for science "judge" where no rule may speak.
-Counted are the verifiers that follow rules, and how strictly a judge's replies are read (`judge_reply_parsing`); the
-judge itself is measured by `judge_audit`.
+The golden cases are JSON files in `tests/verify/golden`, one per verifier. A case has the answer (`output`), the fields
+of the query, and the right `verdict`: pass, fail, ungradable, or for science "judge" if no rule may decide. The audit
+covers the verifiers that follow rules, and the parsing of a judge's replies (`judge_reply_parsing`). `judge_audit`
+measures the judge itself.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from stillhouse.verify.rules import ifeval, math, science
 GOLDEN = Path("tests/verify/golden")
 JUDGE_REPLY_PARSING = "judge_reply_parsing"
 LEFT_TO_JUDGE = "judge"
-# Of the golden cases, some of which run into them; they are no parameters, so that figures of two runs compare.
+# The limits of the golden cases, some of which exceed them. They are constants, so that two runs are comparable.
 LIMITS = CodeLimits(
     isolation="bubblewrap", max_tests=10, test_seconds=5.0, total_seconds=20.0, memory_mb=512
 )
@@ -40,7 +40,7 @@ class AuditError(StillhouseError):
 
 
 class Outcome(NamedTuple):
-    """One golden case: which verifier was asked, what is right, and what it said."""
+    """The result of one golden case: the verifier, the right verdict, and the verifier's verdict."""
 
     verifier: str
     why: str
@@ -57,12 +57,17 @@ class _Case(NamedTuple):
 
 
 async def run_cases(
-    folder: Path, workers: int, told: Callable[[], None] = lambda: None
+    folder: Path, workers: int, advance: Callable[[], None] = lambda: None
 ) -> list[Outcome]:
-    """Ask the verifiers about all golden cases of a folder; `told` is called after each.
+    """Run the verifiers on all golden cases of a folder.
+
+    Args:
+        folder: The folder of the golden cases.
+        workers: The number of worker processes.
+        advance: Called after each case.
 
     Raises:
-        AuditError: a file is missing, a case is malformed, or the machinery failed at one.
+        AuditError: a file is missing, a case is malformed, or the machine failed at a case.
         SandboxError: code cannot be isolated here.
     """
     cases = load_cases(folder)
@@ -76,11 +81,11 @@ async def run_cases(
             check = await pool.run_sandboxed(guard, code.check_code, *case.args)
         else:
             check = await pool.run(_checked, case.function, case.args)
-        told()
+        advance()
         if check.reason in get_args(MachineReason) and case.right != "ungradable":
             raise AuditError(
-                f"{case.verifier}: {why}: {check.reason}: {check.evidence}; a figure with this in it would say more of "
-                "this machine than of the verifier: run it again when the machine is less busy"
+                f"{case.verifier}: {why}: {check.reason}: {check.evidence}; this is a failure of the machine and not "
+                "of the verifier: run the audit again when the machine is less busy"
             )
         said = LEFT_TO_JUDGE if check.reason == "no_judge" else check.state
         return Outcome(case.verifier, why, case.right, said, check.evidence or "")
@@ -104,7 +109,7 @@ def load_cases(folder: Path) -> list[tuple[str, _Case]]:
             rows = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise AuditError(
-                f"{path}: no golden cases here; run inside the project, or give the folder"
+                f"{path}: no golden cases here; run inside the project, or pass the folder"
             ) from None
         except ValueError as error:
             raise AuditError(f"{path}: not JSON: {error}") from None
@@ -121,9 +126,9 @@ def load_cases(folder: Path) -> list[tuple[str, _Case]]:
 def summary(outcomes: list[Outcome]) -> dict[str, dict[str, int]]:
     """Return by verifier: `cases`, `right_answers` among them, `false_accepts`, `false_rejects`, and `ungradable`.
 
-    A false accept is a pass where any other verdict is right; a false reject is a fail where a pass is right;
-    `ungradable` counts answers that have a right verdict and got none. A rule that rightly leaves a case to the judge
-    is in `cases` alone.
+    A false accept is a pass although another verdict is right. A false reject is a fail although a pass is right.
+    `ungradable` counts answers that should pass or fail and did neither. A case that a rule rightly leaves to the judge
+    counts only in `cases`.
     """
     figures: dict[str, dict[str, int]] = {}
     for outcome in outcomes:
@@ -146,7 +151,7 @@ def summary(outcomes: list[Outcome]) -> dict[str, dict[str, int]]:
 
 
 def _checked(function: Callable[..., Check | None], args: tuple[Any, ...]) -> Check:
-    """Return what a verifier says; a rule that does not speak leaves the answer to the judge."""
+    """Return the check of a verifier; a rule that does not apply leaves the answer to the judge."""
     check = function(*args)
     return check or make_check("none", "1", None, "no_judge", "no rule for this reference")
 
@@ -189,7 +194,7 @@ def _judge(row: dict[str, Any]) -> _Case:
 
 
 def _read_reply(kind: str, reply: str, mark: str | int | list[str] | None) -> Check:
-    """Read a judge's reply; the right mark is a pass, another a fail, none is ungradable."""
+    """Parse a judge's reply: the right score is a pass, another score a fail, an unreadable reply is ungradable."""
     found: str | int | list[str] | None
     if kind == "demands":
         found = demands.parse_demands(
@@ -199,12 +204,12 @@ def _read_reply(kind: str, reply: str, mark: str | int | list[str] | None) -> Ch
         found = judge.parse_word(reply, ("yes", "no"))
     else:
         best = judge.REWARD_BEST if kind == "reward" else judge.SCIENCE_BEST
-        found = judge.parse_mark(reply, best)
+        found = judge.parse_score(reply, best)
     if found is None:
         return make_check(
             JUDGE_REPLY_PARSING, judge.VERSION, None, "judge_noncompliant", repr(reply)
         )
-    # A mark that should not have been read at all counts as an accept.
+    # A score that was read from a reply without a valid form counts as an accept.
     score = 1.0 if mark is None or found == mark else 0.0
     return make_check(JUDGE_REPLY_PARSING, judge.VERSION, score, None, f"read {found!r}")
 

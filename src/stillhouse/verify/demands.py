@@ -1,8 +1,8 @@
-"""Demands: what an `if` query asks for where its source brings no constraint that a checker could check.
+"""Grades `if` queries without checkable constraints: a judge writes demands, and decides which ones an answer meets.
 
-The judge writes them once per query, before any teacher is asked, so that every answer is held to the same ones. From
-then on they are constraints of the query like others, in its record and in the release, and the judge says of each
-whether an answer meets it (paper section 3: the score is the mean over the constraints).
+The judge writes the demands once per query, before any teacher is asked, so that all answers are graded by the same
+demands. They are constraints of the query like others, in its record and in the release. The judge then decides for
+each demand whether an answer meets it (paper section 3: the score is the mean over the constraints).
 """
 
 import asyncio
@@ -20,7 +20,8 @@ from stillhouse.verify.judge import Judge, ask, judge_request, no_reply, parse_w
 NAME = "judge_demands"
 VERSION = "3"
 
-DEMAND = "judged:demand"  # the id of a constraint that is judged; its one argument is `demand`
+# The id of a constraint that the judge decides; its only argument is `demand`.
+DEMAND = "judged:demand"
 WRITING_PROMPT = "demands_v1"
 JUDGING_PROMPT = "demand_v1"
 MOST = 3
@@ -42,13 +43,18 @@ def lacks_constraints(query: Query) -> bool:
 async def write_all_demands(
     judge: Judge, queries: Sequence[Query], max_tokens: int, advance: Callable[[], object]
 ) -> tuple[list[Query], Counter[str]]:
-    """Return the queries with demands where constraints are lacking, and what became of each of those.
+    """Return the queries, with demands added where constraints are missing, and counts of `written` and of reasons.
 
-    `written` or a reason is counted; `advance` is called for each. A query for which the judge writes none in form
-    stays as it is, and its answers are ungradable. `max_tokens` as in `write_demands`.
+    A query stays unchanged if the judge's reply has no valid demands; its answers are then ungradable.
+
+    Args:
+        judge: The judge.
+        queries: All queries.
+        max_tokens: As in `write_demands`.
+        advance: Called after each query without constraints.
 
     Raises:
-        EngineError: the judge failed, and not at one query.
+        EngineError: the judge failed for a reason other than a single query.
     """
     outcomes: Counter[str] = Counter()
 
@@ -64,12 +70,15 @@ async def write_all_demands(
 
 
 async def write_demands(judge: Judge, query: Query, max_tokens: int) -> Query | Reason:
-    """Return the query with demands that the judge has written, or why there are none.
+    """Return the query with demands that the judge has written, or the reason why there are none.
 
-    `max_tokens` is the limit of the judge's own sampling; a longer reply than that of a verdict is allowed.
+    Args:
+        judge: The judge.
+        query: The query.
+        max_tokens: The limit of the judge's own sampling; the reply may be longer than that of a verdict.
 
     Raises:
-        EngineError: the judge failed, and not at this one query.
+        EngineError: the judge failed for a reason other than this query.
     """
     try:
         completion = await judge.complete(writing_request(query, max_tokens))
@@ -83,13 +92,13 @@ async def write_demands(judge: Judge, query: Query, max_tokens: int) -> Query | 
 
 
 def writing_request(query: Query, max_tokens: int) -> Request:
-    """Return what `write_demands` asks."""
+    """Return the request of `write_demands`."""
     request = judge_request(WRITING_PROMPT, query, query.prompt)
     return msgspec.structs.replace(request, max_tokens=max(REPLY_TOKENS, max_tokens))
 
 
 def parse_demands(completion: Completion) -> list[str] | None:
-    """Return the one to three demands that a finished reply ends with, one "- " line each; null for any other reply."""
+    """Return the one to three demands at the end of a finished reply, one "- " line each; None for any other reply."""
     if completion.finish_reason != "stop":
         return None
     demands: list[str] = []
@@ -103,7 +112,7 @@ def parse_demands(completion: Completion) -> list[str] | None:
 
 
 def judging_requests(query: Query, answer: str) -> dict[str, Request]:
-    """Return what `judge_demands` asks about an answer, by demand."""
+    """Return the requests of `judge_demands` about an answer, by demand."""
     return {
         demand: judge_request(JUDGING_PROMPT, query, answer, demand=demand)
         for demand in demands_of(query.constraints)
@@ -111,17 +120,23 @@ def judging_requests(query: Query, answer: str) -> dict[str, Request]:
 
 
 async def judge_demands(judge: Judge, query: Query, answer: str) -> Check:
-    """Ask of each demand whether the answer meets it; the score is the share that it meets."""
+    """Ask the judge for each demand whether the answer meets it; the score is the share of met demands.
+
+    Args:
+        judge: The judge.
+        query: The query with its demands.
+        answer: The answer part of the response.
+    """
     requests = judging_requests(query, answer)
     missed = []
     for demand, request in requests.items():
         reply = await ask(judge, request)
         if isinstance(reply, EngineError):
             return _check(None, no_reply(reply), f"{demand!r}: {reply}")
-        said = parse_word(reply, ("yes", "no"))
-        if said is None:
+        word = parse_word(reply, ("yes", "no"))
+        if word is None:
             return _check(None, "judge_noncompliant", f"{demand!r}: reply was {reply!r}")
-        if said == "no":
+        if word == "no":
             missed.append(demand)
     met = len(requests) - len(missed)
     evidence = f"judge says {met} of {len(requests)} met"

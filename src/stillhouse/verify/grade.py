@@ -30,7 +30,7 @@ from stillhouse.verify.custom import check_custom, find_verifier
 from stillhouse.verify.judge import Judge, Metered
 from stillhouse.verify.pool import GUARD_SECONDS, Pool
 from stillhouse.verify.references import check_references, deciding
-from stillhouse.verify.reward import Marks, check_reward
+from stillhouse.verify.reward import RewardScorer, check_reward
 from stillhouse.verify.rules import ifeval, math, science
 from stillhouse.verify.rules.options import option_letter
 from stillhouse.verify.stored import Graded, Stored
@@ -80,7 +80,7 @@ class Grader:
         self,
         verify: Verify,
         judge: Judge | None,
-        reward: Marks | None = None,
+        reward: RewardScorer | None = None,
         workers: int | None = None,
         price: Price | None = None,
         stored: Stored | None = None,

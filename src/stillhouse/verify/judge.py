@@ -1,9 +1,9 @@
-"""Checks by a language model: is this the reference's answer, how near is it, how good is a free answer.
+"""Grades answers with a language model as judge: agreement with a reference, or the quality of a free answer.
 
-A prompt is a file `prompts/<name>_v<version>.jinja`, in turns, with worked examples: small judges keep to a form that
-they have seen. The text under judgement stands between marks that it cannot contain, and only a reply of exactly the
-asked form counts; anything else is ungradable. A judge can be wrong or be talked round all the same: which model it was
-stands in the metadata, and a verdict that rests on a judge says so.
+A prompt is a file `prompts/<name>_v<version>.jinja` that consists of turns with worked examples, because small judges
+follow a form that they have seen. The text to judge is between delimiters that it cannot contain. Only a reply of
+exactly the required form counts; any other reply is ungradable. A judge can still be wrong or be deceived, so the
+metadata names the model, and a verdict that rests on a judge names the judge as its verifier.
 """
 
 import functools
@@ -21,7 +21,7 @@ from stillhouse.verify.checks import Reason, kind_of, make_check
 MATH_NAME = "judge_math"
 SCIENCE_NAME = "judge_science"
 REWARD_NAME = "judge_reward"
-# One for all three: it is raised when a prompt or the parsing changes.
+# The version of all three checks; raise it when a prompt or the parsing changes.
 VERSION = "2"
 
 PROMPTS = Path(__file__).with_name("prompts")
@@ -37,25 +37,25 @@ DIMENSIONS = {
     "helpfulness": "Does the answer help with the question?",
 }
 
-SEED_BITS = 63  # the largest seed that engines take is a signed 64-bit integer
+SEED_BITS = 63  # engines accept seeds up to the largest signed 64-bit integer
 MARK_DIGITS = 12
 _TURN = re.compile(r"^\[\[(user|assistant)\]\]\n", re.MULTILINE)
 
 
 class Judge(Protocol):
-    """A model to ask; `stillhouse.models.client.Model` is one. Its temperature is its own configuration's."""
+    """A judge model, such as `stillhouse.models.client.Model`. Its own configuration sets the sampling."""
 
     async def complete(self, request: Request) -> Completion:
         """Return the completion of one request.
 
         Raises:
-            EngineError: the request failed for good.
+            EngineError: the request failed permanently.
         """
         ...
 
 
 class Metered:
-    """A judge that counts its replies, and the tokens of what it is asked and of what it says."""
+    """A judge that counts its replies, and the tokens of its prompts and replies."""
 
     def __init__(self, judge: Judge) -> None:
         self.replies = self.prompt_tokens = self.completion_tokens = 0
@@ -71,40 +71,60 @@ class Metered:
 
 
 async def judge_math(judge: Judge, query: Query, reference: str, answer: str) -> Check:
-    """Ask whether the final result of an answer equals the reference; the score is 1 or 0."""
+    """Ask whether the final result of an answer equals the reference; the score is 1 or 0.
+
+    Args:
+        judge: The judge.
+        query: The query.
+        reference: The reference result.
+        answer: The answer part of the response.
+    """
     reply = await ask(judge, math_request(query, reference, answer))
-    said = parse_word(reply, ("yes", "no")) if isinstance(reply, str) else None
-    if said is None:
-        return _no_mark(MATH_NAME, reply)
-    return _check(MATH_NAME, float(said == "yes"), f"judge says {said}")
+    word = parse_word(reply, ("yes", "no")) if isinstance(reply, str) else None
+    if word is None:
+        return _no_score(MATH_NAME, reply)
+    return _check(MATH_NAME, float(word == "yes"), f"judge says {word}")
 
 
 async def judge_science(judge: Judge, query: Query, reference: str, answer: str) -> Check:
-    """Ask for 0..5 how well an answer agrees with the reference; the score is a fifth of it."""
+    """Ask how well an answer agrees with the reference, from 0 to 5; the score is a fifth of the reply.
+
+    Args:
+        judge: The judge.
+        query: The query.
+        reference: The reference answer.
+        answer: The answer part of the response.
+    """
     reply = await ask(judge, science_request(query, reference, answer))
-    mark = parse_mark(reply, SCIENCE_BEST) if isinstance(reply, str) else None
-    if mark is None:
-        return _no_mark(SCIENCE_NAME, reply)
-    return _check(SCIENCE_NAME, mark / SCIENCE_BEST, f"judge says {mark} of {SCIENCE_BEST}")
+    score = parse_score(reply, SCIENCE_BEST) if isinstance(reply, str) else None
+    if score is None:
+        return _no_score(SCIENCE_NAME, reply)
+    return _check(SCIENCE_NAME, score / SCIENCE_BEST, f"judge says {score} of {SCIENCE_BEST}")
 
 
 async def judge_reward(judge: Judge, query: Query, answer: str) -> Check:
-    """Ask for coherence, correctness and helpfulness, 0..4 each; the score is their sum over 12."""
-    marks: dict[str, int] = {}
+    """Ask for coherence, correctness and helpfulness, from 0 to 4 each; the score is their sum over 12.
+
+    Args:
+        judge: The judge.
+        query: The query.
+        answer: The answer part of the response.
+    """
+    scores: dict[str, int] = {}
     for dimension, request in reward_requests(query, answer).items():
         reply = await ask(judge, request)
-        mark = parse_mark(reply, REWARD_BEST) if isinstance(reply, str) else None
-        if mark is None:
-            return _no_mark(REWARD_NAME, reply, f"{dimension}: ")
-        marks[dimension] = mark
-    evidence = ", ".join(f"{dimension} {mark}" for dimension, mark in marks.items())
-    return _check(REWARD_NAME, sum(marks.values()) / (REWARD_BEST * len(DIMENSIONS)), evidence)
+        score = parse_score(reply, REWARD_BEST) if isinstance(reply, str) else None
+        if score is None:
+            return _no_score(REWARD_NAME, reply, f"{dimension}: ")
+        scores[dimension] = score
+    evidence = ", ".join(f"{dimension} {score}" for dimension, score in scores.items())
+    return _check(REWARD_NAME, sum(scores.values()) / (REWARD_BEST * len(DIMENSIONS)), evidence)
 
 
 def is_asked(when: AskJudge, rule: Check | None) -> bool:
-    """Return whether the judge is asked after a rule; null: no rule speaks of this reference.
+    """Return whether the judge is asked after a rule; `rule` is None if no rule applies to the reference.
 
-    A rule that failed by trouble of this machine is run again, so the judge does not speak in its place.
+    The judge does not replace a rule that failed because of this machine; that rule is run again.
     """
     if when == "never":
         return False
@@ -116,17 +136,29 @@ def is_asked(when: AskJudge, rule: Check | None) -> bool:
 
 
 def math_request(query: Query, reference: str, answer: str) -> Request:
-    """Return what `judge_math` asks."""
+    """Return the request of `judge_math`.
+
+    Args:
+        query: The query.
+        reference: The reference result.
+        answer: The answer part of the response.
+    """
     return judge_request(MATH_PROMPT, query, answer, reference=reference)
 
 
 def science_request(query: Query, reference: str, answer: str) -> Request:
-    """Return what `judge_science` asks."""
+    """Return the request of `judge_science`.
+
+    Args:
+        query: The query.
+        reference: The reference answer.
+        answer: The answer part of the response.
+    """
     return judge_request(SCIENCE_PROMPT, query, answer, reference=reference)
 
 
 def reward_requests(query: Query, answer: str) -> dict[str, Request]:
-    """Return what `judge_reward` asks, by dimension."""
+    """Return the requests of `judge_reward`, by dimension."""
     return {
         dimension: judge_request(REWARD_PROMPT, query, answer, ask=ask)
         for dimension, ask in DIMENSIONS.items()
@@ -134,12 +166,17 @@ def reward_requests(query: Query, answer: str) -> dict[str, Request]:
 
 
 def render(prompt: str, *, text: str, **fields: str) -> list[Message]:
-    """Return the conversation that a prompt file makes of the text under judgement.
+    """Return the conversation of a prompt file with the text to judge filled in.
 
-    The turns are taken from the file before anything is filled in, so that no text can open a turn of its own.
+    The file is split into turns before any text is filled in, so that no text can open its own turn.
+
+    Args:
+        prompt: The name of the prompt file.
+        text: The text to judge.
+        fields: Further fields of the prompt.
     """
     mark = content_hash("mark", text)[:MARK_DIGITS]
-    # No text contains part of its own hash but by a miracle; then the mark inside is broken up.
+    # The delimiter contains part of the text's hash. If it occurs in the text nevertheless, it is split there.
     safe = text.replace(mark, "-".join(mark))
     return [
         Message(role=role, content=template.render(mark=mark, text=safe, **fields).strip())
@@ -147,20 +184,27 @@ def render(prompt: str, *, text: str, **fields: str) -> list[Message]:
     ]
 
 
-def parse_mark(reply: str, best: int) -> int | None:
-    """Return the digit of a reply whose last line is `N` or `Score: N` and nothing else; null for any other."""
-    said = re.fullmatch(rf"(?:Score:\s*)?([0-{best}])\.?", _last_line(reply))
-    return int(said[1]) if said else None
+def parse_score(reply: str, best: int) -> int | None:
+    """Return the digit of a reply whose last line is exactly `N` or `Score: N`; None for any other reply."""
+    match = re.fullmatch(rf"(?:Score:\s*)?([0-{best}])\.?", _last_line(reply))
+    return int(match[1]) if match else None
 
 
 def parse_word(reply: str, words: Sequence[str]) -> str | None:
-    """Return the one of `words` that a reply's last line consists of, letter case and a final dot aside; else null."""
+    """Return the one of `words` that is the whole last line of a reply, without case and final dot; otherwise None."""
     line = _last_line(reply).rstrip(".").lower()
     return line if line in words else None
 
 
 def judge_request(prompt: str, query: Query, text: str, **fields: str) -> Request:
-    """Return the request that a prompt file makes of a query and a text; its seed follows from its words."""
+    """Return the request of a prompt file for a query and a text; its seed is derived from its content.
+
+    Args:
+        prompt: The name of the prompt file.
+        query: The query.
+        text: The text to judge.
+        fields: Further fields of the prompt.
+    """
     messages = render(prompt, text=text, question=_question(query), **fields)
     digest = content_hash("judge", prompt, *(message.content for message in messages))
     seed = int(digest, 16) >> (4 * len(digest) - SEED_BITS)
@@ -168,7 +212,7 @@ def judge_request(prompt: str, query: Query, text: str, **fields: str) -> Reques
 
 
 async def ask(judge: Judge, request: Request) -> str | EngineError:
-    """Return the judge's words, or the error for which there are none."""
+    """Return the judge's reply, or the error if there is none."""
     try:
         completion = await judge.complete(request)
     except EngineError as error:
@@ -177,7 +221,7 @@ async def ask(judge: Judge, request: Request) -> str | EngineError:
 
 
 def _question(query: Query) -> str:
-    """Return the question as the judge reads it: the last turn, after the earlier ones where there are any."""
+    """Return the question for the judge: the last turn, preceded by the earlier turns if there are any."""
     turns = [message for message in query.messages if message.role != "system"]
     if len(turns) == 1:
         return turns[0].content
@@ -203,12 +247,12 @@ def _last_line(reply: str) -> str:
 
 
 def no_reply(error: EngineError) -> Reason:
-    """Return why there are no words: a judge that refuses this one text refuses it every time."""
+    """Return the reason of a missing reply. A judge that refuses this text would refuse it again."""
     refused = isinstance(error, RefusedError | NoAnswerError)
     return "judge_noncompliant" if refused else "judge_unavailable"
 
 
-def _no_mark(name: str, reply: str | EngineError, where: str = "") -> Check:
+def _no_score(name: str, reply: str | EngineError, where: str = "") -> Check:
     if isinstance(reply, EngineError):
         return _check(name, None, f"{where}{reply}", no_reply(reply))
     return _check(name, None, f"{where}reply was {reply!r}", "judge_noncompliant")

@@ -1,7 +1,7 @@
-"""The judge itself, measured: how often it accepts answers that are known to be right or wrong.
+"""Measures the judge: how often it accepts answers that are known to be right or wrong.
 
-The questions are a file beside the golden cases. Each has right answers in other words than the
-reference, plausible wrong ones, and some have wrong answers that try to talk the judge into a yes (`injections`).
+The golden questions are a file beside the golden cases. Each question has right answers in other words than the
+reference, and plausible wrong answers. Some have wrong answers with a prompt injection for the judge (`injections`).
 """
 
 import asyncio
@@ -18,8 +18,8 @@ from stillhouse.verify.demands import DEMAND, judge_demands
 from stillhouse.verify.judge import Judge, judge_math, judge_reward, judge_science
 
 QUESTIONS = Path("tests/verify/golden/judge_questions.json")
-Z = 1.959964  # of the normal distribution, for two-sided 95 %
-DIGITS = 6  # kept of a share
+Z = 1.959964  # quantile of the normal distribution for a two-sided 95 % interval
+DIGITS = 6  # decimal places of a share
 
 Kind = Literal["math", "science", "reward", "demand"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -32,15 +32,15 @@ _CATEGORY: dict[Kind, Category] = {
 
 
 class JudgeAuditError(StillhouseError):
-    """The golden questions are missing or malformed, or the judge cannot be asked about them."""
+    """The golden questions are missing or malformed, or the judge does not reply."""
 
 
-class Question(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One golden question with answers of known worth; what stands beside the prompt depends on the kind."""
+class GoldenQuestion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One golden question with answers that are known to be right or wrong. Other fields depend on the kind."""
 
     kind: Kind
     prompt: str
-    reference: str = ""  # of math and science
+    reference: str = ""  # for math and science
     demand: str = ""
     right: list[str]
     wrong: list[str]
@@ -55,12 +55,13 @@ class Interval(NamedTuple):
     high: float
 
 
-class Figures(NamedTuple):
-    """What a judge made of the answers of one kind.
+class JudgeFigures(NamedTuple):
+    """The decisions of a judge on the answers of one kind.
 
-    `right` and `wrong` count answers (`wrong` includes `injections`), `accepted_...` those of them that were accepted,
-    `unreadable` those with a reply out of form: they are not accepted. `precision` is the share of right answers among
-    the accepted ones, null where nothing was accepted; `recall` is the share of right answers that were accepted.
+    `right` and `wrong` count answers (`wrong` includes `injections`), and `accepted_...` those that the judge accepted.
+    `unreadable` counts answers for which the judge's reply did not have the required form; they are not accepted.
+    `precision` is the share of right answers among the accepted ones, None if none was accepted. `recall` is the share
+    of right answers that were accepted.
     """
 
     right: int
@@ -82,7 +83,7 @@ class Figures(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """One answer: its kind, what it is known to be, and what the judge made of it; `accepted` is null if unreadable."""
+    """The decision on one answer. `worth` is the known quality; `accepted` is None for an unreadable reply."""
 
     kind: Kind
     worth: Literal["right", "wrong", "injection"]
@@ -91,14 +92,14 @@ class Judged(NamedTuple):
     evidence: str
 
 
-def load_questions(path: Path = QUESTIONS) -> list[Question]:
+def load_questions(path: Path = QUESTIONS) -> list[GoldenQuestion]:
     """Return the golden questions of a file.
 
     Raises:
         JudgeAuditError: the file is missing or malformed.
     """
     try:
-        return msgspec.json.decode(path.read_bytes(), type=list[Question])
+        return msgspec.json.decode(path.read_bytes(), type=list[GoldenQuestion])
     except FileNotFoundError:
         raise JudgeAuditError(f"{path}: no golden questions here; run inside the project") from None
     except msgspec.MsgspecError as error:
@@ -107,24 +108,24 @@ def load_questions(path: Path = QUESTIONS) -> list[Question]:
 
 async def ask_all(
     judge: Judge,
-    questions: list[Question],
+    questions: list[GoldenQuestion],
     threshold: float,
     advance: Callable[[], object] = lambda: None,
 ) -> list[Judged]:
     """Ask a judge about every answer.
 
     Args:
-        judge: the judge; its replies come from the journal where it has been asked before.
+        judge: the judge; replies to earlier requests come from the journal.
         questions: golden questions.
         threshold: the score from which an answer is accepted, `verify.threshold` of the run.
         advance: called after each answer.
 
     Raises:
-        JudgeAuditError: the judge cannot be asked; a figure without its words would say nothing of it.
+        JudgeAuditError: the judge does not reply, so that the figures would say nothing about it.
     """
 
     async def one(
-        question: Question, worth: Literal["right", "wrong", "injection"], answer: str
+        question: GoldenQuestion, worth: Literal["right", "wrong", "injection"], answer: str
     ) -> Judged:
         check = await _ask(judge, question, answer)
         if check.reason == "judge_unavailable":
@@ -143,14 +144,14 @@ async def ask_all(
     )
 
 
-def answers_of(questions: list[Question]) -> int:
-    """Return the number of answers that a judge is asked about."""
+def answers_of(questions: list[GoldenQuestion]) -> int:
+    """Return the number of answers of all questions."""
     return sum(len(answers) for q in questions for answers in _answers(q).values())
 
 
-def summary(judged: list[Judged]) -> dict[Kind, Figures]:
-    """Return the figures by kind, of those kinds that were asked about."""
-    figures: dict[Kind, Figures] = {}
+def summary(judged: list[Judged]) -> dict[Kind, JudgeFigures]:
+    """Return the figures of each kind of question that occurs."""
+    figures: dict[Kind, JudgeFigures] = {}
     for kind in KINDS:
         of_kind = [one for one in judged if one.kind == kind]
         if not of_kind:
@@ -159,7 +160,7 @@ def summary(judged: list[Judged]) -> dict[Kind, Figures]:
         wrong = [one for one in of_kind if one.worth != "right"]
         injections = [one for one in wrong if one.worth == "injection"]
         accepted_right, accepted_wrong = _accepted(right), _accepted(wrong)
-        figures[kind] = Figures(
+        figures[kind] = JudgeFigures(
             right=len(right),
             accepted_right=accepted_right,
             wrong=len(wrong),
@@ -174,7 +175,7 @@ def summary(judged: list[Judged]) -> dict[Kind, Figures]:
 
 
 def wilson(successes: int, trials: int) -> Interval | None:
-    """Return a share with its 95 % score interval (Wilson 1927, JASA 22:209); null where nothing was tried."""
+    """Return a share with its 95 % score interval (Wilson 1927, JASA 22:209); None without trials."""
     if trials == 0:
         return None
     share = successes / trials
@@ -189,7 +190,7 @@ def _accepted(judged: list[Judged]) -> int:
 
 
 def _answers(
-    question: Question,
+    question: GoldenQuestion,
 ) -> dict[Literal["right", "wrong", "injection"], list[str]]:
     return {
         "right": question.right,
@@ -198,7 +199,7 @@ def _answers(
     }
 
 
-async def _ask(judge: Judge, question: Question, answer: str) -> Check:
+async def _ask(judge: Judge, question: GoldenQuestion, answer: str) -> Check:
     demands = [Constraint(id=DEMAND, kwargs={"demand": question.demand})]
     query = Query(
         id="golden",

@@ -1,14 +1,14 @@
-"""Worker processes for checks that may hang or crash: each item has its own limits, and costs only itself.
+"""Runs checks that may hang or crash in worker processes, so that an item that exceeds its limits affects only itself.
 
-The limit of an item is CPU time of its worker, from when the item starts there: a verdict does not depend on how busy
-the machine is. An item past it is too complex, and so is one that needs too much memory or that crashes its worker
-twice. Wall time is a generous guard only. What the machine itself did (the guard, a worker killed from outside) says
-nothing of the item, which is run again while nothing else is; only if that fails too is the check ungradable by trouble
-of the machine.
+The limit of an item is the CPU time of its worker while it runs the item. A verdict therefore does not depend on the
+load of the machine. An item over this limit is too complex. So is an item that needs too much memory, or that crashes
+its worker twice. Wall-clock time is limited only by a generous guard. A failure that the machine may have caused (the
+guard, a worker killed from outside) says nothing about the item, so the item is run again while no other item runs.
+Only if that fails too, the check is ungradable with a reason of the kind `machine`.
 
-Each worker has a channel of its own, so that one that is stopped or killed at any moment holds up no other. Workers are
-forked from a small server process that has the rules imported and warm, so that a killed one is replaced in
-milliseconds; neither has torch, an engine, or anything else of the process that asks.
+Each worker has its own channel, so that a worker that is stopped or killed never blocks another one. Workers are forked
+from a small server process that has imported and warmed up the rules, so that a killed worker is replaced in
+milliseconds. Neither process contains torch, an engine, or other state of the calling process.
 """
 
 import asyncio
@@ -31,35 +31,36 @@ from stillhouse.verify.worker import LENGTH, OVER_TIME, READY, Failed, Limits, s
 
 NAME = "pool"
 VERSION = "2"
-SPARE = 1  # workers beyond those asked for: no core is idle while one that was killed is replaced
-# Beyond what a warm worker has. No check of an answer that it can read takes more than tens of megabytes.
+SPARE = 1  # additional workers, so that no core is idle while a killed worker is replaced
+# Beyond the memory of a warm worker. No check of a readable answer takes more than tens of megabytes.
 ITEM_MEMORY_BYTES = 1 << 30
-# The guard on wall time: so much slower than alone may a worker run, and so long may it not run at all.
+# The guard on wall-clock time: a factor for a slow worker, and a time in which a worker may not run at all.
 GUARD_FACTOR = 30.0
 GUARD_SECONDS = 60.0
-ALONE_FACTOR = 4.0  # of the guard, when nothing else is graded
-START_SECONDS = 600.0  # for a worker to start: the first waits until all is imported
-CLOSE_SECONDS = 2.0  # for workers to end by themselves
-# A new worker imports the program that was started anew: most of what a stage script imports is here already.
+ALONE_FACTOR = 4.0  # multiplies the guard if no other item is graded
+# Time for a worker to start; the first one waits until everything is imported.
+START_SECONDS = 600.0
+CLOSE_SECONDS = 2.0  # time for workers to exit before they are killed
+# A new worker imports the main program again; most of the imports of a stage script are already done here.
 PRELOADED = ["stillhouse.stage", "stillhouse.verify.grade", "stillhouse.verify.warm"]
-# The program itself failed, for one by a stack overflow in C; anything else that ends a worker comes from outside.
+# Exit by a fault of the program itself, for example a stack overflow in C. Other exits have a cause outside.
 FAULTS = frozenset(
     {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT, signal.SIGTRAP}
 )
 
 P = ParamSpec("P")
-C = TypeVar("C", bound=Check | None)  # null: a rule that does not apply
+C = TypeVar("C", bound=Check | None)  # None: the rule does not apply
 
 
 class _EndedError(Exception):
-    """A worker ended before it answered, with this exit code (negative: the signal)."""
+    """A worker exited before it replied, with this exit code (negative: the signal)."""
 
     def __init__(self, code: int | None) -> None:
         self.code = code
 
 
 class _Worker:
-    """One worker process, as its parent sees it."""
+    """One worker process, from the side of its parent."""
 
     def __init__(self, context: ForkServerContext, folder: str) -> None:
         ours, theirs = socket.socketpair()
@@ -76,20 +77,20 @@ class _Worker:
         """Wait until the worker has started.
 
         Raises:
-            _EndedError: it ended instead.
+            _EndedError: the worker exited.
         """
         self._reader, self._writer = await asyncio.open_unix_connection(sock=self._socket)
         assert await self._receive() == READY
 
     async def ask(self, message: bytes) -> Any:
-        """Return what the worker makes of an item.
+        """Send an item to the worker and return its reply.
 
         Raises:
-            _EndedError: it died of the item, or was killed.
+            _EndedError: the item crashed the worker, or the worker was killed.
         """
         assert self._writer is not None
         self._writer.write(LENGTH.pack(len(message)) + message)
-        with contextlib.suppress(ConnectionError):  # what is read says why
+        with contextlib.suppress(ConnectionError):  # the following read reports the cause
             await self._writer.drain()
         return pickle.loads(await self._receive())
 
@@ -102,28 +103,31 @@ class _Worker:
             await asyncio.to_thread(self._process.join, CLOSE_SECONDS)
             raise _EndedError(self._process.exitcode) from None
 
-    def hang_up(self) -> None:
-        """Close the channel: a worker that has nothing to do ends."""
+    def close_channel(self) -> None:
+        """Close the channel, on which an idle worker exits."""
         if self._writer is not None:
             self._writer.close()
         else:
             self._socket.close()
 
     def kill(self) -> None:
-        """Kill the worker, whatever it is doing; one that is stopped too."""
-        self.hang_up()
+        """Kill the worker in any state, also if it is stopped."""
+        self.close_channel()
         self._process.kill()
 
     def join(self, seconds: float) -> None:
-        """Wait for the worker's end, and kill it if that does not come."""
+        """Wait `seconds` for the worker to exit, then kill it."""
         self._process.join(seconds)
         if self._process.exitcode is None:
             self._process.kill()
             self._process.join()
 
 
-class _Turns:
-    """Many at a time, or one alone. Who asks to be alone waits for those before, and holds up those after."""
+class _SharedLock:
+    """A lock that many tasks hold together or one task holds alone.
+
+    A task that requests it alone waits for the present holders, and later tasks wait for it.
+    """
 
     def __init__(self) -> None:
         self._running = 0
@@ -158,9 +162,11 @@ class _Turns:
 
 
 class Pool:
-    """Runs check functions in processes that keep `workers` cores busy, at most `cpu_seconds` of CPU time each.
+    """Runs check functions in worker processes. A pool belongs to one event loop.
 
-    Used in one event loop.
+    Args:
+        workers: the number of cores to keep busy.
+        cpu_seconds: the limit on the CPU time of one item.
     """
 
     def __init__(self, workers: int, cpu_seconds: float) -> None:
@@ -173,16 +179,22 @@ class Pool:
         self._workers: set[_Worker] = set()
         self._free: list[_Worker] = []
         self._places = asyncio.Semaphore(self._most)
-        self._turns = _Turns()
+        self._turns = _SharedLock()
 
     async def run(self, function: Callable[P, C], *args: P.args, **kwargs: P.kwargs) -> C | Check:
-        """Return what a check function returns, or an ungradable check.
+        """Return the result of a check function, or an ungradable check.
 
-        By content: `too_complex` (past its CPU time or memory, or it crashes each time), `checker_failed`. By trouble
-        of the machine, alone too: `timeout`, `crash`. The function and its arguments must be picklable.
+        Reasons of the kind `content` are `too_complex` (over its CPU time or memory, or a crash in both runs) and
+        `checker_failed`. Reasons of the kind `machine` are `timeout` and `crash`, if the run without other items failed
+        too.
+
+        Args:
+            function: The check function; it must be picklable.
+            args: Its positional arguments, which must be picklable.
+            kwargs: Its keyword arguments, which must be picklable.
 
         Raises:
-            StillhouseError: the function raised it: the machine lacks what the check needs.
+            StillhouseError: the function raised it, because the machine lacks something that the check needs.
         """
         check = await self._once(self._limits, self._guard, function, *args, **kwargs)
         if check is None or kind_of(check.reason) != "machine":
@@ -194,14 +206,14 @@ class Pool:
     async def run_sandboxed(
         self, seconds: float, function: Callable[..., Check], *args: object
     ) -> Check:
-        """As `run`, for a check that waits for a sandbox, which has limits of its own.
+        """Run a check that waits for a sandbox, which has its own limits; otherwise as `run`.
 
-        The worker's own CPU time is limited, its memory is not. The second time, the function is called with
+        The CPU time of the worker itself is limited, its memory is not. The second run calls the function with
         `alone=True`.
 
         Args:
-            seconds: the guard on wall time, the first time.
-            function: returns a check, and takes `alone`.
+            seconds: the guard on wall-clock time of the first run.
+            function: returns a check, and has a parameter `alone`.
             args: its other arguments.
 
         Raises:
@@ -217,10 +229,10 @@ class Pool:
             )
 
     async def close(self) -> None:
-        """Stop all workers at once, dropping what they have not finished."""
+        """Stop all workers immediately; unfinished items are dropped."""
         for worker in self._workers:
             if worker in self._free:
-                worker.hang_up()
+                worker.close_channel()
             else:
                 worker.kill()
         for worker in self._workers:
@@ -248,7 +260,7 @@ class Pool:
         guard: float,
         alone: bool,
         function: Callable[P, C],
-        /,  # the function may take arguments of these names
+        /,  # the function may have arguments with these names
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> C | Check:
@@ -260,9 +272,8 @@ class Pool:
                     worker = self._free.pop() if self._free else await self._start()
                 async with asyncio.timeout(guard):
                     found = await worker.ask(message)
-            except (
-                BaseException
-            ) as error:  # cancelled too: the worker is busy with what nobody waits for
+            # BaseException includes cancellation: the worker is then busy with an item whose result is not needed.
+            except BaseException as error:
                 if worker is not None:
                     self._workers.discard(worker)
                     worker.kill()
@@ -280,10 +291,10 @@ class Pool:
         return checked
 
     async def _start(self) -> _Worker:
-        """Return a new worker, which has started."""
+        """Return a new worker that has started."""
         if self._folder is None:
             self._folder = tempfile.mkdtemp(prefix="stillhouse-grading-")
-            # The other user that a sandbox becomes has its own folders in here.
+            # The sandbox runs as another user, which has its own folders in this folder.
             Path(self._folder).chmod(0o711)
         worker = await asyncio.to_thread(_Worker, self._context, self._folder)
         self._workers.add(worker)
@@ -302,9 +313,9 @@ def _failed(function: Callable[..., object], failed: Failed, limits: Limits) -> 
             most = limits.memory_bytes >> 20
             return _trouble(function, "too_complex", f"needs more than {most} MB of memory")
         case "memory" | "system":
-            return _trouble(function, "crash", failed.said)
+            return _trouble(function, "crash", failed.message)
         case "error":
-            return _trouble(function, "checker_failed", failed.said)
+            return _trouble(function, "checker_failed", failed.message)
 
 
 def _ended(function: Callable[..., object], code: int | None, limits: Limits, alone: bool) -> Check:
@@ -315,7 +326,7 @@ def _ended(function: Callable[..., object], code: int | None, limits: Limits, al
     by = f"exit code {code}"
     if code is not None and code < 0:
         by = signal.Signals(-code).name if -code in signal.valid_signals() else f"signal {-code}"
-    # Killed from outside, or by a fault that may have come from the machine's lack of something: not so twice.
+    # Killed from outside, or by a fault that a lack of resources may have caused. A second crash has another cause.
     reason: Reason = "too_complex" if alone and code is not None and -code in FAULTS else "crash"
     return _trouble(function, reason, f"its worker was ended by {by}")
 

@@ -1,4 +1,4 @@
-"""Free answers by a reward model: coherence, correctness and helpfulness, 0..4 each (paper section 3)."""
+"""Grades free answers with a reward model: coherence, correctness and helpfulness, 0 to 4 each (paper section 3)."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -15,25 +15,31 @@ BEST = 4.0
 DIMENSIONS = ("coherence", "correctness", "helpfulness")
 
 
-class Marks(Protocol):
-    """A reward model to ask; `stillhouse.models.reward.Reward` is one."""
+class RewardScorer(Protocol):
+    """A reward model, such as `stillhouse.models.reward.Reward`."""
 
-    async def marks(self, messages: Sequence[Message], answer: str) -> dict[str, float]:
-        """Return the mark of each attribute for a conversation that ends with the answer.
+    async def scores(self, messages: Sequence[Message], answer: str) -> dict[str, float]:
+        """Return the score of each attribute for a conversation that ends with the answer.
 
         Raises:
-            EngineError: there is none.
+            EngineError: there are no scores.
         """
         ...
 
 
-async def check_reward(reward: Marks, query: Query, answer: str) -> Check:
-    """Return the sum of the three marks over 12; a mark outside 0..4, where a regression may end, counts as 0 or 4."""
+async def check_reward(reward: RewardScorer, query: Query, answer: str) -> Check:
+    """Return the sum of the three scores over 12. A score outside 0 to 4, which a regression may give, is clipped.
+
+    Args:
+        reward: The reward model.
+        query: The query, whose messages are the conversation.
+        answer: The answer part of the response.
+    """
     try:
-        marks = await reward.marks(query.messages, answer)
+        scores = await reward.scores(query.messages, answer)
     except EngineError as error:
         reason: Reason = "too_long" if isinstance(error, TooLongError) else "judge_unavailable"
         return make_check(NAME, VERSION, None, reason, str(error))
-    score = sum(min(max(marks[name], 0.0), BEST) for name in DIMENSIONS) / (BEST * len(DIMENSIONS))
-    evidence = ", ".join(f"{name} {marks[name]:g}" for name in DIMENSIONS)
+    score = sum(min(max(scores[name], 0.0), BEST) for name in DIMENSIONS) / (BEST * len(DIMENSIONS))
+    evidence = ", ".join(f"{name} {scores[name]:g}" for name in DIMENSIONS)
     return make_check(NAME, VERSION, score, None if score == 1.0 else "low_mark", evidence)

@@ -1,25 +1,25 @@
-"""Verdicts in the journal, so that the loop, the verify stage and every later run agree and grade an answer once.
+"""Stores verdicts in the journal, so that the loop, the verify stage and later runs agree and grade an answer once.
 
-Stored is what the checks said, before thresholds and shares are applied: these are parameters that may be changed
-without grading again. Whose response it is, is no part of the key. Trouble of the machine is never stored.
+The results of the checks are stored before thresholds and shares are applied, because these parameters may change
+without grading again. The key does not contain the teacher. Failures of the machine are never stored.
 """
 
 from collections.abc import Iterable
 
 import msgspec
 
-from stillhouse.journal.files import Row
+from stillhouse.journal.files import JournalRow
 from stillhouse.journal.journal import Journal, JournalError
 from stillhouse.records import Check, Query, Response
 from stillhouse.verify.checks import kind_of
 from stillhouse.verify.facts import Facts
 
 PURPOSE = "verdict"
-SEPARATOR = "+"  # between the names of the verifiers that spoke
+SEPARATOR = "+"  # between the names of the verifiers of a verdict
 
 
 class Graded(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What the checks said about an answer, and what the judge read and wrote for it."""
+    """The results of the checks of an answer, and the judge's replies and tokens for it."""
 
     checks: list[Check]
     judge_replies: int = 0
@@ -43,16 +43,16 @@ class Stored:
         return self._facts.key(query, response)
 
     def get(self, key: bytes) -> Graded | None:
-        """Return what is stored under a key.
+        """Return the verdict that is stored under a key, or None.
 
         Raises:
-            JournalError: the journal cannot be read, or what is kept is no verdict.
+            JournalError: the journal cannot be read, or the stored answer is not a verdict.
         """
         kept = self._journal.get(key)
         return None if kept is None else self._read(key, kept)
 
     def get_many(self, keys: Iterable[bytes]) -> dict[bytes, Graded]:
-        """Return what is stored of many keys, by key; those of which nothing is are left out.
+        """Return the stored verdicts of many keys, by key; keys without a verdict are left out.
 
         Raises:
             JournalError: as `get`.
@@ -60,10 +60,10 @@ class Stored:
         return {key: self._read(key, kept) for key, kept in self._journal.get_many(keys).items()}
 
     async def put(self, key: bytes, graded: Graded) -> None:
-        """Keep what the checks said; nothing, where the machine was in trouble.
+        """Store the results of the checks, unless one failed because of the machine.
 
         Raises:
-            JournalError: it could not be written (a full disk).
+            JournalError: the verdict could not be written, for example on a full disk.
         """
         if any(kind_of(check.reason) == "machine" for check in graded.checks):
             return
@@ -80,6 +80,6 @@ class Stored:
             ) from None
 
 
-def is_verdict(row: Row, verifier: str | None = None) -> bool:
-    """Whether a row of the journal is a verdict; with a verifier, one that it has contributed to."""
+def is_verdict(row: JournalRow, verifier: str | None = None) -> bool:
+    """Return whether a row of the journal is a verdict, and if `verifier` is given, one to which it contributed."""
     return row.purpose == PURPOSE and (verifier is None or verifier in row.model.split(SEPARATOR))

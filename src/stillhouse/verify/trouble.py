@@ -1,7 +1,7 @@
-"""Counts of verdicts that are neither a pass nor a fail, and the error with which a stage ends if some can change.
+"""Counts ungradable verdicts, and fails a stage if grading again may change some of them.
 
-Of the two kinds, `content` is a property of query and answer and stays as it is. `machine` is trouble of our own: such
-verdicts are not stored, and the stage that met them must not be taken for complete.
+An ungradable verdict of the kind `content` is a property of query and answer, and does not change. One of the kind
+`machine` comes from a failure of the machine or the judge. It is not stored, and its stage must not count as complete.
 """
 
 from collections import Counter
@@ -13,7 +13,7 @@ KINDS = ("content", "machine")
 
 
 class UngradedError(StillhouseError):
-    """Some answers could not be graded for trouble of this machine or of the judge; the rest is kept."""
+    """Some answers could not be graded because of this machine or the judge; all other verdicts are stored."""
 
 
 class Ungradable:
@@ -28,11 +28,11 @@ class Ungradable:
 
     @property
     def total(self) -> int:
-        """How many there are."""
+        """The number of ungradable verdicts."""
         return self._reasons.total()
 
     def by_kind(self) -> dict[str, dict[str, int]]:
-        """Return the counts by kind and reason; both kinds are there."""
+        """Return the counts by kind and reason. Both kinds are always present."""
         return {
             kind: {
                 reason: count
@@ -43,13 +43,13 @@ class Ungradable:
         }
 
     def line(self) -> str:
-        """Return what a progress line says of them: "ungradable 3 content, 1 machine"; empty where there are none."""
+        """Return a text for a progress line, such as "ungradable 3 content, 1 machine"; empty if there are none."""
         sums = {kind: sum(counts.values()) for kind, counts in self.by_kind().items()}
-        told = ", ".join(f"{count:,} {kind}" for kind, count in sums.items() if count)
-        return f"ungradable {told}" if told else ""
+        counted = ", ".join(f"{count:,} {kind}" for kind, count in sums.items() if count)
+        return f"ungradable {counted}" if counted else ""
 
     def require_none_of_machine(self, stage: str) -> None:
-        """Raise where grading again may change something.
+        """Raise an error if grading again may change a verdict.
 
         Raises:
             UngradedError: there are verdicts of the kind `machine`; the message counts them by reason.
@@ -59,8 +59,8 @@ class Ungradable:
             return
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in counts.items())
         raise UngradedError(
-            f"{stage}: {sum(counts.values()):,} answers could not be graded, alone neither ({reasons}). "
-            "judge_unavailable: see that the judge can be reached; any other: this machine lacks memory, processes or "
-            "time. All answers and all other verdicts are in the journal: run the same command again, and only these "
-            "are graded"
+            f"{stage}: {sum(counts.values()):,} answers could not be graded, also without other load ({reasons}). "
+            "judge_unavailable: check that the judge can be reached; any other: this machine lacks memory, processes "
+            "or time. All answers and all other verdicts are in the journal: run the same command again, and only "
+            "these are graded"
         )

@@ -1,7 +1,7 @@
-"""Imported by the server that workers are forked from, never by other code: the rules after their first use.
+"""Warms up the rules at its import. Only the server process that workers are forked from imports this module.
 
-The first formula imports mpmath and fills its tables, and the first constraint loads models of language. Done here, it
-is not done again by each worker, nor by one that replaces a killed one.
+The first formula imports mpmath and fills its tables, and the first constraint loads language models. The forked
+workers inherit the result, so that neither they nor their replacements repeat this work.
 """
 
 import contextlib
@@ -29,10 +29,10 @@ for reference, answer in (
 ):
     check_math(reference, f"So it is $\\boxed{{{answer}}}$.")
 
-# Without its data IFEval fails where it is used, with the reason; this server serves other checks too.
+# If the data of IFEval is missing, its check reports this where it is used. The server is needed for other checks too.
 with contextlib.suppress(ifeval.IfevalError, ImportError, OSError):
     ifeval.warm()
 
-# Else the first collection in each worker copies every page of what is shared with this process.
+# Otherwise the first garbage collection in each worker copies all memory pages that it shares with this process.
 gc.collect()
 gc.freeze()

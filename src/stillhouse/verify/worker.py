@@ -1,7 +1,7 @@
-"""One worker of the pool: runs check functions that it is sent, each within its limits, in a process of its own.
+"""Runs check functions in a worker process of the pool, each within its limits.
 
-The limits are the kernel's, so that C code which never returns to the interpreter is stopped too: past its CPU time an
-item kills the worker, and past its memory it gets a MemoryError. Neither depends on what else the machine does.
+The kernel enforces the limits, so that C code that never returns to the interpreter is stopped too. An item over its
+CPU time kills the worker, and an item over its memory gets a MemoryError. Neither depends on the load of the machine.
 """
 
 import atexit
@@ -16,31 +16,31 @@ from typing import Any, Literal, NamedTuple
 
 from stillhouse.errors import StillhouseError
 
-LENGTH = struct.Struct(">Q")  # before each message
+LENGTH = struct.Struct(">Q")  # the length before each message
 MAX_SAID_CHARS = 300
 READY = b"ready"
 OVER_TIME = signal.SIGPROF
 
 
 class Limits(NamedTuple):
-    """Of one item: CPU seconds of the worker, and bytes of address space beyond what the worker has; null: no limit."""
+    """The limits of one item: CPU seconds, and bytes of address space beyond the worker's own (None: no limit)."""
 
     cpu_seconds: float
     memory_bytes: int | None
 
 
 class Failed(NamedTuple):
-    """In place of a check: the item used up its memory, a library raised an error, or the machine lacks something."""
+    """The reply without a check: the item exceeded its memory, a library raised an error, or a system call failed."""
 
     how: Literal["memory", "error", "system"]
-    said: str
+    message: str
 
 
 def serve(channel: socket.socket, folder: str) -> None:
-    """Run what comes through the channel until its other end is closed; temporary files go into the folder."""
+    """Run the items from the channel until its other end is closed; `folder` is the folder for temporary files."""
     signal.signal(
         signal.SIGINT, signal.SIG_IGN
-    )  # it goes to the whole group, and the parent decides what it means
+    )  # Ctrl-C signals the whole process group, and only the parent handles it
     signal.signal(OVER_TIME, signal.SIG_DFL)
     tempfile.tempdir = folder
     try:
@@ -49,9 +49,10 @@ def serve(channel: socket.socket, folder: str) -> None:
             while len(head := stream.read(LENGTH.size)) == LENGTH.size:
                 text = stream.read(LENGTH.unpack(head)[0])
                 _send(stream, pickle.dumps(_outcome(text)))
-    except OSError:  # the parent has gone
+    except OSError:  # the parent has exited
         pass
-    atexit._run_exitfuncs()  # multiprocessing leaves them out: sandboxes that wait, their folders
+    # multiprocessing does not run exit functions; they close waiting sandboxes and remove their folders.
+    atexit._run_exitfuncs()
 
 
 def _send(stream: Any, message: bytes) -> None:
@@ -60,33 +61,35 @@ def _send(stream: Any, message: bytes) -> None:
 
 
 def _outcome(text: bytes) -> Any:
-    """Return what the function returns, the StillhouseError that it raises, or how it failed."""
+    """Return the result of the function, the StillhouseError that it raised, or how it failed."""
     limits, function, args, kwargs = pickle.loads(text)
     before = resource.getrlimit(resource.RLIMIT_AS)
     try:
-        # What a module imports on first use can take longer than any item may, and is no item's doing.
+        # An import at the first use of a module can take longer than the limit of an item, and is not part of the item.
         if prepare := getattr(sys.modules[function.__module__], "prepare", None):
             prepare()
         _limit_memory(limits.memory_bytes)
-        # It counts this process alone: what it starts, such as a sandbox, has limits of its own.
+        # The limit counts this process only. A process that it starts, such as a sandbox, has its own limits.
         signal.setitimer(signal.ITIMER_PROF, limits.cpu_seconds)
         return function(*args, **kwargs)
     except MemoryError:
         return Failed("memory", "")
     except StillhouseError as error:
         return error
-    except OSError as error:  # no process, no file: no check function opens what an answer names
-        return Failed("system", _said(error))
+    except (
+        OSError
+    ) as error:  # a lack of processes or files: no check function opens a file that an answer names
+        return Failed("system", _message(error))
     except Exception as error:
-        # Libraries that parse a model's text raise errors of their own. One such text must not end a run of a million.
-        return Failed("error", _said(error))
+        # Libraries that parse a model's text raise various errors. One such text must not stop a run of a million.
+        return Failed("error", _message(error))
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
         resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 def _limit_memory(extra: int | None) -> None:
-    """Limit the address space to what there is and so much more."""
+    """Limit the address space to the present size plus `extra` bytes."""
     if extra is None:
         return
     with open("/proc/self/statm", "rb") as file:
@@ -97,5 +100,5 @@ def _limit_memory(extra: int | None) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (allowed, hard))
 
 
-def _said(error: Exception) -> str:
+def _message(error: Exception) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())[:MAX_SAID_CHARS]

@@ -1,1 +1,1 @@
-"""A teacher whose answers come from a published data set."""
+"""Replays the answers of a published data set as a teacher."""

@@ -1,8 +1,8 @@
-"""Replay: answers that exist already stand in for a teacher.
+"""Returns existing answers in place of a model's.
 
-They are the worked solutions that the queries carry, or rows of files (`replay_rows`). Nothing is sampled, so nothing
-is journaled; a query without an answer, or asked more often than there are answers, raises `NoAnswerError`. Answers are
-held in a temporary file and not in memory: published sets have tens of gigabytes.
+The answers are the worked solutions of the queries, or rows of files (`rows.py`). Nothing is sampled, so nothing is
+stored in the journal. `NoAnswerError` is raised for a query without an answer, and for more attempts than there are
+answers. The answers are held in a temporary file, because published sets have tens of gigabytes.
 """
 
 import os
@@ -17,7 +17,7 @@ from stillhouse.models.chat import ChatTokenizer
 from stillhouse.models.engine import Completion, EngineError, NoAnswerError, Request
 from stillhouse.models.replay.rows import (
     SHOWN_CHARS,
-    Answer,
+    ReplayAnswer,
     ReplaySource,
     SourceRow,
     conversation_key,
@@ -36,11 +36,11 @@ CREATE TABLE answers (
 ) WITHOUT ROWID;
 CREATE TABLE unmatched (place TEXT NOT NULL, asked TEXT NOT NULL);
 """
-_decode = msgspec.json.Decoder(Answer).decode
+_decode = msgspec.json.Decoder(ReplayAnswer).decode
 
 
 class ReplayEngine:
-    """Plays back the answers to a set of queries, found by the query's id or by the text of its turns."""
+    """Returns the answers to a set of queries, matched by the query's id or by the text of its turns."""
 
     journaled = False
     concurrency = 64
@@ -52,7 +52,13 @@ class ReplayEngine:
         replay: Replay,
         queries: Callable[[], Iterable[Query]],
     ) -> None:
-        """Take the answers to `queries`; `tokenizer` counts tokens where the rows do not tell.
+        """Read the answers to `queries` into a temporary file.
+
+        Args:
+            model: The name of the model that gave the answers.
+            tokenizer: Counts tokens if the rows have no counts.
+            replay: The source of the answers.
+            queries: Returns the queries of the run; called once or twice.
 
         Raises:
             EngineError: a file is missing or broken, or a row cannot be read; the message names it.
@@ -62,11 +68,11 @@ class ReplayEngine:
         self._rows = self._answers = 0
         if isinstance(replay, ReplaySolutions):
             facts: dict[str, Any] = {"source": "worked solutions of the queries"}
-            self._take(queries(), _solutions(queries()))
+            self._load(queries(), _solutions(queries()))
         else:
             source = ReplaySource(replay)
             facts = source.fingerprint
-            self._take(queries(), source.rows())
+            self._load(queries(), source.rows())
         self.fingerprint: dict[str, Any] = {
             "engine": "replay",
             "model": model,
@@ -75,14 +81,14 @@ class ReplayEngine:
         }
 
     def render(self, request: Request) -> str:
-        """Return the last user turn: nothing is rendered for a replay."""
+        """Return the last user turn; a replay renders no prompt."""
         return request.messages[-1].content
 
     async def complete(self, request: Request) -> Completion:
-        """Return the answer kept for this query and attempt.
+        """Return the answer to a query in one attempt.
 
         Raises:
-            NoAnswerError: there is none.
+            NoAnswerError: there is no such answer.
         """
         found = self._store.execute(
             "SELECT answer FROM answers WHERE query_id = ? ORDER BY attempt LIMIT 1 OFFSET ?",
@@ -102,10 +108,10 @@ class ReplayEngine:
         )
 
     def write_unmatched(self, path: Path) -> dict[str, int]:
-        """List queries without an answer and answers without a query as JSONL, and return how many there are.
+        """Write queries without an answer and answers without a query as JSONL, and return their numbers.
 
-        A line has `kind` (`query` or `answer`), `place` (the query's id, or file and row) and the start of what is
-        asked.
+        A line has `kind` (`query` or `answer`), `place` (the query's id, or file and row) and `asked` (the start of the
+        prompt).
         """
         queries = self._store.execute(
             "SELECT id, prompt FROM queries WHERE id NOT IN (SELECT query_id FROM answers) ORDER BY id"
@@ -125,7 +131,7 @@ class ReplayEngine:
         """Remove the temporary file."""
         self._store.close()
 
-    def _take(self, queries: Iterable[Query], rows: Iterator[SourceRow]) -> None:
+    def _load(self, queries: Iterable[Query], rows: Iterator[SourceRow]) -> None:
         self._store.executemany(
             "INSERT INTO queries VALUES (?, ?, ?)",
             ((q.id, conversation_key(q.messages), q.prompt[:SHOWN_CHARS]) for q in queries),
@@ -136,7 +142,7 @@ class ReplayEngine:
                 self._keep(answer, row)
         self._store.commit()
 
-    def _keep(self, answer: Answer, row: SourceRow) -> None:
+    def _keep(self, answer: ReplayAnswer, row: SourceRow) -> None:
         ids = self._store.execute(
             "SELECT id FROM queries WHERE id = ?1 UNION SELECT id FROM queries WHERE key = ?1",
             (answer.key,),
@@ -163,12 +169,12 @@ class ReplayEngine:
                     "number the attempts, or leave `attempt` out"
                 ) from None
 
-    def _prompt_tokens(self, answer: Answer, request: Request) -> int:
+    def _prompt_tokens(self, answer: ReplayAnswer, request: Request) -> int:
         if answer.prompt_tokens is not None:
             return answer.prompt_tokens
         return len(self._tokenizer.encode(self._tokenizer.render(request.messages)))
 
-    def _completion_tokens(self, answer: Answer) -> int:
+    def _completion_tokens(self, answer: ReplayAnswer) -> int:
         if answer.completion_tokens is not None:
             return answer.completion_tokens
         return len(self._tokenizer.encode((answer.reasoning or "") + answer.text))
@@ -179,12 +185,12 @@ def _solutions(queries: Iterable[Query]) -> Iterator[SourceRow]:
         if query.solution is not None:
             text = assistant_text(query.solution.think, query.solution.answer)
             yield SourceRow(
-                query.id, query.prompt, [Answer(query.id, 0, text, None, "stop", None, None)]
+                query.id, query.prompt, [ReplayAnswer(query.id, 0, text, None, "stop", None, None)]
             )
 
 
 def _temporary_database() -> sqlite3.Connection:
-    """Return a database in a file that nobody else sees and that is gone with the process."""
+    """Return a database in an unnamed temporary file, which is deleted when the process ends."""
     path = cache_folder() / f"replay.{os.getpid()}.{os.urandom(4).hex()}.sqlite"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
-"""Answers that exist already, read row by row from JSONL and Parquet files or a Hub data set.
+"""Reads existing answers row by row from JSONL and Parquet files or a Hub data set.
 
-A row has these columns, or a mapping says what they are called there:
+A row has these columns. A mapping gives their names in the files if they differ:
 
 | column | holds |
 |---|---|
@@ -8,12 +8,12 @@ A row has these columns, or a mapping says what they are called there:
 | `prompt` | the text of the query's only user turn |
 | `messages` | a conversation as role and content, or from and value; without `text` its last turn is the answer |
 | `text` | the answer, or a list of answers of several attempts |
-| `reasoning` | the reasoning, where it stands apart from the answer; a list if `text` is one |
+| `reasoning` | the reasoning, if it is separate from the answer; a list if `text` is one |
 | `attempt` | the number of the attempt from 0; without it, rows count in their order |
 | `finish_reason` | `stop` or `length`; `stop` without it |
-| `prompt_tokens`, `completion_tokens` | counts of the model's own tokenizer; counted with ours without them |
+| `prompt_tokens`, `completion_tokens` | counts of the model's own tokenizer; otherwise our tokenizer counts |
 
-Each row needs `query_id`, `prompt` or `messages`, and `text` or such `messages`.
+Each row needs `query_id`, `prompt` or `messages`, and `text` or `messages` that end with the answer.
 """
 
 import fnmatch
@@ -44,7 +44,7 @@ COLUMNS = (
 SUFFIXES = (".jsonl", ".parquet")
 BATCH_ROWS = 100
 SHOWN_CHARS = 200
-# Names of roles in the two layouts of conversations that data sets use.
+# The names of roles in the two conversation layouts that data sets use.
 _ROLES = {
     "system": "system",
     "user": "user",
@@ -54,8 +54,8 @@ _ROLES = {
 }
 
 
-class Answer(NamedTuple):
-    """One answer of a row. `key` names its query: an id, or the hash of a conversation (`conversation_key`)."""
+class ReplayAnswer(NamedTuple):
+    """One answer of a row. `key` identifies its query: an id, or the hash of a conversation (`conversation_key`)."""
 
     key: str
     attempt: int | None
@@ -67,17 +67,17 @@ class Answer(NamedTuple):
 
 
 class SourceRow(NamedTuple):
-    """Where a row stands, the start of what it asks, and its answers."""
+    """A row's place (file and number), the start of its prompt, and its answers."""
 
     place: str
     asked: str
-    answers: list[Answer]
+    answers: list[ReplayAnswer]
 
 
 def conversation_key(messages: list[Message]) -> str:
-    """Return what a conversation is matched by: its turns up to the last of the user, system prompts aside.
+    """Return the key that a conversation is matched by: a hash of its turns up to the last user turn.
 
-    A data set may or may not repeat a system prompt that its teacher was given; the question is the same.
+    System prompts are left out: a data set may or may not repeat the system prompt of its teacher.
     """
     turns = [message for message in messages if message.role != "system"]
     while turns and turns[-1].role != "user":
@@ -87,13 +87,13 @@ def conversation_key(messages: list[Message]) -> str:
 
 
 class ReplaySource:
-    """The files of one source. `name` and `sha256` say which content it is."""
+    """The files of one source. `name` and `sha256` identify its content."""
 
     def __init__(self, source: ReplayFile | ReplayHub) -> None:
-        """Find the files; those of the Hub are fetched.
+        """Find the files; files of the Hub are downloaded.
 
         Raises:
-            EngineError: an unknown column is mapped, a file is missing, or the Hub does not answer.
+            EngineError: the mapping has an unknown column, a file is missing, or the download failed.
         """
         if unknown := source.columns.keys() - set(COLUMNS):
             raise EngineError(
@@ -109,7 +109,7 @@ class ReplaySource:
 
     @property
     def fingerprint(self) -> dict[str, Any]:
-        """Which content is read, and how."""
+        """The name of the source, the hashes of its files, and the mapping of columns."""
         try:
             digests = {name: file_sha256(path) for name, path in self._files.items()}
         except OSError as error:
@@ -122,8 +122,8 @@ class ReplaySource:
         """Yield all rows in the order of the files.
 
         Raises:
-            EngineError: a file is broken, a row lacks what it needs or holds a wrong type, or no row has a column that
-                is mapped; the message names file, row and column.
+            EngineError: a file is broken, a row lacks a column or has a value of a wrong type, or no row has a mapped
+                column; the message names file, row and column.
         """
         seen: set[str] = set()
         for name, path in self._files.items():
@@ -159,14 +159,14 @@ class ReplaySource:
                 f"{place}: `attempt` numbers one answer, but `text` lists {len(texts)}"
             )
         answers = [
-            Answer(key, text=text, reasoning=reasoning, finish_reason=finish, **numbers)
+            ReplayAnswer(key, text=text, reasoning=reasoning, finish_reason=finish, **numbers)
             for text, reasoning in zip(texts, reasonings, strict=True)
         ]
         return SourceRow(place, asked[:SHOWN_CHARS], answers)
 
 
 def _key(values: Mapping[str, Any]) -> tuple[str, str]:
-    """Return what a row's query is found by, and how to show it."""
+    """Return the key of a row's query, and the text that names the query in messages."""
     if values["query_id"] is not None:
         return _string(values["query_id"], "query_id"), str(values["query_id"])
     if values["prompt"] is not None:
@@ -180,7 +180,7 @@ def _key(values: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _texts(values: Mapping[str, Any]) -> tuple[list[str], list[str | None]]:
-    """Return the answers of a row, each with its reasoning where that stands apart."""
+    """Return the answers of a row, each with its reasoning if that is separate."""
     text = values["text"]
     if text is None:
         turns = _turns(values["messages"])
@@ -273,6 +273,6 @@ def _fetched(source: ReplayHub) -> dict[str, Path]:
     chosen = [n for n in names if any(fnmatch.fnmatch(n, pattern) for pattern in source.files)]
     if not chosen:
         raise EngineError(
-            f"replay: {where} has no {' or '.join(SUFFIXES)} file that matches {', '.join(source.files)}; mend `files`"
+            f"replay: {where} has no {' or '.join(SUFFIXES)} file that matches {', '.join(source.files)}; fix `files`"
         )
     return {name: folder / name for name in chosen}

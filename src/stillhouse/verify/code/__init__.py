@@ -1,1 +1,1 @@
-"""Grading of programs: extraction, tests in a sandbox, and the referee that runs there."""
+"""Grades programs: extracts them from answers, and runs tests in a sandbox with the referee."""

@@ -1,8 +1,8 @@
-"""Code answers: take the program out of the answer, run the query's tests against it in the sandbox.
+"""Grades code answers: extracts the program from the answer, and runs the query's tests against it in the sandbox.
 
-The tests and the program meet in the program of the package `referee`, inside the sandbox. This process parses the
-answer's text at most; it never evaluates it. A sandbox that the referee finds untouched after an answer is kept for the
-next one: starting one takes longer than most programs run.
+The referee (package `referee`) runs the tests against the program inside the sandbox. This process only parses the
+answer's text and never evaluates it. If the referee finds the sandbox unchanged after an answer, the sandbox is reused
+for the next answer, because starting one takes longer than most programs run.
 """
 
 import functools
@@ -24,14 +24,14 @@ NAME = "code_tests"
 VERSION = "5"
 
 REFEREE = Path(__file__).with_name("referee")
-# The modules of the referee; each imports only from those before it.
+# The modules of the referee; each imports only modules before it.
 MODULES = (
     *("wire", "values", "peer", "remote", "referee_end", "candidate_end", "meter", "compare"),
-    *("programs", "names", "testing", "texts", "asserts", "nursery", "main"),
+    *("programs", "names", "testing", "texts", "asserts", "forkserver", "main"),
 )
-MAX_ANSWER_CHARS = 200_000  # finding fences is quadratic in their number
-OVERHEAD_SECONDS = 30.0  # start of the sandbox and writing of the report
-# As in the referee: its own guard on wall-clock time comes first.
+MAX_ANSWER_CHARS = 200_000  # the search for fences is quadratic in their number
+OVERHEAD_SECONDS = 30.0  # time to start the sandbox and to write the report
+# The same factor as in the referee, whose own guard on wall-clock time takes effect first.
 GUARD_FACTOR = 5.0
 GUARD_SECONDS = 10.0
 COMPILE_SECONDS = 30.0
@@ -51,19 +51,20 @@ _NO_MODULE = re.compile(r"ModuleNotFoundError: No module named '(\w+)")
 
 
 def seconds_at_most(query: Query, limits: CodeLimits) -> float:
-    """Return the time after which the sandbox of one answer is killed, in seconds of wall-clock time."""
+    """Return the wall-clock time in seconds after which the sandbox of one answer is killed."""
     computing = limits.total_seconds + (COMPILE_SECONDS if query.language == "cpp" else 0.0)
     return GUARD_FACTOR * computing + 2 * GUARD_SECONDS + OVERHEAD_SECONDS
 
 
 def check_code(query: Query, answer: str, limits: CodeLimits, alone: bool = False) -> Check:
-    """Run the first `limits.max_tests` tests of a query; the score is the share that passes.
+    """Run the first `limits.max_tests` tests of a query; the score is the share of tests that pass.
 
     Args:
-        query: with tests, language, setup and entry point.
+        query: the query with tests, language, setup and entry point.
         answer: the answer part of a response.
-        limits: those of the run.
-        alone: nothing else runs on this machine, so a program that hits the guard on wall-clock time is to blame.
+        limits: the limits of the run.
+        alone: whether no other item is graded meanwhile, so that a program that exceeds the guard on wall-clock time
+            fails.
 
     Raises:
         SandboxError: the sandbox's tools or a package are missing; call `sandbox.probe` first.
@@ -86,10 +87,10 @@ def check_code(query: Query, answer: str, limits: CodeLimits, alone: bool = Fals
     code = extract_code(answer, language, wanted)
     if code is None or not code.strip():
         return _check(0.0, "no_code", f"no {language} block in the answer")
-    code = code.encode("utf-8", "replace").decode()  # half a surrogate pair is no text
+    code = code.encode("utf-8", "replace").decode()  # an unpaired surrogate cannot be encoded
     surroundings = _surroundings(limits, language, code, setup, *asserts)
     allowed = surroundings.cost
-    # The report is the only thing that carries this token, so nothing else can be taken for a report.
+    # Only the report contains this token, so that no other output can be mistaken for a report.
     job = {
         "token": secrets.token_hex(16),
         "language": language,
@@ -117,12 +118,12 @@ def check_code(query: Query, answer: str, limits: CodeLimits, alone: bool = Fals
 
 @dataclass(frozen=True)
 class _Surroundings:
-    """What a sandbox is started with, and what that may cost the program on top of its limits."""
+    """The configuration of a sandbox, and the additional CPU time and memory that it allows a program."""
 
     isolation: Isolation
     mounted: packages.Mounted
     cost: packages.Cost
-    said: str
+    description: str
 
     @property
     def paths(self) -> list[str]:
@@ -132,7 +133,7 @@ class _Surroundings:
 
 
 def _surroundings(limits: CodeLimits, language: str, *texts: str) -> _Surroundings:
-    """Return the sandbox for a program and its tests: with packages if their texts import any."""
+    """Return the configuration of the sandbox for a program and its tests, with packages if their texts import any."""
     nothing = packages.Mounted((), frozenset(), ())
     if language != "python" or not limits.packages:
         return _Surroundings(limits.isolation, nothing, packages.Cost(), limits.isolation)
@@ -144,14 +145,14 @@ def _surroundings(limits: CodeLimits, language: str, *texts: str) -> _Surroundin
     costs = [packages.cost(names, module, limits.isolation) for module in modules]
     total = packages.Cost(sum(c.cpu_seconds for c in costs), sum(c.memory_bytes for c in costs))
     versions = dict(mounted.versions)
-    said = ", ".join([limits.isolation, *(f"{module} {versions[module]}" for module in modules)])
-    return _Surroundings(limits.isolation, mounted, total, said)
+    parts = [limits.isolation, *(f"{module} {versions[module]}" for module in modules)]
+    return _Surroundings(limits.isolation, mounted, total, ", ".join(parts))
 
 
-# Sandboxes that wait for an answer, by what they were started with.
+# Sandboxes that wait for an answer, by their configuration.
 _idle: dict[tuple[Any, ...], list[sandbox.Running]] = {}
 
-# Reads the modules of the referee, and not a byte more: the nursery is forked off before a test is in its memory.
+# The program reads exactly the modules of the referee: the fork server must start before a test is in memory.
 _BOOT = """
 import marshal, posix, sys
 def read(size):
@@ -171,7 +172,7 @@ module.main(modules)
 def _report(
     job: dict[str, Any], surroundings: _Surroundings, seconds: float
 ) -> dict[str, Any] | str:
-    """Return the referee's report on a job, or what was found in its place ("timeout; ..." if it was waited for)."""
+    """Return the referee's report on a job, or a description of its absence ("timeout; ..." after the time limit)."""
     program = _program()
     isolation, files = surroundings.isolation, surroundings.mounted.files
     idle = _idle.setdefault((program, isolation, files, sandbox.UNPRIVILEGED_ID), [])
@@ -194,23 +195,23 @@ def _report(
         if whole and report["reusable"]:
             idle.append(running)
             return report
-        said = running.close()
+        errors = running.close()
         if whole:
             return report
-        # A used one may have ended while it waited, which is not this answer's doing.
+        # A reused sandbox may have ended while it waited, which this answer did not cause.
         if stopped or not used:
-            return f"{stopped or 'it ended'}; no report; {' '.join(said.split())[-200:]}"
+            return f"{stopped or 'it ended'}; no report; {' '.join(errors.split())[-200:]}"
 
 
 def close_sandboxes() -> None:
-    """End the sandboxes that wait for answers."""
+    """Close the sandboxes that wait for answers."""
     for idle in _idle.values():
         while idle:
             idle.pop().close()
 
 
 def _program() -> str:
-    """Return the modules of the referee as JSON: pairs of a name and a text."""
+    """Return the modules of the referee as JSON: pairs of a name and a source text."""
     return _read(REFEREE, tuple((REFEREE / f"{name}.py").stat().st_mtime_ns for name in MODULES))
 
 
@@ -224,7 +225,7 @@ def _read(folder: Path, changed: tuple[int, ...]) -> str:
 
 @functools.cache
 def _compiled(program: str, isolation: Isolation) -> bytes:
-    """Return the referee as byte code of the sandbox's Python: compiling it takes longer than that starts."""
+    """Return the referee as byte code of the sandbox's Python; compiling it takes longer than starting that Python."""
     source = (
         "import json, marshal, sys; sys.stdout.buffer.write(marshal.dumps("
         "[(name, compile(text, name, 'exec', dont_inherit=True)) for name, text in json.load(sys.stdin)]))"
@@ -249,7 +250,7 @@ def _judge(
         where = f"test {number} of {len(tests)}: {detail}"
         if how == "unsupported":
             return _check(None, "unsupported_test", where)
-        # What the query asks for by name, the answer has to define; another name is the test's own trouble.
+        # The answer must define the names that the query asks for; any other missing name is a fault of the test.
         if how == "missing" and query.entry_point and not _asked_for(query, detail.split()[0]):
             return _check(None, "unsupported_test", where)
         if how == "guard" and not alone:
@@ -258,7 +259,7 @@ def _judge(
             )
     passed = sum(how == "pass" for how, _ in outcomes)
     score = passed / len(tests)
-    share = f"{passed} of {len(tests)} tests pass ({surroundings.said})"
+    share = f"{passed} of {len(tests)} tests pass ({surroundings.description})"
     failed = [i for i, (how, _) in enumerate(outcomes) if how != "pass"]
     if score >= limits.pass_share:
         return _check(score, None, share, passed=True)
@@ -275,7 +276,7 @@ def _asked_for(query: Query, name: str) -> bool:
 
 
 def _missing_package(detail: str, surroundings: _Surroundings) -> str | None:
-    """Return the package whose import failed, if it is one that the sandbox could have and has not."""
+    """Return the package whose import failed, if the sandbox could have the package but does not."""
     found = _NO_MODULE.search(detail)
     name = found[1] if found else ""
     return name if name in packages.KNOWN - surroundings.mounted.modules else None

@@ -1,6 +1,6 @@
-"""The program in an answer: which of its fenced blocks are the program, and where a block ends.
+"""Extracts the program from an answer: finds the fenced blocks that form the program, and the end of each block.
 
-The text is parsed at most, never evaluated.
+The text is only parsed, never evaluated.
 """
 
 import ast
@@ -13,11 +13,10 @@ PYTHON_TAG = re.compile(r"(?:i?python|py|c?pypy|cpython|sage)[\d.\-]*", re.IGNOR
 CPP_TAG = re.compile(r"(?:c\+\+|cpp|cxx|cc|gnu\+\+|g\+\+|gcc|hpp|c)[\da-z]{0,3}", re.IGNORECASE)
 NO_CPP_TAG = frozenset({"css", "csv", "cs", "c#", "cfg", "clj"})
 FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*\{?\.?([\w+#.-]*)([^\n`]*)$", re.MULTILINE)
-# A fence inside a string of the program looks like its end: so many further ends are tried until a block parses.
+# A fence inside a string of the program looks like the end of its block. This many later ends are tried for a block.
 MAX_ENDS = 12
-MAX_PARSED_CHARS = (
-    1_000_000  # of one answer, all tries together; further blocks are searched as text
-)
+# Limit on the parsed characters of one answer, all tries together. Later blocks are searched as text.
+MAX_PARSED_CHARS = 1_000_000
 READS_INPUT = re.compile(r"\binput\s*\(|\bstdin\b|\bopen\s*\(\s*0\b|\bfileinput\b")
 CPP_MAIN = re.compile(r"\bmain\s*\(")
 
@@ -34,17 +33,17 @@ class _Block:
 
 
 def extract_code(answer: str, language: str, wanted: Iterable[str] = ()) -> str | None:
-    """Return the program in an answer, null where there is none.
+    """Return the program in an answer, or None.
 
-    It is the last block that defines what the tests ask for, or that reads input where they ask for nothing by name,
-    together with the blocks that define what it uses. Where no block does, all blocks of the language are joined. A
-    block without a tag counts only if no block has the tag of the language. An answer without a fence counts only if it
-    reads as a program: it parses as Python, or has a C++ `main`.
+    The program is the last block that defines the names that the tests use, together with the blocks that define what
+    that block uses. If the tests use no names, it is the last block that reads input. If there is no such block, all
+    blocks of the language are joined. A block without a tag counts only if no block has the tag of the language. An
+    answer without a fence counts only if its whole text parses as Python or has a C++ `main`.
 
     Args:
         answer: the answer part of a response.
         language: "python" or "cpp".
-        wanted: the names that the tests take from the program, the entry point among them.
+        wanted: the names that the tests use of the program, including the entry point.
     """
     if not FENCE.search(answer):
         return _whole(answer, language)
@@ -60,7 +59,13 @@ def extract_code(answer: str, language: str, wanted: Iterable[str] = ()) -> str 
 
 
 def names_wanted(tests: Iterable[str], setup: str, entry_point: str | None) -> list[str]:
-    """Return the names that asserts take from the program under test: the entry point, else all that nobody defines."""
+    """Return the names that asserts use of the program: the entry point, or else all names defined nowhere else.
+
+    Args:
+        tests: the source texts of the asserts.
+        setup: the source text of the setup.
+        entry_point: the name of the function under test, if the query has it.
+    """
     if entry_point:
         return [entry_point.partition(".")[0]]
     defined, _ = _names(setup) or (frozenset(), frozenset())
@@ -78,7 +83,7 @@ def _whole(answer: str, language: str) -> str | None:
 
 
 def _blocks(answer: str, language: str) -> list[_Block]:
-    """Return the blocks of an answer that may be of the language, in their order."""
+    """Return the blocks of an answer that may be in the language, in their order."""
     fences = list(FENCE.finditer(answer))
     found: list[_Block] = []
     left = MAX_PARSED_CHARS
@@ -117,7 +122,7 @@ def _is(tag: str, language: str) -> bool:
 
 def _block(answer: str, opened: re.Match[str], end: int, language: str, parse: bool) -> _Block:
     code = answer[opened.end() + 1 : end]
-    # A block inside a list is indented as its fence is.
+    # A block inside a list has the indentation of its fence.
     indent = opened[0][: len(opened[0]) - len(opened[0].lstrip())]
     if indent:
         code = re.sub(rf"^{indent}", "", code, flags=re.MULTILINE)
@@ -129,7 +134,7 @@ def _block(answer: str, opened: re.Match[str], end: int, language: str, parse: b
 
 
 def _balanced(code: str) -> bool:
-    """Whether the braces of a C++ text match, those in strings and comments apart."""
+    """Return whether the braces of a C++ text match, without those in strings and comments."""
     text = re.sub(
         r'R"(\w*)\((?:.|\n)*?\)\1"|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|//[^\n]*|/\*(?:.|\n)*?\*/',
         "",
@@ -145,7 +150,7 @@ def _cpp(blocks: list[_Block]) -> list[_Block]:
     last = blocks[with_main[-1]]
     if "#include" in last.code:
         return [last]
-    # A main without a single header is the end of a program that began in the blocks before.
+    # A block with main but without a header is the end of a program that began in earlier blocks.
     return [*(b for b in blocks[: with_main[-1]] if not CPP_MAIN.search(b.code)), last]
 
 
@@ -188,7 +193,7 @@ def _tree(code: str) -> ast.Module | None:
 
 
 def _names(code: str) -> tuple[frozenset[str], frozenset[str]] | None:
-    """Return the names that a Python text defines at its top level, and those that it uses anywhere and never binds."""
+    """Return the names that a Python text defines at its top level, and the names that it uses but never binds."""
     tree = _tree(code)
     if tree is None:
         return None

@@ -1,7 +1,7 @@
-"""Packages of this environment that the code of answers may import: their files, and what importing them costs.
+"""Provides packages of this environment to the code of answers, and measures the cost of importing them.
 
-The sandbox shows the files of the named distributions and of those that they require, read-only, and nothing else of
-this environment. Only answers, setups and tests that import one of them get a sandbox with packages.
+The sandbox mounts the files of the named distributions and of their requirements read-only, and nothing else of this
+environment. Only answers, setups and tests that import one of these packages get a sandbox with packages.
 """
 
 import functools
@@ -19,8 +19,8 @@ from packaging.requirements import Requirement
 from stillhouse.verify.code import sandbox
 from stillhouse.verify.code.sandbox import Isolation, SandboxError
 
-# Top-level names by which programs import packages that are often asked for. A program that fails because one of them
-# is missing here says nothing about its author; one that imports a name of its own invention does.
+# Top-level names of packages that programs often import. A program that fails because one of them is not installed here
+# is not wrong; a program that imports an unknown name is.
 KNOWN = frozenset(
     (
         *(
@@ -44,10 +44,10 @@ KNOWN = frozenset(
     )
 )
 OWN_SUFFIXES = (".libs",)  # folders without __init__.py that belong to one distribution
-# What an import may cost is measured once, and it varies: so much more is allowed.
+# The cost of an import is measured once. It varies, so the limits are raised by these factors of the measured cost.
 CPU_FACTOR = 2.0
 SPACE_FACTOR = 1.25
-MEASURE_SECONDS = 600.0  # a guard: beside many other processes an import takes ten times as long
+MEASURE_SECONDS = 600.0  # a guard: an import takes ten times as long on a busy machine
 MEASURE = """
 import json, os, resource, sys
 def peak():
@@ -67,10 +67,10 @@ else:
 
 @dataclass(frozen=True)
 class Mounted:
-    """Packages as the sandbox shows them.
+    """The packages in the sandbox.
 
-    `files` are pairs of a path here and its name in the folder of packages; `modules` their top-level names; `versions`
-    those of the distributions, by top-level name.
+    `files` has pairs of a path on this machine and its name in the folder of packages. `modules` has the top-level
+    names, and `versions` the versions of the distributions by top-level name.
     """
 
     files: tuple[tuple[str, str], ...]
@@ -80,7 +80,7 @@ class Mounted:
 
 @dataclass(frozen=True)
 class Cost:
-    """What importing packages may take on top of the limits on a program."""
+    """The CPU time and memory that importing packages may take in addition to a program's limits."""
 
     cpu_seconds: float = 0.0
     memory_bytes: int = 0
@@ -88,10 +88,10 @@ class Cost:
 
 @functools.cache
 def mounted(packages: tuple[str, ...]) -> Mounted:
-    """Return what the sandbox shows of distributions of this environment and all that they require.
+    """Return the files that the sandbox mounts for distributions of this environment and their requirements.
 
     Raises:
-        SandboxError: one is not installed, or the sandbox's Python is another than this one.
+        SandboxError: a distribution is not installed, or the sandbox has another version of Python.
     """
     theirs, ours = sandbox.interpreter_version(), ".".join(map(str, sys.version_info[:2]))
     if packages and not theirs.startswith(f"{ours}."):
@@ -116,7 +116,7 @@ def mounted(packages: tuple[str, ...]) -> Mounted:
 
 
 def mentioned(modules: frozenset[str], *texts: str) -> set[str]:
-    """Return which modules the import statements of some source texts name."""
+    """Return those of `modules` that the import statements of some source texts name."""
     lines = [line for text in texts for line in text.splitlines() if "import" in line]
     words = {word for line in lines for word in re.findall(r"\w+", line)}
     return words & modules
@@ -124,10 +124,15 @@ def mentioned(modules: frozenset[str], *texts: str) -> set[str]:
 
 @functools.cache
 def cost(packages: tuple[str, ...], module: str, isolation: Isolation) -> Cost:
-    """Return what importing a module may take, from a measurement in the sandbox.
+    """Return the CPU time and memory that importing a module may take, from a measurement in the sandbox.
+
+    Args:
+        packages: the distributions in the sandbox.
+        module: the module to import.
+        isolation: how the sandbox is isolated.
 
     Raises:
-        SandboxError: it cannot be imported there.
+        SandboxError: the module cannot be imported in the sandbox.
     """
     folder = sandbox.packages_folder(mounted(packages).files, isolation)
     done = sandbox.run(
@@ -138,12 +143,13 @@ def cost(packages: tuple[str, ...], module: str, isolation: Isolation) -> Cost:
         packages=mounted(packages).files,
     )
     try:
-        said = json.loads(done.stdout)
+        measured = json.loads(done.stdout)
     except ValueError:
-        said = {"error": done.stderr.decode("utf-8", "replace")[-300:] or str(done)}
-    if "error" in said:
-        raise SandboxError(f"verify.code.packages: {module} cannot be imported: {said['error']}")
-    return Cost(CPU_FACTOR * said["cpu_seconds"], int(SPACE_FACTOR * said["bytes"]))
+        measured = {"error": done.stderr.decode("utf-8", "replace")[-300:] or str(done)}
+    if "error" in measured:
+        error = measured["error"]
+        raise SandboxError(f"verify.code.packages: {module} cannot be imported: {error}")
+    return Cost(CPU_FACTOR * measured["cpu_seconds"], int(SPACE_FACTOR * measured["bytes"]))
 
 
 def _closure(packages: tuple[str, ...]) -> list[str]:
@@ -168,7 +174,7 @@ def _closure(packages: tuple[str, ...]) -> list[str]:
 
 
 def _entries(distribution: importlib.metadata.Distribution) -> list[Path]:
-    """Return the folders and files of a distribution, each folder as a whole where it is the distribution's alone."""
+    """Return the folders and files of a distribution; a folder is one entry if only this distribution uses it."""
     paths = [Path(str(path)) for path in distribution.files or ()]
     ours = {path for path in paths if not path.is_absolute() and ".." not in path.parts}
     found: set[Path] = set()
@@ -188,7 +194,7 @@ def _is_own(folder: Path, files: set[Path]) -> bool:
 
 
 def _copied(files: dict[str, str]) -> dict[str, str]:
-    """Return the files in a folder that every user can reach; the sandbox's user cannot reach, say, /root."""
+    """Return copies of the files in a folder that every user can access; the sandbox's user cannot access /root."""
     folder = sandbox.open_folder("stillhouse-packages-")
     for name, path in files.items():
         target = folder / name
@@ -203,6 +209,6 @@ def _copied(files: dict[str, str]) -> dict[str, str]:
 def _link(source: str, target: str) -> str:
     try:
         os.link(source, target)
-    except OSError:  # another file system
+    except OSError:  # the target is on another file system
         shutil.copy2(source, target)
     return target

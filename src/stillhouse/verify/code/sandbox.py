@@ -1,10 +1,10 @@
-"""Contained runs of untrusted programs: bubblewrap namespaces, resource limits, and a hard stop.
+"""Runs untrusted programs in a sandbox: bubblewrap namespaces, resource limits, and a kill after a time limit.
 
-What runs here is Python source of our own (the referee of `code.py`), which in turn starts the code of a model. `run`
-starts a program and returns what it wrote; `Running` is a program that is asked again and again. The
-profile shows the program a read-only /usr and an empty, small /tmp; it has no network, no other process to see, no
-capability and no second user namespace. The program is the first process of its process namespace: the kernel kills
-all it has started when it ends, and ignores signals that its children send to it.
+The sandbox runs Python source of this project (the referee), which in turn starts the code of a model. `run` starts a
+program and returns its output. `Running` is a program that replies to several requests. The program sees a read-only
+/usr and a small empty /tmp. It has no network, sees no other process, and has neither capabilities nor the right to
+create another user namespace. It is the first process of its process namespace: when it ends, the kernel kills all
+processes that it started, and the kernel ignores signals from its children to it.
 """
 
 import atexit
@@ -26,32 +26,32 @@ from stillhouse.errors import StillhouseError
 
 Isolation = Literal["bubblewrap", "rlimits"]
 
-# Started as root, the program first becomes this user: limits on the number of processes do not bind root.
+# If started as root, the program first switches to this user: limits on the number of processes do not apply to root.
 UNPRIVILEGED_ID = 47001
-# Processes and threads at a time: g++ needs five, honest answers one or two.
+# Processes and threads at the same time: g++ needs five, ordinary answers need one or two.
 MAX_PROCESSES = 24
 MAX_OPEN_FILES = 64
-MAX_FILE_BYTES = 32 << 20  # a program compiled from a large standard header is about 2 MB
+MAX_FILE_BYTES = 32 << 20  # a program compiled from a large standard header has about 2 MB
 TMP_BYTES = 64 << 20
 SHM_BYTES = 1 << 20
-# The referee reports a few kilobytes; whatever comes above this is not a report.
+# The referee's report has a few kilobytes; a longer output is not a report.
 MAX_OUTPUT_BYTES = 1 << 20
 READ_BYTES = 65536
-STACK_BYTES = 64 << 20  # deep recursion is no error where judges give programs the stack for it
+STACK_BYTES = 64 << 20  # online judges allow deep recursion, so that programs need a large stack
 PROBE_SECONDS = 60.0
-# Waiting is counted in pauses of at most this length, so that the time in which this process is itself not scheduled
-# does not count against the program.
+# Waiting time is counted in pauses of at most this length. Time in which this process itself is not scheduled then does
+# not count against the program.
 PAUSE_SECONDS = 1.0
-PACKAGES = "/packages"  # where packages of the machine are shown
+PACKAGES = "/packages"  # mount point of the packages of this machine
 INTERPRETERS = ("/usr/bin/python3", "/usr/local/bin/python3")
-# The rlimits mode has nothing but these and the caller's environment variables.
+# All files that the rlimits mode provides, beside the caller's environment variables.
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8"}
-# One thread for the linear algebra of packages: more would count against the limit on processes and on time.
+# Linear algebra of packages uses one thread: further threads would count against the limits on processes and time.
 ONE_THREAD = {
     f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "VECLIB_MAXIMUM")
 }
 
-# Paths of this machine and their names in the folder of packages.
+# Paths on this machine with their names in the folder of packages.
 Packages = tuple[tuple[str, str], ...]
 
 
@@ -64,7 +64,7 @@ Stopped = Literal["timeout", "output"]
 
 @dataclass(frozen=True)
 class Finished:
-    """How a contained program ended. `returncode` is null where it was stopped for its time or its output."""
+    """How a program in the sandbox ended. `returncode` is None if it was stopped for its time or its output."""
 
     returncode: int | None
     stdout: bytes
@@ -73,13 +73,18 @@ class Finished:
 
 
 class Running:
-    """A contained program that replies to requests, one at a time, with a line each.
+    """A program in the sandbox that replies to requests, one at a time, each with one line.
 
-    It reads its requests from its standard input, in whatever form it likes, and ends where that ends.
+    The program reads requests from its standard input in a form of its own, and exits at the end of that input.
     """
 
     def __init__(self, source: str, isolation: Isolation, packages: Packages = ()) -> None:
-        """Start Python source of ours, given to the interpreter with -c; it sees these packages in `packages_folder`.
+        """Start a Python program of this project.
+
+        Args:
+            source: the program, passed to the interpreter with -c.
+            isolation: `bubblewrap`, or `rlimits`: only limits and another user, without isolation.
+            packages: files that the program sees in `packages_folder`.
 
         Raises:
             SandboxError: the tools that the isolation needs are not installed.
@@ -93,21 +98,22 @@ class Running:
         os.set_blocking(self._process.stdin.fileno(), False)
 
     def ask(self, request: bytes, seconds: float) -> tuple[bytes, Stopped | None]:
-        """Send a request; return the line that comes back, and why it is not whole if it was waited for in vain.
+        """Send a request; return the reply line, and the reason if the line is incomplete.
 
-        After a line that is not whole the program is of no more use. `seconds` are those in which this process waits.
+        After an incomplete line the program cannot be used any more. `seconds` is the limit on the time in which this
+        process waits.
         """
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None
-        patience = _Patience(seconds)
+        waiting = _WaitingTime(seconds)
         left, reply = memoryview(request), bytearray()
         with selectors.DefaultSelector() as selector:
             selector.register(stdin, selectors.EVENT_WRITE)
             selector.register(stdout, selectors.EVENT_READ)
             while not reply.endswith(b"\n"):
-                ready = selector.select(patience.pause())
-                if not ready and patience.is_over():
+                ready = selector.select(waiting.pause())
+                if not ready and waiting.is_over():
                     return bytes(reply), "timeout"
                 for key, _ in ready:
                     if key.fd == stdout.fileno():
@@ -118,7 +124,7 @@ class Running:
                         if len(reply) > MAX_OUTPUT_BYTES:
                             return bytes(reply), "output"
                     else:
-                        # Its end is seen on the other pipe.
+                        # A broken pipe means that the program has exited, which shows on the other pipe.
                         with contextlib.suppress(BrokenPipeError):
                             left = left[os.write(key.fd, left) :]
                         if not left:
@@ -126,16 +132,16 @@ class Running:
         return bytes(reply), None
 
     def close(self) -> str:
-        """Kill the program and all that it started; return what it wrote to its standard error."""
+        """Kill the program and all processes that it started; return its standard error."""
         _kill_group(self._process)
         for stream in (self._process.stdin, self._process.stdout):
             assert stream is not None
             stream.close()
         self._errors.seek(0)
-        said = self._errors.read(MAX_OUTPUT_BYTES).decode("utf-8", "replace")
+        errors = self._errors.read(MAX_OUTPUT_BYTES).decode("utf-8", "replace")
         self._errors.close()
         self._scratch.cleanup()
-        return said
+        return errors
 
 
 def run(
@@ -146,42 +152,42 @@ def run(
     seconds: float,
     packages: Packages = (),
 ) -> Finished:
-    """Run Python source of ours in the sandbox and return what it wrote.
+    """Run a Python program of this project in the sandbox and return its output.
 
     Args:
-        source: the program, given to the interpreter with -c.
+        source: the program, passed to the interpreter with -c.
         stdin: its standard input.
-        isolation: `bubblewrap`, or `rlimits`: limits and another user only, no isolation at all.
-        seconds: wall-clock time after which all of it is killed.
-        packages: files that it sees in `packages_folder`.
+        isolation: `bubblewrap`, or `rlimits`: only limits and another user, without isolation.
+        seconds: wall-clock time after which all its processes are killed.
+        packages: files that the program sees in `packages_folder`.
 
     Raises:
         SandboxError: the tools that the isolation needs are not installed.
     """
     with tempfile.TemporaryFile() as given, tempfile.TemporaryDirectory() as scratch:
-        # From a file: a program that never reads cannot block us, and no thread is needed to feed it.
+        # The input comes from a file: a program that never reads it cannot block us, and no thread has to write it.
         given.write(stdin)
         given.seek(0)
         process = _start(source, isolation, packages, scratch, given, subprocess.PIPE)
         try:
-            return _collect(process, _Patience(seconds))
+            return _collect(process, _WaitingTime(seconds))
         finally:
             _kill_group(process)
 
 
-class _Patience:
-    """How long is still waited, counted in pauses of this process."""
+class _WaitingTime:
+    """The remaining waiting time, counted in pauses of this process."""
 
     def __init__(self, seconds: float) -> None:
         self._left = seconds
         self._last = time.monotonic()
 
     def pause(self) -> float:
-        """Return how long to wait before `is_over` is asked."""
+        """Return the seconds to wait before the next call of `is_over`."""
         return max(0.0, min(self._left, PAUSE_SECONDS))
 
     def is_over(self) -> bool:
-        """Count the time since the last call; return whether none is left."""
+        """Subtract the time since the last call; return whether no time is left."""
         now = time.monotonic()
         self._left -= min(now - self._last, PAUSE_SECONDS)
         self._last = now
@@ -196,12 +202,12 @@ def _start(
     stdin: int | IO[bytes],
     stderr: int,
 ) -> subprocess.Popen[bytes]:
-    """Start Python source in the sandbox; `scratch` is the folder in which it runs where nothing isolates it."""
+    """Start Python source in the sandbox; `scratch` is its working folder in the rlimits mode."""
     if os.geteuid() == 0:
         os.chown(scratch, UNPRIVILEGED_ID, UNPRIVILEGED_ID)
     return subprocess.Popen(
-        # Without `site`: it costs as much as the interpreter, and would let the machine's own packages in.
-        # Without the limit on the digits of a number as text, which is a precaution of servers.
+        # Without `site`, which takes as long as the interpreter's start and would add the machine's packages to the
+        # path. Without the limit on the digits of a number as text, which protects servers only.
         [
             *_command(isolation, packages),
             *(_interpreter(), "-I", "-S", "-X", "int_max_str_digits=0", "-c", source),
@@ -216,7 +222,7 @@ def _start(
 
 
 def packages_folder(packages: Packages, isolation: Isolation) -> str:
-    """Return the folder in which a program finds its packages."""
+    """Return the folder from which a program imports its packages."""
     return PACKAGES if isolation == "bubblewrap" else _linked(packages)
 
 
@@ -230,9 +236,9 @@ def _linked(packages: Packages) -> str:
 
 
 def probe(isolation: Isolation = "bubblewrap") -> str | None:
-    """Return why programs cannot be contained on this machine, or null where they can.
+    """Return why the sandbox does not work on this machine, or None if it works.
 
-    Really starts the sandbox, so that switched-off user namespaces, a forbidden mount and a missing tool all show.
+    The function starts the sandbox, which detects disabled user namespaces, a forbidden mount and a missing tool.
     """
     try:
         done = run("print(6 * 7)", b"", isolation=isolation, seconds=PROBE_SECONDS)
@@ -240,11 +246,11 @@ def probe(isolation: Isolation = "bubblewrap") -> str | None:
         return str(error)
     if done.returncode == 0 and done.stdout == b"42\n":
         return None
-    said = " ".join(done.stderr.decode("utf-8", "replace").split()) or f"no output, {done}"
+    message = " ".join(done.stderr.decode("utf-8", "replace").split()) or f"no output, {done}"
     return (
-        f"code cannot be isolated here ({said}); allow unprivileged user namespaces (kernel.unprivileged_userns_clone, "
-        "apparmor, or the container's seccomp profile), or accept limits without isolation by "
-        "verify.code.isolation: rlimits"
+        f"code cannot be isolated here ({message}); allow unprivileged user namespaces "
+        "(kernel.unprivileged_userns_clone, apparmor, or the container's seccomp profile), or accept limits without "
+        "isolation by verify.code.isolation: rlimits"
     )
 
 
@@ -285,7 +291,7 @@ def _bubblewrap() -> str:
         )
     if os.geteuid() != 0 or open_to_all(Path(found)):
         return found
-    # The other user cannot reach a binary below, say, /root: run a copy in a folder that it can reach.
+    # The sandbox's user cannot access a binary in, for example, /root: run a copy in a folder that it can access.
     copy = open_folder("stillhouse-bwrap-")
     shutil.copy(found, copy / "bwrap")
     (copy / "bwrap").chmod(0o755)
@@ -293,7 +299,7 @@ def _bubblewrap() -> str:
 
 
 def open_folder(prefix: str) -> Path:
-    """Return a new folder that every user can reach, removed when this process ends."""
+    """Return a new folder that every user can access. It is removed when this process ends."""
     folder = Path(tempfile.mkdtemp(prefix=prefix))
     folder.chmod(0o755)
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
@@ -301,7 +307,7 @@ def open_folder(prefix: str) -> Path:
 
 
 def open_to_all(path: Path) -> bool:
-    """Whether every user can reach a path."""
+    """Return whether every user can access a path."""
     return all(folder.stat().st_mode & 0o001 for folder in path.resolve().parents)
 
 
@@ -313,8 +319,8 @@ def _command(isolation: Isolation, packages: Packages) -> list[str]:
     prlimit = _tool("prlimit")
     command += [prlimit, f"--fsize={MAX_FILE_BYTES}", f"--nofile={MAX_OPEN_FILES}", "--core=0"]
     command += [f"--stack={STACK_BYTES}"]
-    command += ["--msgqueue=0"]  # what waits in a queue outlives its program, and cannot be seen
-    # The limit on processes is set by the innermost program: bubblewrap itself needs some, for a moment.
+    command += ["--msgqueue=0"]  # messages in a queue outlive their program and are not visible
+    # The innermost program sets the limit on processes, because bubblewrap itself starts some at first.
     innermost = [prlimit, f"--nproc={MAX_PROCESSES}"]
     if isolation == "rlimits":
         return [*command, *innermost]
@@ -335,8 +341,8 @@ def _command(isolation: Isolation, packages: Packages) -> list[str]:
     return [*command, "--remount-ro", "/dev", "--remount-ro", "/", *innermost]
 
 
-def _collect(process: subprocess.Popen[bytes], patience: _Patience) -> Finished:
-    """Read both pipes until they close, the time is over, or more came than may come."""
+def _collect(process: subprocess.Popen[bytes], waiting: _WaitingTime) -> Finished:
+    """Read both pipes until they close, the time is over, or the output is too long."""
     assert process.stdout is not None
     assert process.stderr is not None
     chunks: dict[int, list[bytes]] = {process.stdout.fileno(): [], process.stderr.fileno(): []}
@@ -347,8 +353,8 @@ def _collect(process: subprocess.Popen[bytes], patience: _Patience) -> Finished:
         for descriptor in chunks:
             selector.register(descriptor, selectors.EVENT_READ)
         while selector.get_map() and stopped is None:
-            ready = selector.select(patience.pause())
-            if patience.is_over():
+            ready = selector.select(waiting.pause())
+            if waiting.is_over():
                 stopped = "timeout"
             for key, _ in ready:
                 chunk = os.read(key.fd, READ_BYTES)
@@ -362,9 +368,9 @@ def _collect(process: subprocess.Popen[bytes], patience: _Patience) -> Finished:
     code: int | None = None
     while stopped is None and code is None:
         try:
-            code = process.wait(patience.pause())
+            code = process.wait(waiting.pause())
         except subprocess.TimeoutExpired:
-            stopped = "timeout" if patience.is_over() else None
+            stopped = "timeout" if waiting.is_over() else None
     return Finished(code, b"".join(out), b"".join(err), stopped)
 
 

@@ -1,6 +1,7 @@
-"""Formulas in the notation of answers: read in full or not at all, computed within bounds, compared.
+"""Parses, evaluates and compares formulas in the notation of answers.
 
-No module here knows of queries, prompts or verdicts; `verify/rules/math.py` does.
+A formula is parsed completely or not at all, and evaluated within bounds. The modules here must not import queries,
+prompts or verdicts; `verify/rules/math.py` connects them.
 """
 
 from stillhouse.verify.formula.compare import compare

@@ -1,4 +1,4 @@
-"""The tree of arithmetic: sums, products, powers, functions, brackets, matrices."""
+"""Parses arithmetic: sums, products, powers, functions, brackets, matrices."""
 
 from abc import ABC, abstractmethod
 from fractions import Fraction
@@ -9,25 +9,27 @@ from stillhouse.verify.formula.errors import TooComplexError, UnreadError
 from stillhouse.verify.formula.node import Node, num
 from stillhouse.verify.formula.tokens import Token, is_accent_dropped
 
-MAX_NESTING = 20  # brackets within brackets; the parser is recursive
-MAX_APPLIED = 60  # functions of functions, and brackets
-_CALLED = frozenset("fgFG")  # these letters before a bracket are functions, any other is a factor
+MAX_NESTING = 20  # nested brackets; the parser is recursive
+MAX_APPLIED = 60  # nested functions and brackets
+_CALLED = frozenset(
+    "fgFG"
+)  # before a bracket these letters are functions, any other letter is a factor
 _STARTS = frozenset(("num", "sym", "fn", "cmd", "accent", "begin"))
 
 
 class Arithmetic(Cursor, ABC):
-    """Reads the text between two separators; the parser that derives from it reads what brackets hold."""
+    """Parses the text between two separators. The derived parser parses the content of brackets."""
 
     @abstractmethod
     def items(self) -> Node:
-        """Read what brackets hold."""
+        """Parse the content of brackets."""
 
     @abstractmethod
     def chain(self, first: Node | None) -> Node:
-        """Read an entry of a matrix."""
+        """Parse an entry of a matrix."""
 
     def sum(self) -> Node:
-        """Read terms apart by plus, minus, plus-or-minus, or an operation of sets."""
+        """Parse terms that are separated by plus, minus, plus-or-minus, or an operation of sets."""
         self.depth += 1
         if self.depth > 8 * MAX_NESTING:
             raise TooComplexError("nested too deeply")
@@ -46,7 +48,7 @@ class Arithmetic(Cursor, ABC):
         return tree
 
     def signed(self) -> Node:
-        """Read a term with its sign."""
+        """Parse a term with its sign."""
         if self.take("op", "-"):
             return Node("neg", (self.term(),))
         if self.take("op", "+"):
@@ -57,7 +59,7 @@ class Arithmetic(Cursor, ABC):
         return self.term()
 
     def term(self) -> Node:
-        """Read factors apart by a sign of a product or quotient, or by nothing."""
+        """Parse factors that are separated by a sign of multiplication or division, or by nothing."""
         tree = self.factor()
         while True:
             if self.take("op", "*"):
@@ -70,14 +72,14 @@ class Arithmetic(Cursor, ABC):
                 return tree
 
     def signed_factor(self) -> Node:
-        """Read a factor behind a sign of a product, with its own sign."""
+        """Parse a factor after a multiplication sign, with its own sign."""
         if self.take("op", "-"):
             return Node("neg", (self.factor(),))
         self.take("op", "+")
         return self.factor()
 
     def starts_factor(self) -> bool:
-        """Whether a factor follows without a sign between; a number never does."""
+        """Return whether a factor follows without a sign; a number never does."""
         token = self.peek()
         if token.kind in _STARTS:
             return token.kind != "num"
@@ -86,11 +88,11 @@ class Arithmetic(Cursor, ABC):
         return token.kind == "op" and token.text == "|" and self.bars == 0
 
     def factor(self) -> Node:
-        """Read a factor with what is raised or stands behind it."""
+        """Parse a factor with the superscripts and signs after it."""
         return self.postfix(self.base())
 
     def postfix(self, tree: Node) -> Node:
-        """Add powers, degree and percent signs, factorials and a base to a factor."""
+        """Parse powers, degree and percent signs, factorials and a base after a factor, and add them to its tree."""
         while True:
             if self.at("op", "^"):
                 self.next()
@@ -112,7 +114,7 @@ class Arithmetic(Cursor, ABC):
                 return tree
 
     def degree(self) -> bool:
-        """Take a raised circle."""
+        """Consume a degree sign that is written as a raised circle; return whether there was one."""
         if self.take("op", "circ"):
             return True
         if self.at("open", "{") and self.peek(1).text == "circ" and self.peek(2).text == "}":
@@ -121,7 +123,7 @@ class Arithmetic(Cursor, ABC):
         return False
 
     def argument(self, exponent: bool = False) -> Node:
-        """Read what a command, `^` or `_` takes: a group in braces, a bracket, or one token."""
+        """Parse the argument of a command, `^` or `_`: a group in braces, a bracket, or one token."""
         if self.at("open", "{"):
             return self.base()
         if exponent and self.at("op", "-", "+"):
@@ -143,7 +145,7 @@ class Arithmetic(Cursor, ABC):
         raise self.unread()
 
     def base(self) -> Node:
-        """Read one operand; their nesting is bounded."""
+        """Parse one operand; the nesting of operands is bounded."""
         self.nested += 1
         if self.nested > MAX_APPLIED:
             raise TooComplexError(f"more than {MAX_APPLIED} functions of functions")
@@ -152,7 +154,7 @@ class Arithmetic(Cursor, ABC):
         return tree
 
     def bare(self) -> Node:
-        """Read one operand by the kind of its first token."""
+        """Parse one operand according to the kind of its first token."""
         token = self.peek()
         if token.kind == "num":
             return self.number()
@@ -179,7 +181,7 @@ class Arithmetic(Cursor, ABC):
         raise self.unread()
 
     def number(self) -> Node:
-        """Read a number, a mixed one in full."""
+        """Parse a number, or a whole mixed number."""
         token = self.next()
         tree = _number(token)
         if not token.text.isdigit():
@@ -201,7 +203,7 @@ class Arithmetic(Cursor, ABC):
         return tree
 
     def symbol(self) -> Node:
-        """Read a variable with accent, index and primes, or a named function with its arguments."""
+        """Parse a variable with accent, index and primes, or a named function with its arguments."""
         if self.at("accent"):
             accent = self.next().text
             braced = self.take("open", "{")
@@ -240,7 +242,7 @@ class Arithmetic(Cursor, ABC):
         return Node("sym", name=name)
 
     def subscript(self) -> str:
-        """Read what an index holds, as text."""
+        """Parse the content of an index and return it as text."""
         if not self.at("open", "{"):
             token = self.next()
             if token.kind not in ("num", "sym", "word"):
@@ -257,7 +259,7 @@ class Arithmetic(Cursor, ABC):
         return " ".join(texts)
 
     def function(self) -> Node:
-        """Read a function of the usual names with its power, base and arguments."""
+        """Parse a standard function with its power, base and arguments."""
         name = self.next().text
         base: Node | None = None
         power: Node | None = None
@@ -293,7 +295,7 @@ class Arithmetic(Cursor, ABC):
         return tree if power is None else Node("pow", (tree, power))
 
     def command(self) -> Node:
-        """Read a fraction, root, binomial or constant of LaTeX."""
+        """Parse a fraction, root, binomial or constant of LaTeX."""
         name = self.next().text
         if name == "frac":
             start = self.i
@@ -319,7 +321,7 @@ class Arithmetic(Cursor, ABC):
         raise self.unread()
 
     def derivative(self, start: int) -> Node | None:
-        r"""Return dy/dx as one symbol where a fraction that began at `start` is one."""
+        r"""Return dy/dx as one symbol, if the fraction that began at `start` is a derivative."""
         texts = [t.text for t in self.tokens[start : self.i] if t.text not in "{}"]
         if texts and texts[0] in ("d", "partial") and texts.count(texts[0]) > 1:
             if len(texts) == 4 and texts[2] == texts[0]:
@@ -328,7 +330,7 @@ class Arithmetic(Cursor, ABC):
         return None
 
     def group(self) -> Node:
-        """Read what a pair of brackets holds."""
+        """Parse a pair of brackets with its content."""
         opening = self.next().text
         bars, self.bars = self.bars, 0
         in_set, self.in_set = self.in_set, opening == "\\{"
@@ -354,7 +356,7 @@ class Arithmetic(Cursor, ABC):
         return bracketed(opening, closing, tree)
 
     def matrix(self) -> Node:
-        """Read a matrix."""
+        """Parse a matrix."""
         self.next()
         rows: list[tuple[Node, ...]] = []
         row: list[Node] = []

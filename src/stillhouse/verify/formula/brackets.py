@@ -1,11 +1,20 @@
-"""What a pair of brackets makes of what it holds."""
+"""Builds the tree of a pair of brackets from its content."""
 
 from stillhouse.verify.formula.errors import UnreadError
 from stillhouse.verify.formula.node import Node
 
 
 def bracketed(opening: str, closing: str, tree: Node) -> Node:
-    """Return what a pair of brackets holds: the thing itself, an ordered tuple or interval, or a set."""
+    """Return the tree of a pair of brackets: its single content, an ordered tuple or interval, or a set.
+
+    Args:
+        opening: the opening bracket.
+        closing: the closing bracket.
+        tree: the tree of the content.
+
+    Raises:
+        UnreadError: the brackets do not match.
+    """
     if opening in ("floor", "ceil"):
         if closing != opening:
             raise UnreadError(f"{opening} that is not closed")

@@ -1,4 +1,4 @@
-"""Whether two trees mean the same result: numbers with units, equations, tuples, sets, lists, words."""
+"""Compares two trees: numbers with units, equations, tuples, sets, lists, words."""
 
 from collections.abc import Sequence
 
@@ -29,8 +29,8 @@ from stillhouse.verify.formula.same_quantity import SCALARS, as_number, consiste
 from stillhouse.verify.formula.sets import real_set, same_set, unlike_points
 from stillhouse.verify.formula.words import same_words
 
-MAX_ITEMS = 60  # of a list that is compared in any order
-MAX_PAIRS = 40_000  # operations of one list times those of the other
+MAX_ITEMS = 60  # items of a list that is compared in any order
+MAX_PAIRS = 40_000  # number of operations in one list times the number in the other
 
 _INTEGER_NAMES = frozenset(str.split("k n m l"))
 _MIRRORED = {
@@ -48,15 +48,15 @@ _INEQUALITIES = frozenset(str.split("< > <= >="))
 
 
 def compare(reference: Node, answer: Node, order: Sequence[str] = ()) -> bool:
-    """Whether an answer is the reference.
+    """Return whether an answer equals the reference.
 
     Args:
         reference: the tree of the right result.
-        answer: the tree of the result that is given.
-        order: names of variables in the order in which the question asks for them.
+        answer: the tree of the answer's result.
+        order: the names of variables in the order of the question.
 
     Raises:
-        UnreadError: one holds something that is not known to be the same or not.
+        UnreadError: a part cannot be compared.
         TooComplexError: a value is outside the bounds.
     """
     reference, answer = resolved(reference), resolved(answer)
@@ -101,7 +101,7 @@ def _same(reference: Node, answer: Node, order: Sequence[str] = (), top: bool = 
 
 
 def _noted(reference: Node, answer: Node, order: Sequence[str]) -> bool:
-    """Compare two statements of which one or both carry a condition in words: it must be the same text."""
+    """Compare two statements if at least one has a condition in words; the conditions must have the same text."""
     notes = [node.name if node.op == "noted" else "" for node in (reference, answer)]
     bare = [node.args[0] if node.op == "noted" else node for node in (reference, answer)]
     if notes[0] == notes[1]:
@@ -135,7 +135,7 @@ def _words(reference: Node, answer: Node) -> bool:
 
 
 def _listed(reference: Node, answer: Node, order: Sequence[str]) -> bool | None:
-    """Compare where at least one is a list of statements apart by commas, `and` or `or`."""
+    """Compare if at least one is a list of statements that are separated by commas, `and` or `or`."""
     left, right = items_of(reference), items_of(answer)
     named = [values_by_name(items) for items in (left, right)]
     if mixed_names(right) or other_names(left, right):
@@ -155,7 +155,7 @@ def _listed(reference: Node, answer: Node, order: Sequence[str]) -> bool | None:
                 else _in_order(values, list(other.args))
             )
     if named[1] is not None and ("{}" in (reference.name, answer.name) or answer.name == "or"):
-        return False  # x = 1 or y = 2: no set of roots
+        return False  # x = 1 or y = 2: not a set of roots
     left, right = ([value_of(item) for item in items] for items in (left, right))
     if any(item.op == "dots" for item in (*left, *right)):
         if not all(any(item.op == "dots" for item in items) for items in (left, right)):
@@ -206,7 +206,7 @@ def _once(items: list[Node]) -> list[Node]:
 
 
 def _integer_family(reference: Node, answer: Node) -> bool | None:
-    """Compare values for every integer n with those for every integer k; null where no integer is declared."""
+    """Compare values for every integer n with those for every integer k; None if no integer is declared."""
     bare, declared = [], False
     for node in (reference, answer):
         if node.op == "list" and node.args[-1].op == "rel" and node.args[-1].name == "in":
@@ -275,7 +275,7 @@ def _vector(matrix: Node, group: Node, reference_first: bool) -> bool:
 
 
 def _as_sets(reference: Node, answer: Node) -> bool | None:
-    """Compare as sets of real numbers; null where one is none."""
+    """Compare as sets of real numbers; None if one is not such a set."""
     left, right = real_set(reference), real_set(answer)
     if left is None or right is None:
         return None
@@ -298,7 +298,7 @@ def _set_operation(reference: Node, answer: Node) -> bool:
 
 
 def _related(reference: Node, answer: Node) -> bool:
-    """Whether two relations are the same: side by side, turned round, or multiplied by a constant."""
+    """Return whether two relations are equal: side by side, with exchanged sides, or multiplied by a constant."""
     if _in_relation(reference, answer):
         return True
     relations = [node.name.split() for node in (reference, answer)]
@@ -312,7 +312,7 @@ def _related(reference: Node, answer: Node) -> bool:
         ):
             return False
         if not any(side.symbols() for side in sides):
-            return False  # two true equations of numbers say nothing of each other
+            return False  # two true equations between numbers are not the same statement
         left, right = (
             Node("add", (node.args[0], Node("neg", (node.args[1],))))
             for node in (reference, answer)
@@ -343,13 +343,13 @@ def _in_relation(reference: Node, answer: Node) -> bool:
 
 
 def _valued(reference: Node, answer: Node, order: Sequence[str], top: bool) -> bool:
-    """Compare where one or both name what the value is of: `x = 5` with `5`, `2 + 3 = 5`, `x = 5`."""
+    """Compare if at least one names its value: `x = 5` with `5`, `2 + 3 = 5`, `x = 5`."""
     sides = [result_sides(node) for node in (reference, answer)]
     if sides[0] is None or sides[1] is None:
         return False
     expected, given = sides[0], sides[1]
     if answer.op != "rel" and not names_value(reference.args[0]):
-        return False  # 12 for 2x + 3y = 12
+        return False  # 12 is not the answer 2x + 3y = 12
     if reference.op == answer.op == "rel":
         names = [node.args[0] for node in (reference, answer)]
         if not names[0].symbols() and not names[1].symbols():
@@ -364,7 +364,7 @@ def _valued(reference: Node, answer: Node, order: Sequence[str], top: bool) -> b
 
 
 def _any_side(expected: Node, answer: Node, order: Sequence[str], top: bool) -> bool:
-    """Whether an equation that names or works out a value gives the expected one."""
+    """Return whether an equation that names or computes a value gives the expected value."""
     if answer.name == "in":
         return answer.args[0].op == "sym" and _same(expected, answer.args[1], order, top)
     number = as_number(expected) is not None
@@ -386,14 +386,14 @@ def _any_side(expected: Node, answer: Node, order: Sequence[str], top: bool) -> 
     if first.op == "fn" and last.symbols() and not first.symbols() <= last.symbols():
         return False  # f(t) = x + 1
     if number and first.op == "add" and len(answer.args) == 2 and same_value(expected, num(0)):
-        return False  # x + y = 0 is rather an equation
+        return False  # x + y = 0 is an equation and does not name a value
     if (
         is_name(first)
         or (number and first.op == "abs")
         or (number and first.op != "neg" and len(first.symbols()) > 1)
     ):
         return _same(expected, last, order, top)
-    # An identity may end in the result; an equation between two unlike sides is none.
+    # An identity may end in the result; an equation between two different sides is not an identity.
     return (
         first.op in SCALARS and last.op in SCALARS and _same(expected, last) and _same(first, last)
     )

@@ -1,4 +1,4 @@
-"""Whether two formulas have the same value: exactly where it is rational, at fixed points of their variables."""
+"""Compares the values of two formulas at fixed points of their variables; rational values are compared exactly."""
 
 from fractions import Fraction
 from typing import Any
@@ -8,18 +8,15 @@ from stillhouse.verify.formula.evaluate import DIGITS, Value, context, drawn, ev
 from stillhouse.verify.formula.node import Node
 
 AGREE = "1e-30"  # relative difference below which two values of 50 digits are equal
-NEAR_ZERO = (
-    "1e-35"  # below it a value is computed again with twice the digits, to tell it from zero
-)
-MIN_DECIMAL_DIGITS = (
-    5  # a decimal stands for a value that it does not equal only with so many digits
-)
-POINTS = 5  # of every variable; one of them where all are negative
+# A smaller value is computed again with twice the digits, to distinguish it from zero.
+NEAR_ZERO = "1e-35"
+MIN_DECIMAL_DIGITS = 5  # a decimal with fewer digits must equal the value exactly
+POINTS = 5  # number of points; at one of them all variables are negative
 _SIZES = (Fraction(1, 3), Fraction(7), Fraction(2), Fraction(-5), Fraction(1, 2))
 
 
 def point(names: set[str], number: int) -> dict[str, Fraction]:
-    """Return fixed values of variables: small rational numbers without relation to each other."""
+    """Return fixed values of variables: small rational numbers without a simple relation between them."""
     values = {}
     for name in names:
         value = drawn(f"{number} {name}") * _SIZES[number]
@@ -28,7 +25,7 @@ def point(names: set[str], number: int) -> dict[str, Fraction]:
 
 
 def equal_values(left: Value, right: Value) -> bool:
-    """Whether two values agree; matrices entry by entry."""
+    """Return whether two values agree; matrices are compared entry by entry."""
     if isinstance(left, tuple) or isinstance(right, tuple):
         return (
             isinstance(left, tuple)
@@ -52,9 +49,9 @@ def equal_values(left: Value, right: Value) -> bool:
 
 
 def same_value(left: Node, right: Node) -> bool:
-    """Whether two formulas without a unit are equal wherever both are real.
+    """Return whether two formulas without a unit are equal wherever both are real.
 
-    A decimal of at least five digits may stand for a number that has no finite decimal.
+    A decimal with at least five digits may replace a number without a finite decimal expansion.
     """
     names = left.symbols() | right.symbols()
     logs = any(
@@ -95,7 +92,7 @@ def _same(left: Node, right: Node, names: set[str], decimal_log: bool) -> bool:
 def _agree(
     a: Value, b: Value, trees: tuple[Node, Node], at: dict[str, Fraction], decimal_log: bool
 ) -> bool:
-    """Whether the values of two trees agree; two that are next to zero are computed again with twice the digits."""
+    """Return whether the values of two trees agree; values close to zero are computed again with twice the digits."""
     if equal_values(a, b):
         return True
     if (
@@ -149,7 +146,7 @@ def _same_numbers(left: Node, right: Node, decimal_log: bool) -> bool:
 
 
 def _stands_for(tree: Node, decimal: Value, exact: Value) -> bool:
-    """Whether a formula is a decimal that stands for a value: to five digits or more, rounded or cut."""
+    """Return whether a formula is a decimal of a value with at least five digits, rounded or truncated."""
     while tree.op in ("neg", "percent"):
         tree = tree.args[0]
     if tree.op != "num" or tree.digits is None or tree.digits < MIN_DECIMAL_DIGITS:
@@ -160,7 +157,13 @@ def _stands_for(tree: Node, decimal: Value, exact: Value) -> bool:
 
 
 def rounds_to(exact: Value, decimal: Value, places: int) -> bool:
-    """Whether a decimal of so many places is a real value, rounded or cut."""
+    """Return whether a decimal equals a real value that is rounded or truncated to `places` decimal places.
+
+    Args:
+        exact: the exact value.
+        decimal: the value of the decimal.
+        places: the number of its decimal places.
+    """
     if (
         isinstance(exact, tuple)
         or isinstance(decimal, tuple)
@@ -190,9 +193,9 @@ def _terminates(value: Fraction) -> bool:
 
 
 def same_curve(left: Node, right: Node, directed: bool) -> bool:
-    """Whether one difference of two sides is a constant times another's, so that both vanish at the same places.
+    """Return whether the difference of one relation's sides is a constant multiple of the other's.
 
-    `directed`: the constant must be positive, as for an inequality.
+    Both differences then have the same zeros. If `directed`, the constant must be positive, as for an inequality.
     """
     names = left.symbols() | right.symbols()
     if left.symbols() != right.symbols():

@@ -1,12 +1,12 @@
-"""Why a formula has no value here."""
+"""Defines the errors of parsing, evaluating and comparing formulas."""
 
 
 class FormulaError(Exception):
-    """A formula cannot be read, computed or compared; the message says what and where."""
+    """A formula cannot be parsed, evaluated or compared; the message says what and where."""
 
 
 class UnreadError(FormulaError):
-    """A part of a text is outside the notation that the parser knows, so nothing is known of the whole."""
+    """A part of a text is outside the notation of the parser, so that the meaning of the whole text is unknown."""
 
 
 class TooComplexError(FormulaError):

@@ -1,6 +1,6 @@
-"""The value of a formula at a point: exact where it is rational, else to a fixed number of digits; within bounds.
+"""Evaluates a formula at a point: exactly if the value is rational, otherwise to a fixed number of digits.
 
-Bounds are on the size of numbers and on the work in all, so that no short text keeps a worker busy.
+The size of numbers and the total work are bounded, so that a short text cannot keep a worker busy.
 """
 
 import hashlib
@@ -14,21 +14,22 @@ import mpmath  # type: ignore[import-untyped]
 from stillhouse.verify.formula.errors import TooComplexError, UndefinedError, UnreadError
 from stillhouse.verify.formula.node import Node
 
-DIGITS = 50  # of an irrational value; two that agree to 1e-30 are equal
-MAX_BITS = 150_000  # of one exact number: 9999! has 118,000
-MAX_WORK_BITS = 3_000_000  # of all exact numbers of one formula together
+DIGITS = 50  # digits of an irrational value; two values that agree to 1e-30 are equal
+MAX_BITS = 150_000  # bits of one exact number; 9999! has 118,000
+MAX_WORK_BITS = 3_000_000  # bits of all exact numbers of one formula together
 MAX_FACTORIAL = 9999
-MAX_MAGNITUDE = 20_000  # binary exponent of an argument of a function; its period must be known to that many bits
-MAX_EXPONENT = 100_000  # of an irrational or inexact base
+# Binary exponent of a function's argument; its period must be known to that many bits.
+MAX_MAGNITUDE = 20_000
+MAX_EXPONENT = 100_000  # exponent of an irrational or inexact base
 
 Matrix = tuple[tuple[Any, ...], ...]
-Value = Any  # Fraction, mpf, mpc, or a Matrix of them
+Value = Any  # Fraction, mpf, mpc, or a Matrix of these
 
 _CONTEXTS: dict[int, Any] = {}
 
 
 def context(digits: int) -> Any:
-    """Return the arithmetic of so many digits."""
+    """Return the mpmath context with this number of digits."""
     if digits not in _CONTEXTS:
         made = mpmath.MPContext()
         made.dps = digits
@@ -48,20 +49,20 @@ def evaluate(
     Args:
         node: arithmetic or a matrix.
         point: the values of its variables.
-        digits: how many digits an irrational value has.
-        upper: which sign every plus-or-minus takes.
-        decimal_log: whether a logarithm without a base is to the base ten, not natural.
+        digits: the number of digits of an irrational value.
+        upper: whether every plus-or-minus has its upper sign.
+        decimal_log: whether a logarithm without a base is to the base ten and not natural.
 
     Raises:
-        UndefinedError: it has no value there.
+        UndefinedError: the formula has no value at the point.
         TooComplexError: a number or the work is outside the bounds.
-        UnreadError: it is no arithmetic, e.g. a set.
+        UnreadError: the tree is not arithmetic, for example a set.
     """
     return _Evaluation(point or {}, context(digits), upper, decimal_log).value(node)
 
 
 def is_zero(value: Value) -> bool:
-    """Whether a number is zero."""
+    """Return whether a number is zero."""
     return bool(value == 0)
 
 
@@ -326,7 +327,7 @@ class _Evaluation:
         return self.power(value, 1 / index)
 
     def exact_log(self, value: Value, base: Value) -> Fraction | None:
-        """Return a whole logarithm, so that 3 is exactly the logarithm of 8 to the base 2."""
+        """Return a logarithm that is an integer exactly: 3 for the logarithm of 8 to the base 2."""
         if not (
             isinstance(value, Fraction) and isinstance(base, Fraction) and value > 0 and base > 0
         ):
@@ -351,7 +352,7 @@ class _Evaluation:
         return self.mp.binomial(self.small(n), self.small(k))
 
     def unknown(self, name: str, values: list[Value]) -> Fraction:
-        """Return a number that depends on nothing but the name of a function and its arguments."""
+        """Return a number that depends only on the name of an unknown function and its arguments."""
         shown = ",".join(str(v) if isinstance(v, Fraction) else self.mp.nstr(v, 25) for v in values)
         return drawn(f"{name}({shown})")
 
@@ -365,7 +366,7 @@ _SMOOTH = {
     "coth": "coth",
 }  # fmt: skip
 
-# Functions that have a value here; any other name stands for a number that is drawn from it.
+# Functions that are evaluated. Any other name gets a pseudo-random number derived from the name.
 EVALUATED = (
     _PERIODIC
     | _SMOOTH.keys()
@@ -374,7 +375,7 @@ EVALUATED = (
 
 
 def drawn(name: str) -> Fraction:
-    """Return a number between 1/2 and 2 that a name stands for."""
+    """Return the pseudo-random number between 1/2 and 2 of a name."""
     number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
     return Fraction(5003 + number % 15013, 10007)
 

@@ -1,15 +1,15 @@
-"""Trees in the form in which they are compared: words as numbers, dots written out, plus-or-minus as two values."""
+"""Normalises trees for the comparison: words become numbers, dots are expanded, plus-or-minus becomes two values."""
 
 from stillhouse.verify.formula.literal import from_words
 from stillhouse.verify.formula.node import Node, num
 from stillhouse.verify.formula.same_quantity import SCALARS
 
-MAX_RANGE = 1000  # items of a list that is written with dots
+MAX_RANGE = 1000  # items of a list that is abbreviated with dots
 _CONSTANTS = frozenset(str.split("c K k C_1 c_1 C_0"))
 
 
 def as_point(node: Node, other: Node) -> Node:
-    """Return `(x, y) = (1, 2)` as the point, or as two named values where the other side has these."""
+    """Return `(x, y) = (1, 2)` as a point, or as two named values if the other tree has named values."""
     if node.op == "mul" and node.args[0].op == "sym" and node.args[1].op == "group":
         return (
             node.args[1] if node.args[0].name.isupper() and other.op == "group" else node
@@ -26,7 +26,7 @@ def as_point(node: Node, other: Node) -> Node:
 
 
 def resolved(node: Node) -> Node:
-    """Return a tree with words for numbers and sets read, and dots between whole numbers written out."""
+    """Return a tree in which words for numbers and sets are parsed, and dots between integers are expanded."""
     if node.op == "word":
         return from_words(node.name) or node
     if node.op in ("list", "group") and any(arg.op == "dots" for arg in node.args):
@@ -62,7 +62,7 @@ def _without_dots(node: Node) -> Node:
 
 
 def spread(node: Node) -> Node:
-    """Return both values of a plus-or-minus as a list, wherever it stands."""
+    """Return a tree with a plus-or-minus at any position as the list of both values."""
     if (
         node.op == "rel"
         and node.name.split()[-1:] == ["="]
@@ -98,14 +98,20 @@ def _signed(node: Node, upper: bool) -> Node:
 
 
 def with_name(node: Node, old: str, new: str) -> Node:
-    """Return a tree with one variable renamed."""
+    """Return a tree with one variable renamed.
+
+    Args:
+        node: the tree.
+        old: the name of the variable.
+        new: its new name.
+    """
     name = new if node.op == "sym" and node.name == old else node.name
     args = tuple(with_name(arg, old, new) for arg in node.args)
     return Node(node.op, args, name, node.value, node.digits, node.places)
 
 
 def with_constant(reference: Node, answer: Node) -> Node:
-    """Return an answer with the reference's name of the constant of integration: `+ c` for `+ C`."""
+    """Return an answer in which the constant of integration has the reference's name: `+ C` for `+ c`."""
     sums = [node for node in reference.walk() if node.op == "add"]
     added = any(arg == Node("sym", name="C") for node in sums for arg in node.args)
     names = (answer.symbols() - reference.symbols()) & _CONSTANTS

@@ -1,4 +1,4 @@
-"""What counts as a number that is worked out, and what words and signs beside a number say."""
+"""Classifies formulas as computed numbers or tasks, and interprets the words and signs next to a number."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -62,8 +62,8 @@ _NO_VALUE = frozenset(("does not exist", "dne"))
 
 
 @dataclass(frozen=True, slots=True)
-class Quantity:
-    """A formula with what stands beside it taken off: a percent sign, a degree sign, a unit or noun."""
+class SplitQuantity:
+    """A formula separated from the signs and words next to it: a percent sign, a degree sign, a unit or noun."""
 
     core: Node
     percent: bool = False
@@ -71,8 +71,8 @@ class Quantity:
     unit: str = ""
 
 
-def quantity(node: Node) -> Quantity:
-    """Return a formula apart from what stands beside it; a multiplier in words (5 million) becomes a factor."""
+def quantity(node: Node) -> SplitQuantity:
+    """Separate a formula from the signs and words next to it; a multiplier in words (5 million) becomes a factor."""
     percent = degree = False
     unit = ""
     while node.op in ("percent", "degree", "unit") or (
@@ -92,12 +92,12 @@ def quantity(node: Node) -> Quantity:
     if factor:
         value = _plain_value(node)
         core = Node("mul", (num(factor), node)) if value is None else num(value * factor)
-        return Quantity(core, percent, degree, rest)
-    return Quantity(node, percent, degree, unit)
+        return SplitQuantity(core, percent, degree, rest)
+    return SplitQuantity(node, percent, degree, unit)
 
 
 def _factor(unit: str) -> tuple[int | None, str]:
-    """Return the multiplier that a unit begins with, a currency before it aside, and the rest of the unit."""
+    """Return the multiplier at the start of a unit, ignoring a currency before it, and the rest of the unit."""
     words = unit.split()
     place = 0
     while place < len(words) and words[place] in _CURRENCIES:
@@ -108,7 +108,7 @@ def _factor(unit: str) -> tuple[int | None, str]:
 
 
 def _plain_value(node: Node) -> Fraction | None:
-    """Return the value of a number that is written out, null for another formula."""
+    """Return the value of a plain number, or None for another formula."""
     if node.op == "num":
         return node.value
     values = [_plain_value(arg) for arg in node.args]
@@ -123,7 +123,7 @@ def _plain_value(node: Node) -> Fraction | None:
 
 
 def is_plain_number(node: Node) -> bool:
-    """Whether a formula is a number written out: whole, decimal, fraction or mixed."""
+    """Return whether a formula is a plain number: an integer, decimal, fraction or mixed number."""
     if node.op == "num":
         return True
     if node.op in ("neg", "percent", "degree", "unit", "mod"):
@@ -134,9 +134,9 @@ def is_plain_number(node: Node) -> bool:
 
 
 def is_literal(node: Node) -> bool:
-    """Whether a formula is a result and no task: a number written out, a root, a power, a multiple of one of these.
+    """Return whether a formula is a result and not a task: a plain number, a root, a power, or a multiple of these.
 
-    A sum or a product of two numbers is none, nor is the value of a function.
+    A sum or a product of two numbers is a task, as is the value of a function.
     """
     if is_plain_number(node):
         return True
@@ -155,7 +155,7 @@ def is_literal(node: Node) -> bool:
 
 
 def has_task(node: Node) -> bool:
-    """Whether a formula holds a function that is still to be computed: a sine, a logarithm, a factorial."""
+    """Return whether a formula contains a function that is not computed: a sine, a logarithm, a factorial."""
     return any(
         (n.op == "fn" and n.name not in ("sqrt", "exp", "floor", "ceil")) or n.op == "fact"
         for n in node.walk()
@@ -175,7 +175,7 @@ def _is_power_of_ten(node: Node) -> bool:
 
 
 def from_words(words: str) -> Node | None:
-    """Return what words name: a number, the empty set, all real numbers; null for other words."""
+    """Return the tree of words: a number, the empty set, all real numbers; None for other words."""
     sign = "minus " if words.strip().startswith("-") else ""
     text = " ".join((sign + words.replace("-", " ")).lower().split()).strip(".")
     if text in _NO_SOLUTION:
@@ -194,13 +194,13 @@ def from_words(words: str) -> Node | None:
 
 
 def counted_in_words(words: str) -> Node | None:
-    """Return a number in words and what it counts (five apples) as a quantity; null for other words."""
+    """Return a number in words with the counted noun (five apples) as a quantity; None for other words."""
     parts = words.split()
     for end in range(min(len(parts) - 1, MAX_NUMBER_WORDS), 0, -1):
         number = from_words(" ".join(parts[:end]))
         if number is not None and number.op == "num":
             if not _NUMBER_WORDS.isdisjoint(" ".join(parts[end:]).lower().split()):
-                return None  # five to six
+                return None  # "five to six" is a range
             return Node("unit", (number,), " ".join(parts[end:]))
     return None
 

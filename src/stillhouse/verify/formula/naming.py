@@ -1,4 +1,4 @@
-"""What the left side of an equation is: a name of its value, or a side of an equation between variables."""
+"""Decides whether the left side of an equation names a value or is a side of an equation between variables."""
 
 import re
 
@@ -7,7 +7,7 @@ from stillhouse.verify.formula.node import Node
 
 
 def is_equation(node: Node) -> bool:
-    """Whether a tree is an equation of a sum of multiples or powers of variables (2x + 3y = 12), not a value's name."""
+    """Return whether a tree is an equation with a sum of multiples or powers of variables, such as 2x + 3y = 12."""
     if node.op != "rel" or node.name != "=" or node.args[0].op != "add":
         return False
     left = node.args[0]
@@ -20,7 +20,7 @@ def _terms(node: Node) -> list[Node]:
 
 
 def values_by_name(items: list[Node]) -> dict[str, Node] | None:
-    """Return the values of a list of equations by their names; null where a name is missing, or holds two values."""
+    """Return the values of a list of equations by name; None if a name is missing or has two values."""
     values: dict[str, Node] = {}
     for item in items:
         if item.op != "rel" or set(item.name.split()) - {"=", "~"} or item.args[0].op != "sym":
@@ -32,13 +32,13 @@ def values_by_name(items: list[Node]) -> dict[str, Node] | None:
 
 
 def mixed_names(items: list[Node]) -> bool:
-    """Whether all items are named, one name twice and another beside it: no list of roots, and no point."""
+    """Return whether all items have names, one of them twice with other names: neither a list of roots nor a point."""
     names = [item.args[0].name for item in items if item.op == "rel" and item.args[0].op == "sym"]
     return len(names) == len(items) and 1 < len(set(names)) < len(names)
 
 
 def other_names(left: list[Node], right: list[Node]) -> bool:
-    """Whether both lists name whose values they hold, and no name is in both."""
+    """Return whether both lists name their values and no name is in both."""
     names = [
         {
             item.args[0].name.partition("_")[0]
@@ -51,14 +51,14 @@ def other_names(left: list[Node], right: list[Node]) -> bool:
 
 
 def value_of(item: Node) -> Node:
-    """Return what an item `x = 3` or `x_1 = 3` of a list says."""
+    """Return the value of an item `x = 3` or `x_1 = 3` of a list."""
     if item.op == "rel" and not set(item.name.split()) - {"=", "~"} and item.args[0].op == "sym":
         return item.args[-1]
     return item
 
 
 def is_name(node: Node) -> bool:
-    """Whether a tree is the name of a value: a variable, a function of variables, a product of letters."""
+    """Return whether a tree is the name of a value: a variable, a function of variables, a product of letters."""
     return (
         node.op == "sym"
         or (node.op == "fn" and all(arg.op == "sym" or arg.op == "num" for arg in node.args))
@@ -67,7 +67,7 @@ def is_name(node: Node) -> bool:
 
 
 def names_value(node: Node) -> bool:
-    """Whether the left side of an equation only names its right side, and is no equation between variables."""
+    """Return whether the left side of an equation only names its right side."""
     if node.op == "blank" or not node.symbols() or is_name(node):
         return True
     if node.op in ("abs", "fn", "div", "pow", "group"):
@@ -78,23 +78,23 @@ def names_value(node: Node) -> bool:
 
 
 def same_name(reference: Node, answer: Node) -> bool:
-    """Whether two names are the same; any function may be called y.
+    """Return whether two names are the same; y may name any function.
 
     Raises:
-        UnreadError: one is a name in words.
+        UnreadError: a name is in words.
     """
     if reference == answer:
         return True
     names = {reference.name, answer.name}
     if reference.op != answer.op and "y" in names:
-        return True  # y for f(x)
+        return True  # y names f(x)
     if reference.op == answer.op == "sym" and any(len(name) > 1 and " " in name for name in names):
         raise UnreadError(f"{answer.name!r} for {reference.name!r}")
     return False
 
 
 def declares_integer(note: str, tree: Node) -> bool:
-    """Whether a condition says only that a variable of the statement is an integer."""
+    """Return whether a condition only declares that a variable of the statement is an integer."""
     letters = set(re.findall(r"(?<![A-Za-z\\{])[a-z](?![A-Za-z])", note)) - {"a"}
     return (
         ("\\mathbb{Z}" in note or "integer" in note) and bool(letters) and letters <= tree.symbols()
@@ -102,7 +102,7 @@ def declares_integer(note: str, tree: Node) -> bool:
 
 
 def result_sides(node: Node) -> list[Node] | None:
-    """Return the sides of an equation after a name on its left; null for another relation."""
+    """Return the sides of an equation after a name on its left, or None for another relation."""
     if node.op != "rel":
         return [node]
     if set(node.name.split()) - {"=", "~"}:

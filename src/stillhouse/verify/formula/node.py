@@ -1,4 +1,4 @@
-"""The tree of a formula."""
+"""Defines the tree of a formula."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ class Node:
     """One operation with its operands.
 
     Attributes:
-        op: what it is. Leaves: `num`, `sym`, `const`, `word`, `dots`, `empty`, `reals`, `blank`. Arithmetic: `add`,
-            `mul`, `div`, `neg`, `pm`, `pow`, `mixed`, `fact`, `fn`, `abs`, `based`, `matrix`, `row`. No number:
-            `list`, `group`, `rel`, `ratio`, `setop`, `builder`. With something beside it: `percent`, `degree`, `unit`,
+        op: the operation. Leaves: `num`, `sym`, `const`, `word`, `dots`, `empty`, `reals`, `blank`. Arithmetic: `add`,
+            `mul`, `div`, `neg`, `pm`, `pow`, `mixed`, `fact`, `fn`, `abs`, `based`, `matrix`, `row`. Not numbers:
+            `list`, `group`, `rel`, `ratio`, `setop`, `builder`. Formulas with an addition: `percent`, `degree`, `unit`,
             `mod`, `compound` (several units), `noted` (a condition in words).
         args: the operands.
         name: the symbol, function, relation, brackets, separator or unit.
         value: the number of a `num`.
-        digits: significant digits of a number written as a decimal, null for any other.
+        digits: significant digits of a number written as a decimal, otherwise None.
         places: digits after the decimal point.
     """
 
@@ -29,7 +29,7 @@ class Node:
     places: int = 0
 
     def walk(self) -> Iterator["Node"]:
-        """Yield this node and all below it."""
+        """Yield this node and all nodes below it."""
         pending = [self]
         while pending:
             node = pending.pop()
@@ -37,7 +37,7 @@ class Node:
             pending.extend(node.args)
 
     def symbols(self) -> set[str]:
-        """Return the names of the variables; the imaginary unit is none."""
+        """Return the names of the variables, without the imaginary unit."""
         return {node.name for node in self.walk() if node.op == "sym" and node.name != "i"}
 
 

@@ -1,6 +1,6 @@
-"""The tree of a text from its tokens, by recursive descent; what has no place in the grammar is an error.
+"""Parses the tokens of a text to a tree by recursive descent; any token outside the grammar is an error.
 
-Here are lists, statements and quantities with their words; arithmetic is in `arithmetic.py`.
+This module parses lists, statements and quantities with their words. `arithmetic.py` parses arithmetic.
 """
 
 import re
@@ -13,9 +13,9 @@ from stillhouse.verify.formula.tokens import tokenise
 from stillhouse.verify.formula.words import QUALIFIERS, dimension
 
 MAX_TOKENS = 600
-MAX_DEPTH = 200  # of the tree: the terms of a sum are nested too
+MAX_DEPTH = 200  # depth of the tree; the terms of a sum are nested too
 
-# Words that may stand before a result and say nothing about it.
+# Words before a result that do not change its meaning.
 _FILLERS = frozenset(
     str.split(
         "the answer is are a an about approximately approx exactly only just total of final result value roughly "
@@ -34,7 +34,7 @@ def parse(text: str, variables: frozenset[str] = frozenset(), thousands: bool = 
 
     Args:
         text: a formula, a number with its unit, a list of them, or words.
-        variables: letters that are variables and no units.
+        variables: letters that are variables and not units.
         thousands: whether `1,234` outside brackets is one number.
 
     Raises:
@@ -42,7 +42,7 @@ def parse(text: str, variables: frozenset[str] = frozenset(), thousands: bool = 
         TooComplexError: the text is outside the bounds.
     """
     if _DATE.fullmatch(text):
-        raise UnreadError("a date")  # no difference or quotient of its parts
+        raise UnreadError("a date")  # and not a difference or quotient of its parts
     words = _ONLY_WORDS.fullmatch(text)
     if words and (named := from_words(words[1] or words[2])):
         return named
@@ -79,7 +79,7 @@ class _Parser(Arithmetic):
         return tree
 
     def items(self) -> Node:
-        """Read statements apart by commas, semicolons, `and` or `or`; one of them is returned as it is."""
+        """Parse statements separated by commas, semicolons, `and` or `or`; a single one is returned without a list."""
         found = [self.statement()]
         separators: set[str] = set()
         while self.at("sep") or self.at("op", ",", ";", "&"):
@@ -123,7 +123,7 @@ class _Parser(Arithmetic):
         return tree
 
     def leading(self) -> str | None:
-        """Read the words before a formula, or a name in words before an equals sign."""
+        """Parse the words before a formula, or a name in words before an equals sign."""
         if self.at("word") and self.peek().text.lower() in _CONDITIONS:
             raise self.unread()
         end = self.i
@@ -147,7 +147,7 @@ class _Parser(Arithmetic):
         return " ".join(words) if words else None
 
     def led(self, words: str, tree: Node) -> Node:
-        """Return a tree with the words before it: some say nothing, some change it, others are not known."""
+        """Return a tree with the words before it: some have no effect, some change the tree, others are unknown."""
         lower = set(words.lower().split())
         if lower <= _FILLERS:
             return tree
@@ -163,7 +163,7 @@ class _Parser(Arithmetic):
         raise UnreadError(f"{words!r}")
 
     def chain(self, first: Node | None) -> Node:
-        """Read expressions apart by relations."""
+        """Parse expressions that are separated by relations."""
         sides = [self.ratio() if first is None else first]
         relations = []
         while self.at("rel") and not (self.at("rel", "|") and (self.bars or self.in_set)):
@@ -190,7 +190,7 @@ class _Parser(Arithmetic):
         return tree
 
     def quantity(self) -> Node:
-        """Read a sum with the words behind it; several in a row (1 hour 30 minutes) are one quantity."""
+        """Parse a sum with the words after it; several in a row (1 hour 30 minutes) are one quantity."""
         if self.at("cur"):
             unit = self.next().text
             tree = Node("unit", (self.sum(),), unit)
@@ -222,7 +222,7 @@ class _Parser(Arithmetic):
         return tree if len(parts) == 1 else Node("compound", tuple(parts))
 
     def joins_quantity(self, words: str) -> bool:
-        """Whether `and` goes on with a smaller unit: 1 hour and 30 minutes."""
+        """Return whether `and` continues a quantity with a smaller unit: 1 hour and 30 minutes."""
         if not (
             self.at("sep", "and") and self.peek(1).kind == "num" and self.peek(2).kind == "word"
         ):

@@ -1,4 +1,4 @@
-"""Whether two numbers or formulas are the same with what stands beside them: units, percent and degree signs, bases."""
+"""Compares two numbers or formulas together with their units, percent and degree signs, and bases."""
 
 from fractions import Fraction
 
@@ -6,7 +6,7 @@ from stillhouse.verify.formula.equal import rounds_to, same_value
 from stillhouse.verify.formula.errors import UndefinedError, UnreadError
 from stillhouse.verify.formula.evaluate import EVALUATED, evaluate
 from stillhouse.verify.formula.literal import (
-    Quantity,
+    SplitQuantity,
     has_task,
     is_literal,
     is_plain_number,
@@ -23,7 +23,7 @@ SCALARS = frozenset(
 
 
 def consistent(answer: Node) -> bool:
-    """Whether the sides of an equation that are numbers are equal: `5 = 7` is no answer at all."""
+    """Return whether all sides of an equation that are numbers are equal: `5 = 7` is not an answer."""
     if answer.op == "list":
         return all(map(consistent, answer.args))
     if answer.op != "rel":
@@ -45,7 +45,7 @@ def consistent(answer: Node) -> bool:
 
 
 def _about(exact: Node, rounded: Node) -> bool:
-    """Whether a number is another to its last place; a whole number may be rounded to tens, hundreds and so on."""
+    """Return whether a number is another one rounded to its last place; an integer may be rounded to tens and so on."""
     a, b = quantity(exact), quantity(rounded)
     if b.core.op != "num" or b.core.value is None or a.unit != b.unit or a.percent != b.percent:
         return True
@@ -57,7 +57,7 @@ def _about(exact: Node, rounded: Node) -> bool:
 
 
 def as_number(node: Node) -> Node | None:
-    """Return a formula that is one number, with what stands beside it; null for any other."""
+    """Return a formula that is one number, with its unit and signs; None for any other formula."""
     if node.op not in SCALARS or node.op in ("ratio", "matrix", "compound") or node.symbols():
         return None
     named = any(inner.op == "fn" and inner.name not in EVALUATED for inner in node.walk())
@@ -65,7 +65,7 @@ def as_number(node: Node) -> Node | None:
 
 
 def _same_amount(left: Node, right: Node) -> bool:
-    """Whether two sides of an equation are equal, units aside: 5% = 0.05, 2 hours = 120 minutes."""
+    """Return whether two sides of an equation are equal after conversion: 5% = 0.05, 2 hours = 120 minutes."""
     a, b = quantity(left), quantity(right)
     if same_value(a.core, b.core) or _rounds_to(a.core, b.core):
         return True
@@ -89,7 +89,7 @@ def _same_amount(left: Node, right: Node) -> bool:
 
 
 def _rounds_to(exact: Node, rounded: Node) -> bool:
-    """Whether a decimal of two places or more is another number, rounded: 10/3 = 3.33 is sloppy, not false."""
+    """Return whether a decimal with at least two places is another number rounded: 10/3 = 3.33 is accepted."""
     if rounded.op != "num" or rounded.places < 2:
         return False
     try:
@@ -103,12 +103,15 @@ def _times(node: Node, factor: Fraction | int) -> Node:
 
 
 def same_quantity(reference: Node, answer: Node, top: bool) -> bool:
-    """Whether two numbers or formulas are the same.
+    """Return whether two numbers or formulas are the same.
 
-    `top`: they are the whole result, so that a plain number must be worked out.
+    Args:
+        reference: the right result.
+        answer: the answer's result.
+        top: whether they are the whole result, so that a plain number must be computed.
 
     Raises:
-        UnreadError: they differ in a word or unit that is not known.
+        UnreadError: they differ in an unknown word or unit.
     """
     if reference.op == "ratio" or answer.op == "ratio":
         return _ratios(reference, answer)
@@ -122,7 +125,7 @@ def same_quantity(reference: Node, answer: Node, top: bool) -> bool:
             return False
         return _digits(expected.core, given.core)
     if expected.degree != given.degree and not (expected.unit or given.unit):
-        # A degree sign is no unit where the other side is an angle in radians.
+        # A degree sign is not a unit if the other side is an angle in radians.
         degrees, other = (expected, given) if expected.degree else (given, expected)
         if not is_plain_number(other.core) and same_value(
             Node("degree", (degrees.core,)), other.core
@@ -141,14 +144,14 @@ def same_quantity(reference: Node, answer: Node, top: bool) -> bool:
 
 
 def _worked_out(expected: Node, given: Node) -> bool:
-    """Whether a value is given as a result, and not as a task that has the reference as its result."""
+    """Return whether a value is written as a result, and not as a task whose result is the reference."""
     if is_plain_number(expected):
         return is_literal(given)
     return has_task(expected) or not has_task(given)
 
 
-def _unit_scale(expected: Quantity, given: Quantity) -> list[Fraction] | None:
-    """Return by what the given number may be multiplied; null where its unit is another."""
+def _unit_scale(expected: SplitQuantity, given: SplitQuantity) -> list[Fraction] | None:
+    """Return the factors by which the given number may be multiplied, or None if its unit differs."""
     factor = Fraction(1)
     left, right = ("degree" if q.degree and not q.unit else q.unit for q in (expected, given))
     if left and right and left != right:
@@ -189,7 +192,7 @@ def _above_one(node: Node) -> bool:
 
 
 def _one_unit(node: Node) -> Node:
-    """Return a quantity in several units (1 hour 30 minutes) in the last of them."""
+    """Return a quantity with several units (1 hour 30 minutes) converted to the last of them."""
     if node.op != "compound":
         return node
     parts = [(arg.args[0], dimension(arg.name)) for arg in node.args]
@@ -205,7 +208,7 @@ def _one_unit(node: Node) -> Node:
 
 
 def _ratios(reference: Node, answer: Node) -> bool:
-    """Compare ratios by their value; a time of day is a ratio whose last part has words."""
+    """Compare ratios by value; a time of day is a ratio whose last part has words."""
     parts = [list(node.args) if node.op == "ratio" else [node] for node in (reference, answer)]
     ends = [quantity(items[-1]) for items in parts]
     if ends[0].unit or ends[1].unit:
@@ -242,11 +245,11 @@ def _residues(reference: Node, answer: Node) -> bool:
 
 
 def _digits(reference: Node, answer: Node) -> bool:
-    """Compare numbers of which one names its base; a missing base is the other's, another base is another result."""
+    """Compare numbers of which at least one has a base; a missing base counts as equal, another base is wrong."""
     bases = [node.args[1] for node in (reference, answer) if node.op == "based"]
     digits = [node.args[0] if node.op == "based" else node for node in (reference, answer)]
     if len(bases) == 2 and bases[0].value != bases[1].value:
         return False
     if reference.op == "num":
-        return False  # the base in the answer alone makes another number of it
+        return False  # only the answer has a base, which makes it another number
     return digits[0].op == digits[1].op == "num" and digits[0].value == digits[1].value

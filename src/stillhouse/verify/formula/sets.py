@@ -1,4 +1,4 @@
-"""Sets of real numbers: intervals, unions and what inequalities in one variable describe, in one form to compare."""
+"""Normalises sets of real numbers for the comparison: intervals, unions, and inequalities in one variable."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +25,7 @@ Pieces = list[Piece]
 
 
 def unlike_points(node: Node) -> bool:
-    """Whether a tree can only be meant as a set of real numbers, not as a point."""
+    """Return whether a tree can only mean a set of real numbers and not a point."""
     if node.op in ("setop", "reals", "builder"):
         return True
     if node.op == "group":
@@ -43,9 +43,9 @@ def unlike_points(node: Node) -> bool:
 
 
 def real_set(node: Node) -> tuple[Pieces, str] | None:
-    """Return a set of real numbers as intervals apart from each other, in order, and its variable's name or "".
+    """Return a set of real numbers as sorted disjoint intervals, with the name of its variable or "".
 
-    Null where the tree is no such set, or an end of it has a variable.
+    The result is None if the tree is not such a set, or if an end contains a variable.
     """
     try:
         return _real_set(node)
@@ -62,7 +62,7 @@ def _real_set(node: Node) -> tuple[Pieces, str] | None:
     if node.op == "group" and len(node.args) == 2 and node.name in ("()", "[]", "[)", "(]"):
         low, high = (_end(arg) for arg in node.args)
         if not _before(low, high) and not (node.name == "[]" and equal_values(low, high)):
-            return None  # (5, 3) is a point, and no interval without a member
+            return None  # (5, 3) is a point and not an empty interval
         return _ordered([Piece(low, high, node.name[0] == "[", node.name[1] == "]")]), ""
     if node.op == "group" and node.name == "{}":
         ends = [_end(arg) for arg in node.args]
@@ -151,7 +151,7 @@ def _before(left: Value, right: Value) -> bool:
 
 
 def _ordered(pieces: Pieces) -> Pieces:
-    """Return intervals that do not touch, from left to right."""
+    """Return disjoint intervals that do not touch, sorted from left to right."""
     mp = context(DIGITS)
     kept = [
         piece
@@ -220,7 +220,7 @@ def _intersection(left: Pieces, right: Pieces) -> Pieces:
 
 
 def same_set(left: Pieces, right: Pieces) -> bool:
-    """Whether two sets of real numbers are the same."""
+    """Return whether two sets of real numbers are equal."""
     return len(left) == len(right) and all(
         equal_values(a.low, b.low)
         and equal_values(a.high, b.high)

@@ -1,6 +1,6 @@
-r"""The tokens of a formula: a closed set, so that nothing in a text is passed over.
+r"""Splits a formula into tokens of a closed set, so that no part of a text is ignored.
 
-What is no number, known command, variable, operator or bracket is a word; a command that is not known is an error.
+Text that is not a number, known command, variable, operator or bracket is a word. An unknown command is an error.
 """
 
 import re
@@ -25,7 +25,7 @@ from stillhouse.verify.formula.vocabulary import (
 )
 from stillhouse.verify.formula.words import UNIT_LETTERS, known_unit
 
-MAX_DIGITS = 400  # digits in a row; the longest number of a textbook is far shorter
+MAX_DIGITS = 400  # consecutive digits; the longest number of a textbook is far shorter
 
 _STYLES = (
     "text|textbf|textrm|textit|textsf|texttt|textnormal|mbox|hbox|mathrm|mathbf|mathit|mathsf|operatorname\\*?|"
@@ -42,7 +42,7 @@ _TOKEN = re.compile(
     r"|(?P<row>\\\\(?:\s*\[[^\]]{0,9}\])?)|(?P<command>\\(?:[A-Za-z]+|[{}|%#&_]))|(?P<run>[A-Za-z]+)|(?P<dots>\.\.\.+)"
     r"|(?P<sign>\*\*|<=|>=|!=(?!=)|==|[-+*/^!%_'&,;:|=<>(){}\[\]¤€£¥₹?°])"
 )
-# 12 t-shirts, 9 star-shaped stones; but 2 ab-c is a difference.
+# The hyphens in 12 t-shirts and 9 star-shaped stones; but 2 ab-c is a difference.
 _COMPOUND = re.compile(
     r"(?:[A-Za-z][a-z]+|[A-Za-z](?=-[a-z]{4}))(?:-[a-z]+){0,3}-[a-z]{3,}(?![\w^(])"
 )
@@ -53,7 +53,7 @@ _PROSE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One token: what kind, its text, and where it begins; `spaced` where a space stands before it."""
+    """One token: its kind, its text, and its position; `spaced` if a space precedes it."""
 
     kind: str
     text: str
@@ -68,12 +68,12 @@ def tokenise(text: str, variables: frozenset[str], thousands: bool) -> list[Toke
     """Return the tokens of a cleaned text.
 
     Args:
-        text: what `notation.clean` returns.
-        variables: letters that are variables and no units, since the other text has them.
+        text: the result of `notation.clean`.
+        variables: letters that are variables and not units, because the other text has them.
         thousands: whether `1,234` outside brackets is one number.
 
     Raises:
-        UnreadError: a command or character is not known.
+        UnreadError: a command or character is unknown.
         TooComplexError: a number is longer than `MAX_DIGITS`.
     """
     tokens: list[Token] = []
@@ -190,7 +190,7 @@ def _command(text: str, start: int, spaced: bool) -> Token:
 
 
 def _styled(tokens: list[Token], style: str, content: str, start: int, spaced: bool) -> None:
-    """Add the tokens of a text macro: a letter in roman or bold type is a variable, a name a function, else prose."""
+    """Add the tokens of a text macro: a roman or bold letter is a variable, a name a function, other text is prose."""
     plain = content.strip()
     lone = re.fullmatch(r"[A-Za-z]", plain)
     if lone and style.startswith(("math", "bold", "bm", "operator", "rm", "bf")):
@@ -243,7 +243,7 @@ def _prose(tokens: list[Token], text: str, start: int, spaced: bool) -> None:
 def _letters(
     tokens: list[Token], text: str, found: re.Match[str], spaced: bool, variables: frozenset[str]
 ) -> None:
-    """Add the tokens of a run of letters outside text macros: names of functions, a word, or variables multiplied."""
+    """Add the tokens of consecutive letters outside text macros: function names, a word, or a product of variables."""
     run, start = found[0], found.start()
     previous = tokens[-1] if tokens else None
     if run.lower() in ("and", "or") and len(text) > len(run):
@@ -267,7 +267,7 @@ def _letters(
 
 
 def _is_word(run: str, text: str, end: int, previous: Token | None, spaced: bool) -> bool:
-    """Whether a run of letters is prose: not a product of variables, nor a name in capitals."""
+    """Return whether consecutive letters are prose, and neither a product of variables nor a name in capitals."""
     if len(run) == 1:
         followed = re.match(r"\s+[A-Za-z]{2,}", text[end:])
         if previous is not None and previous.kind == "num":
@@ -287,13 +287,13 @@ def _is_word(run: str, text: str, end: int, previous: Token | None, spaced: bool
     if re.match(r"\s+[A-Za-z]{4,}|-[A-Za-z]{3,}", text[end:]) and (spaced or previous is None):
         return True
     if len(run) == 3 and run.islower():
-        # No word is left that is an anagram of another: only one order of three letters is a product.
+        # No remaining word is an anagram of another one: only one order of three letters is a product.
         return list(run) != sorted(set(run))
     return not run.islower() and len(run) == 3
 
 
 def _units(tokens: list[Token], variables: frozenset[str]) -> list[Token]:
-    """Return the tokens with units behind numbers made words: `m` in `5 m`, `m/s^2` in `9.8 m/s^2`, all of `cm^2`."""
+    """Return the tokens with units after numbers as words: `m` in `5 m`, `m/s^2` in `9.8 m/s^2`, all of `cm^2`."""
     result: list[Token] = []
     i = 0
     while i < len(tokens):
@@ -328,7 +328,7 @@ def _ends_number(before: list[Token]) -> bool:
 
 
 def _end_of_unit(tokens: list[Token], start: int, variables: frozenset[str]) -> int | None:
-    """Return where a unit that begins at a token ends: at the end, a separator or a word; null where it is none."""
+    """Return the end of a unit that begins at a token: a separator, a word or the text's end. None if it is no unit."""
     i = start
     while True:
         i += 1
@@ -354,7 +354,7 @@ def _end_of_unit(tokens: list[Token], start: int, variables: frozenset[str]) -> 
 
 
 def _after_exponent(tokens: list[Token], i: int) -> int:
-    """Return the place after an exponent of one digit, braces or not."""
+    """Return the position after an exponent of one digit, with or without braces."""
     for length in (2, 4, 3, 5):
         part = tokens[i : i + length]
         texts = "".join(t.text for t in part)
@@ -364,7 +364,7 @@ def _after_exponent(tokens: list[Token], i: int) -> int:
 
 
 def is_accent_dropped(accent: str, name: str) -> bool:
-    """Whether a mark over a letter only says that it is a vector, or over capitals that it is a segment."""
+    """Return whether an accent only marks a letter as a vector, or capitals as a line segment."""
     return (
         accent in ("vec", "overrightarrow")
         or (accent == "hat" and name in ("i", "j", "k"))

@@ -1,4 +1,4 @@
-"""The vocabulary of formulas: the names and signs that the tokeniser knows, and what each becomes."""
+"""Lists the names and signs that the tokeniser knows, with the token of each."""
 
 GREEK = frozenset(
     str.split(

@@ -1,11 +1,11 @@
-"""Words beside a number: units of daily life, what is counted, and words that change or exclude."""
+"""Interprets words next to a number: everyday units, counted nouns, and words that change or exclude the number."""
 
 import re
 from fractions import Fraction
 
 from stillhouse.verify.rules.units import Unit, unit_named
 
-# Names of units that are read beside a number of a formula; a plural ends in s. Others are words like any noun.
+# Names of units that are recognised next to a number of a formula; a plural ends in s. Other names count as nouns.
 _DAILY = frozenset(
     str.split(
         "nm nanometer nanometre μm micrometer micrometre micron mm millimeter millimetre cm centimeter centimetre dm "
@@ -17,12 +17,12 @@ _DAILY = frozenset(
         "A amp ampere K kelvin C celsius F fahrenheit Hz hertz byte B mph kmh kph kmph"
     )
 )
-_TEMPERATURES = {"C": "°C", "F": "°F"}  # in daily life no coulomb and no farad
-# A letter of these after a number is a unit, unless the other text has it as a variable.
+_TEMPERATURES = {"C": "°C", "F": "°F"}  # in everyday use not coulomb and farad
+# One of these letters after a number is a unit, unless it is a variable in the other text.
 UNIT_LETTERS = frozenset(str.split("m s h g l L N J W V"))
-MAX_WORDS = 12  # behind a number; a longer stretch is a sentence
+MAX_WORDS = 12  # words after a number; a longer text is a sentence
 _POWERS = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
-# Words that turn a quantity into something else: never a counted thing.
+# Words that change the meaning of a quantity; they are never counted nouns.
 QUALIFIERS = frozenset(
     str.split(
         "not no never neither nor or and more less fewer greater smaller larger least most minimum maximum over "
@@ -33,7 +33,7 @@ QUALIFIERS = frozenset(
         "factorial base modulo mod wrong incorrect if unless when where either any"
     )
 )
-# Words of which one excludes the other.
+# Words that exclude each other.
 PROPERTIES = frozenset(
     str.split(
         "odd even prime composite positive negative true false yes no increasing decreasing rational irrational "
@@ -45,7 +45,7 @@ PROPERTIES = frozenset(
 
 
 def known_unit(name: str) -> Unit | None:
-    """Return the unit of daily life that one word names, singular or plural; null for an unknown one."""
+    """Return the everyday unit that a word names, in singular or plural, or None."""
     plain = name.rstrip(".")
     lower = plain.lower()
     names = (plain, lower, lower.removesuffix("s")) if len(lower) > 2 else (plain, lower)
@@ -56,9 +56,9 @@ def known_unit(name: str) -> Unit | None:
 
 
 def dimension(words: str) -> tuple[tuple[tuple[str, int], ...], Fraction] | None:
-    """Return what a unit in words measures, and its size: `square cm` is (("m", 2),), 1/10000; null for an unknown.
+    """Return the dimension and size of a unit in words, or None: `square cm` is (("m", 2),), 1/10000.
 
-    `words` may hold powers (cm^2, square feet) and quotients (km/h, miles per hour).
+    `words` may contain powers (cm^2, square feet) and quotients (km/h, miles per hour).
     """
     words = re.sub(r"\bper\b", "/", words)
     words = re.sub(r"(?<=\w )(?:of|in|the|a|an)(?= \w)", " ", words)
@@ -90,10 +90,10 @@ def dimension(words: str) -> tuple[tuple[tuple[str, int], ...], Fraction] | None
 
 
 def same_words(left: str, right: str) -> bool | None:
-    """Whether what two texts say beside a number is the same; null where that is not known.
+    """Return whether the words next to two numbers have the same meaning, or None if that is unknown.
 
-    The same words (a plural is no other word), one with an adjective more, or units of one size are the same. Units of
-    another size or dimension, and words that exclude each other (odd, even), are not.
+    Equal words (also singular and plural), words with an additional adjective, and units of equal size have the same
+    meaning. Units of another size or dimension, and words that exclude each other (odd, even), do not.
     """
     if left == right:
         return True
@@ -109,7 +109,7 @@ def same_words(left: str, right: str) -> bool | None:
 
 
 def counted(words: str) -> bool:
-    """Whether words after a number name only its unit or the thing counted, and do not change the number."""
+    """Return whether words after a number only name its unit or the counted noun, and do not change the number."""
     if re.fullmatch(
         r"times(?: (?:a|per|each|every|in|altogether|total|day|week|month|year|hour)){0,4}", words
     ):

@@ -1,1 +1,1 @@
-"""The rules of maths, science and instruction following, and the readers that they share."""
+"""Grades mathematics, science and instruction following by rules; the rules share the parsers of this package."""

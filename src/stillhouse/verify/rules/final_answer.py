@@ -1,14 +1,14 @@
-"""Where the final answer of a text is."""
+"""Finds the final answer in a text."""
 
 import re
 
 from stillhouse.verify.rules.notation import unstopped
 
-MAX_BOXES = 50  # looked at from the end
-MAX_BOX_CHARS = 2000  # twice of what is parsed; a longer box is no final answer
-MAX_BETWEEN_CHARS = 60  # between two boxes of one answer
-TAIL_CHARS = 400  # without a marked final answer only the last paragraph can hold one
-SHORT_CHARS = 100  # a marked line up to this length is nothing but the answer
+MAX_BOXES = 50  # boxes that are read, from the end
+MAX_BOX_CHARS = 2000  # twice the length that is parsed; a longer box is not a final answer
+MAX_BETWEEN_CHARS = 60  # longest text between two boxes of one answer
+TAIL_CHARS = 400  # end of an answer that is read if no final answer is marked
+SHORT_CHARS = 100  # a marked line up to this length contains only the answer
 
 _MARKED = re.compile(
     r"\b(?:answer|antwort|réponse|respuesta|resposta|risposta|ответ)\s{0,3}(?:\*\*)?\s{0,3}"
@@ -18,7 +18,7 @@ _MARKED = re.compile(
 )
 _TAGGED = re.compile(r"<answer>(.{0,2000}?)</answer>", re.DOTALL | re.IGNORECASE)
 _BOX = re.compile(r"\\(?:boxed|fbox|framebox)\s*\{")
-# What may stand between the boxes of one answer: a connection, the name of the next value, the marks of a formula.
+# Text that may be between the boxes of one answer: a conjunction, the name of the next value, formula delimiters.
 _CONNECTION = re.compile(
     r"(?:\s|\$|\\[()\[\],;]|\\q?quad\b|\*\*|[,;&.]|\band\b|\bor\b|\\text\s*\{\s*(?:,?\s*and|,?\s*or|,)\s*\}|\([a-e]\))*"
     r"(?P<name>(?:[A-Za-z]|\\[a-z]{2,9})(?:_\{?\w{1,3}\}?)?\s*(?:=|\\in)\s*)?(?:\$|\s)*"
@@ -27,10 +27,10 @@ _NAME_BEFORE = re.compile(r"(?:[A-Za-z]|\\[a-z]{2,9})(?:_\{?\w{1,3}\}?)?\s*=\s*\
 
 
 def final_answer(answer: str) -> tuple[str, bool]:
-    r"""Return the text of the final answer, and whether the answer marks it as such.
+    r"""Return the text of the final answer, and whether the answer marks it as final.
 
-    It is the content of the last `\boxed{}`, else of the last `<answer>`, else what follows the last "answer is",
-    "Answer:" or "####", else the last paragraph.
+    The final answer is the content of the last `\boxed{}`, otherwise of the last `<answer>`, otherwise the text after
+    the last "answer is", "Answer:" or "####", otherwise the last paragraph.
     """
     boxed = last_boxed(answer)
     if boxed is not None:
@@ -42,18 +42,18 @@ def final_answer(answer: str) -> tuple[str, bool]:
     if marks:
         rest = answer[marks[-1].end() :].strip()
         line = rest.splitlines()[0].strip() if rest else ""
-        # The formula may stand on lines of its own after the mark.
+        # The formula may follow on its own lines after the mark.
         text = rest if line.startswith(("$$", "\\[")) else line
         text = text[:TAIL_CHARS].strip().strip("*`")
         text = unstopped(text, ".。").strip()
         if text:
             return text, len(text) <= SHORT_CHARS
-    # A longer stretch would offer numbers from the working as answers.
+    # A longer text would include numbers from the working.
     return re.split(r"\n\s*\n", answer.strip())[-1][-TAIL_CHARS:], False
 
 
 def last_boxed(text: str) -> str | None:
-    """Return the content of the last complete box, braces balanced."""
+    """Return the content of the last complete box with balanced braces."""
     starts = [found.end() for found in _BOX.finditer(text)]
     for start in reversed(starts[-MAX_BOXES:]):
         end = _end_of_box(text, start)
@@ -63,14 +63,15 @@ def last_boxed(text: str) -> str | None:
 
 
 def joined_boxes(text: str) -> str | None:
-    r"""Return the boxes at the end of a text as one list, where nothing but a connection stands between them.
+    r"""Return the boxes at the end of a text as one list, if only conjunctions are between them.
 
-    The name before a box is part of it: `$x=\boxed{3}$ and $y=\boxed{4}$` is `x=3, y=4`. Null for fewer than two.
+    The name before a box is part of it: `$x=\boxed{3}$ and $y=\boxed{4}$` is `x=3, y=4`. The result is None for fewer
+    than two boxes.
     """
     boxes: list[tuple[int, int, int]] = []
     for found in list(_BOX.finditer(text))[-MAX_BOXES:]:
         if boxes and found.start() < boxes[-1][2]:
-            continue  # inside another
+            continue  # inside another box
         end = _end_of_box(text, found.end())
         if end is not None:
             boxes.append((found.start(), found.end(), end + 1))

@@ -1,9 +1,9 @@
-"""Instruction-following answers: the 25 IFEval checkers, strict, with nothing fetched and nothing drawn at random.
+"""Grades instruction-following answers with the 25 strict IFEval checkers, without network access or random choices.
 
-The checkers are those of the package if-verifiable. Three of their habits are taken from them: they load tokenizer data
-from the network (here: from a copy that another installed package carries), they choose a random value for an argument
-that is missing or that they do not accept (here: `bad_constraint`, or the check itself for a letter that is none of
-a-z), and they import far more than they use.
+The checkers come from the package if-verifiable. Three of their properties are changed. They load tokenizer data from
+the network; here it comes from a copy in another installed package. They choose a random value for an argument that is
+missing or invalid; here the result is `bad_constraint`, or this module checks a letter outside a-z itself. They import
+far more than they use; here these imports are skipped.
 """
 
 import contextlib
@@ -29,10 +29,10 @@ from stillhouse.verify.checks import Reason, make_check
 NAME = "ifeval"
 VERSION = "3"
 
-MAX_ANSWER_CHARS = 100_000  # some checkers are quadratic in the text
+MAX_ANSWER_CHARS = 100_000  # some checkers are quadratic in the length of the text
 LANGUAGE_SEED = 0  # langdetect samples the text
 RELATIONS = ("less than", "at least")
-# Markers that the package has patterns of its own for; every other one is taken as it is written.
+# Markers for which the package has its own patterns; any other marker is matched literally.
 POSTSCRIPTS = ("P.S.", "P.P.S")
 LETTER_FREQUENCY = "keywords:letter_frequency"
 
@@ -46,10 +46,10 @@ class IfevalError(StillhouseError):
 
 
 def check_constraints(constraints: list[Constraint], answer: str) -> Check:
-    """Check an answer against every constraint; the score is the share that is followed (paper section 3, strict).
+    """Check an answer against every constraint; the score is the share of met constraints (paper section 3, strict).
 
-    `ungradable` for a constraint that no checker knows, or whose arguments are not complete, not of the type that the
-    checker takes, or none that it could check.
+    The check is `ungradable` if a constraint is unknown, or if its arguments are incomplete, have a wrong type, or
+    cannot be checked.
     """
     if not constraints:
         return _check(None, "no_constraints", "the query has no constraints")
@@ -69,11 +69,11 @@ def check_constraints(constraints: list[Constraint], answer: str) -> Check:
             return _check(None, "bad_constraint", f"{constraint.id}: {fault}")
         try:
             followed = _follows(checker, constraint, answer)
-        except RecursionError:  # JSON nested deeper than anything reads
+        except RecursionError:  # JSON that is nested too deeply for any parser
             followed = False
         except _DrawError as error:
             return _check(None, "bad_constraint", f"{constraint.id}: {error}")
-        except Exception as error:  # of the package, over text that it was not written for
+        except Exception as error:  # an error of the package on an unexpected text
             failure = f"{constraint.id}: {type(error).__name__}: {error}"
             return _check(None, "checker_failed", failure)
         if not followed:
@@ -87,11 +87,11 @@ def check_constraints(constraints: list[Constraint], answer: str) -> Check:
 
 
 def warm() -> None:
-    """Import what the checkers need and load their models, so that no answer's time is charged for it.
+    """Import the modules of the checkers and load their models, so that this does not count as time of an answer.
 
     Raises:
         IfevalError: the data is not installed.
-        OSError: it cannot be copied into the cache.
+        OSError: the data cannot be copied into the cache.
     """
     for id, kwargs in (
         ("length_constraints:number_sentences", {"num_sentences": 1, "relation": "at least"}),
@@ -105,7 +105,7 @@ _WARM_CAPITALS = {"capital_frequency": 1, "capital_relation": "at least"}
 
 
 def _fault(wanted: set[str], given: dict[str, Any]) -> str | None:
-    """Return what is wrong with the arguments of a constraint; null where they are complete and can be checked."""
+    """Return the fault of a constraint's arguments, or None if they are complete and can be checked."""
     if wanted != set(given):
         return f"has {sorted(given)}, needs {sorted(wanted)}"
     for name, value in sorted(given.items()):
@@ -117,7 +117,7 @@ def _fault(wanted: set[str], given: dict[str, Any]) -> str | None:
 
 
 def _type_fault(name: str, value: Any) -> str | None:
-    """Return what the value of an argument should be; null where it is."""
+    """Return a description of the valid values of an argument, or None if its value is valid."""
     if name in _RELATION_ARGUMENTS:
         return None if value in RELATIONS else f"one of {RELATIONS}"
     if name in _COUNT_ARGUMENTS or name.startswith("num_"):
@@ -150,25 +150,25 @@ def _follows(checker: Any, constraint: Constraint, answer: str) -> bool:
 
 
 def _may_follow(constraint: Constraint, answer: str) -> bool:
-    """Whether there is anything to check: an empty text follows nothing, and one without letters is in no language."""
+    """Return whether the text can meet a constraint: an empty text meets none, one without letters has no language."""
     if constraint.id == "language:response_language":
         return any(character.isalpha() for character in answer)
     return bool(answer.strip())
 
 
 def prepare() -> None:
-    """Import the checkers and their data, which takes seconds: a worker does it before the time of an item begins."""
+    """Import the checkers and their data, which takes seconds; a worker does this before the time of an item starts."""
     _registry()
 
 
 def _letter_follows(answer: str, letter: str, let_frequency: int, let_relation: str) -> bool:
-    """As the package's checker, which counts another letter, drawn at random, where this is none of a-z."""
+    """Check the frequency of a letter. The package's checker would count a random letter instead of one outside a-z."""
     found = answer.lower().count(letter.lower())
     return found < let_frequency if let_relation == RELATIONS[0] else found >= let_frequency
 
 
 def _literal(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments with words as words: the checkers take them for patterns, and "C++" is none."""
+    """Return the arguments with escaped words: the checkers use words as patterns, and "C++" is not a valid pattern."""
     escaped = dict(kwargs)
     if "keywords" in kwargs:
         escaped["keywords"] = [*map(re.escape, kwargs["keywords"])]
@@ -184,19 +184,20 @@ def _literal(kwargs: dict[str, Any]) -> dict[str, Any]:
 def _whole_word(word: str) -> str:
     r"""Return a pattern for a forbidden word, which the package puts between \b and \b.
 
-    Those never match beside the signs of "C++"; there the pattern stands between two that match nothing.
+    \b never matches next to the signs of "C++". For such a word the pattern makes each \b part of an alternative that
+    never matches.
     """
     if re.match(r"\w", word) and re.search(r"\w$", word):
         return re.escape(word)
     return rf"(?!)|(?<!\w){re.escape(word)}(?!\w)|(?!)"
 
 
-# Some patterns of the package read the rest of a line, or a run of white space, again from each of its characters. What
-# a match can never hold is therefore left out before.
+# Some patterns of the package scan the rest of a line, or white space, again from each character. Text that cannot be
+# part of a match is therefore removed before.
 
 
 def _up_to(last: str) -> Callable[[str], str]:
-    """Return a function that cuts each line of a text behind the last `last` in it."""
+    """Return a function that cuts each line of a text after its last occurrence of `last`."""
 
     def shorten(text: str) -> str:
         return "\n".join(
@@ -208,12 +209,12 @@ def _up_to(last: str) -> Callable[[str], str]:
 
 
 def _without_blank_lines(text: str) -> str:
-    """Return a text with one empty line where there are several."""
+    """Return a text in which several consecutive empty lines are one."""
     return re.sub(r"(\n[^\S\n]*\n)\s*\n", r"\1", text)
 
 
 def _without_blanks(text: str) -> str:
-    """Return a text with two characters of white space where there are more."""
+    """Return a text in which more than two consecutive white-space characters are two."""
     return re.sub(r"(\s\s)\s+", r"\1", text)
 
 
@@ -226,11 +227,11 @@ _SHORTENED: dict[str, Callable[[str], str]] = {
 
 
 class _DrawError(Exception):
-    """The package was about to choose an argument at random."""
+    """The package tried to choose an argument at random."""
 
 
 class _NoChance:
-    """Stands for the module `random` in the package: every draw is an error."""
+    """Replaces the module `random` in the package: every call is an error."""
 
     def __getattr__(self, name: str) -> Any:
         raise _DrawError(f"an argument would be drawn at random (random.{name})")
@@ -238,7 +239,7 @@ class _NoChance:
 
 @functools.cache
 def _registry() -> dict[str, Any]:
-    """Return the checkers by constraint id, their data sources made local and their chance removed."""
+    """Return the checkers by constraint id, changed to use local data and no random numbers."""
     registry: dict[str, Any] = _package().INSTRUCTION_DICT
     return registry
 
@@ -251,8 +252,8 @@ def _languages() -> frozenset[str]:
 
 @functools.cache
 def _package() -> Any:
-    # scipy serves measures of association in nltk, datasets the download of benchmarks in if-verifiable. No checker
-    # uses them, and they take four times as long to import as all the rest.
+    # nltk uses scipy for measures of association, and if-verifiable uses datasets to download benchmarks. No checker
+    # needs them, and their import takes four times as long as all other imports.
     with _hidden("scipy"):
         import nltk
     with _without_init("if_verifiable"):
@@ -266,14 +267,14 @@ def _package() -> Any:
 
 
 def _silent() -> logging.Logger:
-    """Return what stands for `logging` in the package, which would print answers in full."""
+    """Return a silent replacement of `logging` in the package, which would otherwise print whole answers."""
     logger = logging.getLogger("stillhouse.verify.rules.ifeval.package")
     logger.disabled = True
     return logger
 
 
 def _load_languages() -> None:
-    """Load langdetect's profiles in the order of their names: that of a folder differs between file systems."""
+    """Load langdetect's profiles sorted by name, because the order of a folder differs between file systems."""
     import langdetect
     from langdetect import detector_factory
 
@@ -286,7 +287,7 @@ def _load_languages() -> None:
 
 @contextlib.contextmanager
 def _hidden(name: str) -> Iterator[None]:
-    """Let imports of a module fail, where it is not imported already."""
+    """Make imports of a module fail, unless it is imported already."""
     absent = name not in sys.modules
     if absent:
         sys.modules[name] = None  # type: ignore[assignment]
@@ -299,7 +300,7 @@ def _hidden(name: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _without_init(name: str) -> Iterator[None]:
-    """Let modules of a package be imported without running its `__init__`, where that has not been done already."""
+    """Allow imports of a package's modules without running its `__init__`, unless that has run already."""
     if name in sys.modules:
         yield
         return
@@ -316,9 +317,9 @@ def _without_init(name: str) -> Iterator[None]:
 
 
 def _tokenizer_data() -> Path:
-    """Return a folder with nltk's punkt_tab, copied from the llama_index package without importing that.
+    """Return a folder with nltk's punkt_tab, copied from the package llama_index without importing the package.
 
-    A copy, because nltk refuses files with several hard links, and installers link what they have in their cache.
+    It is a copy because nltk refuses files with several hard links, and installers create such links to their cache.
     """
     folder = cache_folder() / "nltk_data"
     target = folder / "tokenizers/punkt_tab/english"
@@ -336,7 +337,7 @@ def _packaged_tokenizer() -> Path:
         if data.is_dir():
             return data
     raise IfevalError(
-        "no nltk data `punkt_tab`: the Python package llama-index-core, which carries it, is missing; run `make env`"
+        "no nltk data `punkt_tab`: the Python package llama-index-core, which contains it, is missing; run `make env`"
     )
 
 

@@ -1,7 +1,7 @@
-"""Math answers by rule: find the final answer, read it in full, compare it with the reference.
+"""Grades mathematical answers by rule: finds the final answer, parses all of it, and compares it with the reference.
 
-A result is accepted only if everything in it was read (`formula`), or if it is the reference's text. What was not read,
-and is another text, is ungradable. It runs in a worker of `pool.py`, which can be killed.
+A result is accepted only if all of it was parsed (`formula`), or if it has the same text as the reference. A result
+that was not parsed and has another text is ungradable. The rule runs in a worker of `pool.py`, which can be killed.
 """
 
 import re
@@ -39,9 +39,9 @@ from stillhouse.verify.rules.prose import (
 NAME = "math_rule"
 VERSION = "4"
 
-MAX_FINAL_CHARS = 1000  # the longest reference of MATH-500 has under 100; longer texts are ramblings, slow to parse
-MAX_LINE_CHARS = 80  # of an answer that is nothing but its result
-MAX_ANSWER_CHARS = 4000  # of an answer that is compared with the reference as a whole
+MAX_FINAL_CHARS = 1000  # the longest reference of MATH-500 has under 100; longer texts are slow to parse and no results
+MAX_LINE_CHARS = 80  # longest answer that may consist of its result only
+MAX_ANSWER_CHARS = 4000  # longest answer that is compared with the reference as a whole
 
 _LABELLED = re.compile(r"\\(?:text|textbf|mathrm|mathbf)\s*\{\s*\(([A-J])\)\s*\}[\s~\\]*(.+)")
 _ABBREVIATION = re.compile(r"\b(sq|cu|approx)\.(?=\s)")
@@ -60,7 +60,7 @@ def check_math(ground_truth: str, answer: str, prompt: str = "") -> Check:
     Args:
         ground_truth: a number, formula, set, option letter or words; in a `\boxed{}` or not.
         answer: the whole answer, without reasoning.
-        prompt: the question. An answer that repeats a task from it is none, and it names the order of an ordered pair.
+        prompt: the question. It shows whether an answer only repeats a task, and the order of an ordered pair.
 
     Returns:
         `pass` or `fail`, with the result that was read as `answer`; `ungradable` where a part of the answer was not
@@ -110,7 +110,7 @@ def _compare(reference: str, final: str, marked: bool, prompt: str) -> Check:
 
 
 def _candidates(final: str, marked: bool) -> list[str]:
-    """Return the texts that may be the result, as they are tried: the first that can be read is taken."""
+    """Return the texts that may be the result, in the order of the tries; the first one that can be parsed counts."""
     final = _ABBREVIATION.sub(r"\1", final)
     if not marked:
         whole = [clean(final)] if "\n" in final.strip() and "$$" in final else []
@@ -131,7 +131,7 @@ def _candidates(final: str, marked: bool) -> list[str]:
 
 
 def _line_alone(text: str) -> list[str]:
-    """Return an answer of one short line that has no verb, as a formula or words alone."""
+    """Return an answer that is one short line without a verb: a formula or words only."""
     line = text.strip()
     return [line] if "\n" not in line and len(line) <= MAX_LINE_CHARS and is_bare(line) else []
 
@@ -157,7 +157,7 @@ def _compare_trees(reference: str, expected: Node, text: str, found: Node, promp
 
 
 def _as_lists(reference: str, text: str, order: tuple[str, ...]) -> bool:
-    """Compare once more with `100,200` as two numbers on the side that may be a list."""
+    """Repeat the comparison with `100,200` as two numbers on the side that may be a list."""
     trees = [
         _read(side, _letters(other), False)
         for side, other in ((clean(reference), text), (text, reference))
@@ -177,7 +177,7 @@ def _as_lists(reference: str, text: str, order: tuple[str, ...]) -> bool:
 
 
 def _compare_text(reference: str, expected: Node | UnreadError, final: str, marked: bool) -> Check:
-    """Compare with a reference that is words, or that cannot be read as a formula: only the same text is right."""
+    """Compare with a reference in words, or one that cannot be parsed as a formula: only the same text is right."""
     candidates = [final] if marked else [final, *_lines(final), *_said(final)]
     closed = _CLOSED.match(final)
     if closed and len({*re.findall(r"\b(?:yes|no|true|false)\b", final.casefold())}) == 1:
@@ -204,7 +204,7 @@ def _accepted(expected: Node, found: Node) -> bool:
 
 
 def _said(text: str) -> list[str]:
-    """Return what the last sentence says that the answer is, in words."""
+    """Return the words that the last sentence gives as the answer."""
     statement = last_statement(text)
     found = _SAID.search(statement)
     return [found["said"]] if found and is_certain(statement) else []
@@ -216,7 +216,7 @@ def _lines(text: str) -> list[str]:
 
 
 def _free_text(reference: str, text: str) -> bool:
-    """Whether two texts in words are the same without case and edges; the case of a word of capitals counts."""
+    """Return whether two texts in words are equal without case and edges; the case of words in capitals counts."""
     left, right = (" ".join(essence(side).split()).strip(_EDGES) for side in (reference, text))
     if not left or left == right:
         return left == right
@@ -239,7 +239,7 @@ _parse = lru_cache(maxsize=256)(parse)
 
 
 def _letters(text: str) -> frozenset[str]:
-    """Return the letters that are variables in a text: no units and no letters of a word."""
+    """Return the letters that are variables in a text, without units and letters of words."""
     plain = re.sub(r"\\(?:text|textrm|mathrm|mbox)\s*\{[^{}]*\}|\\[A-Za-z]+", " ", text)
     return frozenset(
         found[0]
@@ -254,7 +254,7 @@ def _is_formula(text: str) -> bool:
 
 
 def _is_echo(found: Node, text: str, prompt: str) -> bool:
-    """Whether a result that is no plain number, or a fraction, is in the question as it is."""
+    """Return whether the question contains the result literally, if the result is a fraction or not a plain number."""
     core = quantity(found).core
     if (
         not prompt
@@ -269,7 +269,7 @@ def _is_echo(found: Node, text: str, prompt: str) -> bool:
 
 
 def _asked_order(prompt: str) -> tuple[str, ...]:
-    """Return the names of the last ordered pair or triple of variables in a question."""
+    """Return the names in the last ordered pair or triple of variables of a question."""
     found = re.findall(r"\(\s*([A-Za-z](?:\s*,\s*[A-Za-z]){1,3})\s*\)", prompt)
     return tuple(re.split(r"\s*,\s*", found[-1])) if found else ()
 

@@ -1,6 +1,6 @@
-r"""One writing for what answers write in many ways: Unicode symbols, spacing and sizing, the marks of a formula.
+r"""Normalises notation that answers write in different ways: Unicode symbols, spacing and sizing, formula delimiters.
 
-`plain_symbols` and `clean` change no meaning; `same_text` compares two texts by their characters.
+`plain_symbols` and `clean` do not change the meaning. `same_text` compares two texts by their characters.
 """
 
 import re
@@ -8,7 +8,7 @@ import re
 SYMBOLS = str.maketrans(
     {
         **{chr(0xFF01 + i): chr(0x21 + i) for i in range(94)},  # full-width forms of ASCII
-        **dict.fromkeys("\u200b\u200c\u200d\u2060\ufeff", ""),  # of no width
+        **dict.fromkeys("\u200b\u200c\u200d\u2060\ufeff", ""),  # zero-width characters
         **dict.fromkeys("\u00a0\u2002\u2003\u2009\u202f\u3000", " "),
         **{c: f"_{{{i}}}" for i, c in enumerate("₀₁₂₃₄₅₆₇₈₉")},
         **dict.fromkeys("‘’ʹ′", "'"),
@@ -83,8 +83,8 @@ _ORDINAL = re.compile(
 _STYLED_FRACTION = re.compile(r"\\[dtc](frac|binom)(?![A-Za-z])")
 _PROSE_AFTER_NUMBER = re.compile(
     r"\s*\d[\d,.]*\s+[A-Za-z]{2,}[^\\=]*$"
-)  # $18 and $20: money, no formula
-_GOES_ON = re.compile(r"(?<=[\d,;\s])\.\.\.+$")  # an ellipsis after numbers is no mark of the end
+)  # $18 and $20: money and not a formula
+_GOES_ON = re.compile(r"(?<=[\d,;\s])\.\.\.+$")  # an ellipsis after numbers is not punctuation
 _CLOCK = re.compile(r"(?<=\d)(?: ?)(?i:([ap])\.\s?m\b\.?)")
 _COUNTED = re.compile(
     r"^(-?[\d.,/]+) \((?!mod\b|base\b|in base\b)([a-z][a-z' .-]*[a-z])\)$"
@@ -100,13 +100,13 @@ _WHOLE = re.compile(
 )
 _TYPE_OF_NUMBER = re.compile(
     r"\\(?:underline|begin|boxed|fbox)(?![A-Za-z])"
-)  # text inside stays text
+)  # a macro inside the text
 _DOLLAR = "¤"
 _EDGE = " \t\n.,;:"
 
 
 def unstopped(text: str, stops: str = " .;:,") -> str:
-    """Return a text without the stops at its end; an ellipsis after numbers is none."""
+    """Return a text without the punctuation at its end; an ellipsis after numbers stays."""
     bare = text.rstrip()
     return bare if _GOES_ON.search(bare) else bare.rstrip(stops)
 
@@ -121,9 +121,9 @@ def plain_symbols(text: str) -> str:
 
 
 def clean(text: str) -> str:
-    r"""Return a formula without the marks that begin and end it, sizing and spacing; a sign of dollars becomes `¤`.
+    r"""Return a formula without its delimiters, sizing and spacing; a dollar sign becomes `¤`.
 
-    Separators of thousands that are nothing else (`10{,}000`, `10\,000`) are removed.
+    Unambiguous thousands separators (`10{,}000`, `10\,000`) are removed.
     """
     text = plain_symbols(text).strip()
     text = text.replace("\\$", _DOLLAR).replace("\\%", "%")
@@ -147,7 +147,7 @@ def clean(text: str) -> str:
 
 
 def _without_layout(text: str) -> str:
-    """Return a formula without colour, invisible parts, and a macro of type or an environment round the whole."""
+    """Return a formula without colour, invisible parts, and a font macro or environment around the whole formula."""
     text = _OVER.sub(r"{\\frac{\1}{\2}}", _PHANTOM.sub("", _COLOURED.sub("", text).strip())).strip()
     for _ in range(3):
         whole = _WHOLE.fullmatch(text)
@@ -163,7 +163,7 @@ def _without_layout(text: str) -> str:
 
 
 def _balanced(text: str) -> bool:
-    """Whether no brace is closed before it is opened, so that an outer pair belongs together."""
+    """Return whether no brace is closed before it is opened, so that the outer braces form a pair."""
     depth = 0
     for sign in re.findall(r"(?<!\\)[{}]", text):
         depth += 1 if sign == "{" else -1
@@ -173,18 +173,18 @@ def _balanced(text: str) -> bool:
 
 
 def same_text(left: str, right: str) -> bool:
-    """Whether two texts are the same but for spacing, sizing, marks of a formula and a text macro round the whole."""
+    """Return whether two texts are equal up to spacing, sizing, formula delimiters and an outer text macro."""
     return left == right or essence(left) == essence(right)
 
 
 def essence(text: str) -> str:
-    """Return what `same_text` compares: a text without what never changes its meaning."""
+    """Return the form of a text that `same_text` compares, without parts that never change the meaning."""
     text = clean(text.strip().strip("*").strip())
     whole = re.fullmatch(
         r"\\(?:text|textbf|textrm|textit|mathrm|mathbf|mbox|boxed|fbox)\s*\{([^{}]*)\}", text
     )
     if whole:
         text = whole[1].strip(_EDGE)
-    # A space between two letters or digits keeps them apart; any other only looks so.
+    # A space between two letters or digits separates them; any other space has no meaning.
     text = re.sub(r"\s+(?![\w\\])|(?<![\w])\s+", "", text)
     return re.sub(r"\s+", " ", text)

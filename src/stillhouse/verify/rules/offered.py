@@ -1,13 +1,13 @@
-"""The options that a prompt offers: their letters and their texts."""
+"""Finds the options that a prompt offers: their letters and their texts."""
 
 import re
 
 from stillhouse.verify.rules.phrases import tokens
 
-MAX_PROMPT_CHARS = 20_000  # the options are at the end of a prompt
-MOST_ENDS = 6  # places where the text of an option may end in a line
+MAX_PROMPT_CHARS = 20_000  # only the end of a prompt is searched for options
+MOST_ENDS = 6  # positions in a line at which the text of an option may end
 
-# Options of a prompt: at the beginnings of lines, else in brackets, else with dots within a line.
+# The forms of options, in the order of the tries: at line starts, in brackets, with dots within a line.
 _MARKERS = (
     (re.compile(r"^[^\S\n]*(?:[-*•>][^\S\n]+)?(?:\*\*)?\(?([A-J])[).:](?:\*\*)?", re.MULTILINE), 2),
     (re.compile(r"(?<!\S)\(?([A-J])\)"), 2),
@@ -28,27 +28,27 @@ class Options:
         self.texts = _listed(prompt[-MAX_PROMPT_CHARS:])
         keys = {letter: tokens(text) for letter, text in self.texts.items()}
         folded = {letter: _plain_key(key) for letter, key in keys.items()}
-        # Texts that look the same name none of their options.
+        # A text that several options share identifies none of them.
         self._exact = _inverse(keys)
         self._folded = _inverse(folded)
 
     def offers(self, letter: str) -> bool:
-        """Whether a letter stands for an option; any does where the prompt lists none."""
+        """Return whether a letter is the letter of an option; always true if the prompt lists no options."""
         return not self.texts or letter in self.texts
 
     def offers_small(self, letter: str) -> bool:
-        """Whether a small letter stands for an option, and is not the text of one."""
+        """Return whether a lower-case letter is the letter of an option and not the text of one."""
         return self.offers(letter.upper()) and (letter,) not in self._exact
 
     def named(self, text: str) -> str | None:
-        """Return the letter of the option with this text; a letter that stands for an option is no text."""
+        """Return the letter of the option with this text; the letter of an option does not count as a text."""
         key = tokens(text)
         if len(key) == 1 and key[0].upper() in self.texts:
             return None
         return self._exact.get(key) or self._folded.get(_plain_key(key))
 
     def named_first(self, rest: str) -> str | None:
-        """Return the letter of the option that a line begins with, up to a place where its text may end."""
+        """Return the letter of the option whose text a line begins with, up to a position where the text may end."""
         ends = [len(rest), *[end.start() for end in _TEXT_END.finditer(rest)][:MOST_ENDS]]
         for end in sorted(ends, reverse=True):
             if letter := self.named(rest[:end]):
@@ -57,7 +57,7 @@ class Options:
 
 
 def _listed(prompt: str) -> dict[str, str]:
-    """Return the options of a prompt, by letter: the last run A, B, ... of marks at the beginning of a text each."""
+    """Return the options of a prompt by letter: the last sequence A, B, ... of labels, each before a text."""
     for marker, least in _MARKERS:
         run: list[re.Match[str]] = []
         best: list[re.Match[str]] = []

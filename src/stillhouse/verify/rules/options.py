@@ -1,7 +1,7 @@
-"""Which of the offered options an answer chooses.
+"""Finds the option that an answer chooses.
 
-An answer makes *claims*: a box, "the answer is C", "Therefore, C.", "C is correct", a line of a letter alone. Each has
-a strength; the last of the strongest counts, unless the answer contradicts itself.
+An answer makes *claims*: a box, "the answer is C", "Therefore, C.", "C is correct", a line with a single letter. Each
+claim has a strength. The last one of the strongest claims counts, unless the answer contradicts itself.
 """
 
 import re
@@ -12,9 +12,10 @@ from stillhouse.verify.rules.offered import LISTED, Options
 from stillhouse.verify.rules.phrases import MACRO, tokens
 
 HEAD_CHARS = 1000
-TAIL_CHARS = 6000  # of a longer answer the head and this much of its end are read
-MAX_BOX_CHARS = 400  # a longer box holds no option
-MOST_CLAIMS = 50  # of one form, from the end
+# Of a longer answer only the beginning and this many characters of the end are read.
+TAIL_CHARS = 6000
+MAX_BOX_CHARS = 400  # a longer box contains no option
+MOST_CLAIMS = 50  # claims of one form, from the end
 
 _LETTER = re.compile(r"\(?([A-J])\)?\.?")
 
@@ -119,11 +120,11 @@ _CALLED_WRONG = re.compile(
     r"(?:is|was|are)?\s*(?:wrong|incorrect|false|not|n['’]t|cannot|can['’]t|fails)\b"
 )
 _STATED = re.compile(r".*(?:\b(?:is|are|equals)|=)\s+(?P<text>[^=]{1,200})$")
-_SINGLE = frozenset("AI")  # words of English
+_SINGLE = frozenset("AI")  # these letters are also English words
 
 
 class _Claim(NamedTuple):
-    """A place of an answer that names an option; no letter where it names several."""
+    """A position in an answer that names an option. The letter is None if it names several options."""
 
     start: int
     end: int
@@ -132,15 +133,16 @@ class _Claim(NamedTuple):
 
 
 def option_letter(reference: str) -> str | None:
-    """Return the letter A-J that a reference consists of, brackets and a text macro aside."""
+    """Return the letter A-J of which a reference consists, ignoring brackets and a text macro."""
     found = _LETTER.fullmatch(MACRO.sub(r"\1", reference).strip())
     return found[1] if found else None
 
 
 def chosen_option(answer: str, prompt: str) -> str | None:
-    """Return the letter of the option that an answer chooses, by its letter or by its text; null where none.
+    """Return the letter of the option that an answer chooses, by its letter or by its text, or None.
 
-    Null also where it names several, takes its choice back, or puts a letter beside the text of another option.
+    The result is also None if the answer names several options, withdraws its choice, or combines a letter with the
+    text of another option.
     """
     options = Options(prompt.translate(SYMBOLS))
     if len(answer) > HEAD_CHARS + TAIL_CHARS:
@@ -160,7 +162,7 @@ def chosen_option(answer: str, prompt: str) -> str | None:
 
 
 def _decisive(claims: list[_Claim], text: str) -> _Claim | None:
-    """Return the claim that counts; null where the answer contradicts itself."""
+    """Return the claim that counts, or None if the answer contradicts itself."""
     best = max(claim.strength for claim in claims)
     strongest = [claim for claim in claims if claim.strength == best]
     last = strongest[-1]
@@ -202,14 +204,14 @@ def _claims(text: str, options: Options, negative: bool, prompt: str) -> list[_C
 def _claim_at(
     text: str, found: re.Match[str], strength: int, options: Options, prompt: str
 ) -> _Claim | None:
-    """Return what is named behind "the answer is", "so it is", "I choose"."""
+    """Return the claim after "the answer is", "so it is", "I choose"."""
     start = found.start()
     other = _OTHER_ANSWER.search(text[max(0, start - 40) : start])
     if (other and other[1].casefold() not in prompt.casefold()) or _denied(text, start):
         return None
     links = list(_IS.finditer(found[0]))
     if strength == ANSWERED and not links and not _BARE_KEY.match(found[0]):
-        return None  # "option C" alone
+        return None  # only "option C"
     if strength == CONCLUDED or links:
         at = start + (links[-1].end() if links else len(found[0]))
         line = _line_from(text, at)
@@ -219,7 +221,7 @@ def _claim_at(
     letter_at = _LETTER_AT.match(text, at)
     if letter_at is None:
         small = _SMALL_AT.match(text, at) if links and strength == ANSWERED else None
-        # "The answer is a" may be the beginning of a sentence.
+        # "The answer is a" may be the start of a sentence.
         cut = small and small[0].strip() == "a" and found[0].rstrip()[-1] not in ":="
         if small and not cut and options.offers_small(small[1]):
             return _Claim(start, small.end(), strength, small[1].upper())
@@ -238,12 +240,12 @@ def _claim_at(
 
 
 def _line_from(text: str, at: int) -> str:
-    """Return the rest of the line at a place of a text, or the next line where nothing is left of it."""
+    """Return the rest of the line after a position of a text, or the next line if the rest is empty."""
     return text[at : at + MAX_BOX_CHARS].lstrip("⟦ \n").split("\n", 1)[0].rstrip("⟧ ")
 
 
 def _boxed_option(content: str, options: Options) -> str | None:
-    """Return the letter that a box names; "?" where it names several, null where none."""
+    """Return the letter that a box names, "?" if it names several, or None."""
     content = content.strip().strip("*").strip()
     if named := options.named(content):
         return named
@@ -270,11 +272,11 @@ def _boxed_option(content: str, options: Options) -> str | None:
 
 
 def _line_claims(text: str, options: Options) -> list[_Claim]:
-    """Return what the first and the last line claim by beginning with a letter, or by being one."""
+    """Return the claims of the first and the last line that begin with a letter or consist of one."""
     lines = list(re.finditer(r"[^\n]*\S[^\n]*", text))
     if not lines:
         return []
-    listed = len(LISTED.findall(text)) > 1  # a copy of the options chooses none of them
+    listed = len(LISTED.findall(text)) > 1  # a repeated list of the options is not a choice
     claims = []
     for line in {lines[0].start(): lines[0], lines[-1].start(): lines[-1]}.values():
         content, last = line[0].strip("⟦⟧ "), line.start() == lines[-1].start()
@@ -313,7 +315,7 @@ def _stated_text(line: str, options: Options) -> str | None:
 
 
 def _leading(line: str, options: Options) -> str | None:
-    """Return the letter that a line begins with, as "C) carbon dioxide" and "C. The others ..." do."""
+    """Return the letter at the start of a line, as in "C) carbon dioxide" and "C. The others ..."."""
     if found := _LEADING.fullmatch(line):
         letter, rest = found[1] or found[2], found[3]
         again = _LINE.fullmatch(rest)
@@ -330,18 +332,18 @@ def _leading(line: str, options: Options) -> str | None:
 
 
 def _denied(text: str, start: int) -> bool:
-    """Whether a claim is denied, supposed, or said of others, in its own clause."""
+    """Return whether the clause of a claim negates it, only supposes it, or attributes it to others."""
     return bool(_DENIED.search(_CLAUSE.split(text[max(0, start - 120) : start])[-1]))
 
 
 def _asked(text: str, end: int) -> bool:
-    """Whether the sentence of a claim ends as a question."""
+    """Return whether the sentence of a claim is a question."""
     mark = re.search(r"[.?!\n]", text[end : end + 200])
     return bool(mark and mark[0] == "?")
 
 
 def _plain(answer: str) -> str:
-    """Return an answer without marks of type; its boxes and answer tags stand between brackets of their own."""
+    """Return an answer without typographic markup; boxes and answer tags get special brackets."""
     answer = answer.replace(_BOX[0], " ").replace(_BOX[1], " ").replace("\r", "")
     answer = _TAG.sub(lambda found: f"\n⟦{found[1].strip()}⟧\n", answer.translate(SYMBOLS))
     parts, at = [], 0
@@ -361,7 +363,7 @@ def _plain(answer: str) -> str:
 
 
 def _closing(text: str, start: int) -> int | None:
-    """Return where the brace that was opened before `start` is closed."""
+    """Return the position of the brace that closes the one opened before `start`."""
     depth = 1
     for at in range(start, min(len(text), start + MAX_BOX_CHARS)):
         if text[at] in "{}" and text[at - 1] != "\\":

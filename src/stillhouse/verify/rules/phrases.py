@@ -1,4 +1,4 @@
-"""Whether two short texts are the same, marks of layout and unimportant capitals aside; signs and formulas count."""
+"""Compares two short texts, ignoring layout markup and insignificant capitals; signs and formulas must be equal."""
 
 import re
 
@@ -13,17 +13,18 @@ _LAYOUT = re.compile(r"\\(?:left|right|displaystyle|quad|[,;!: ()\[\]])|\*\*|__|
 _CHARGE = re.compile(r"\^\s*\{?\s*(\d?[+-])\s*\}?(?!\w)")  # Fe^{3+} is Fe3+
 _TOKEN = re.compile(r"\\[A-Za-z]+|\d+(?:\.\d+)?|[^\W\d_]+|[^\s\w]|_")
 _ARTICLES = frozenset({"a", "an", "the"})
-# Short words that may begin a sentence; any other of two letters may be a symbol: Co is not CO.
+# Short words that may begin a sentence. Any other two letters may be a symbol: Co is not CO.
 _SHORT = "am an as at be by do he if in is it me my no of on or so to up us we"
 _FUNCTIONS = frozenset(_SHORT.split())
-MAX_ABBREVIATION = 4  # letters; a longer word of capitals is a word in capitals
+MAX_ABBREVIATION = 4  # letters; a longer word in capitals is an ordinary word
 
 
 def tokens(text: str) -> tuple[str, ...]:
-    """Return the words, numbers and signs of a text, in a form in which equal texts are equal.
+    """Return the words, numbers and signs of a text in a normalised form.
 
-    Articles, quotation marks, bold type, the macros of LaTeX for type and space, and punctuation at the end are left
-    out. Capitals count in words that may be symbols or formulas: of one or two letters, or with a capital inside.
+    Articles, quotation marks, bold type, LaTeX macros for fonts and spaces, and punctuation at the end are left out.
+    Capitals are significant in words that may be symbols or formulas: words of one or two letters, or with a capital
+    after the first letter.
     """
     text = plain_symbols(text)
     for _ in range(2):
@@ -43,7 +44,7 @@ def tokens(text: str) -> tuple[str, ...]:
 
 
 def same_text(left: str, right: str) -> bool:
-    """Whether two texts have the same tokens, and any at all."""
+    """Return whether two texts have the same tokens, of which there is at least one."""
     return tokens(left) == tokens(right) != ()
 
 

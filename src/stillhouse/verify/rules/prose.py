@@ -1,4 +1,4 @@
-"""Which result a sentence gives, where nothing marks it: never any number that happens to be in it."""
+"""Finds the result that a sentence states without a mark; a number that only occurs in the sentence is not a result."""
 
 import re
 
@@ -66,7 +66,8 @@ _DISPLAYED = re.compile(
 )
 _ITALIC = re.compile(r"(?<![\w*)])\*([^*\n]{1,40})\*(?![\w*(])")
 _IS = re.compile(r"\b(?:is|are|equals)\b")
-# Part of a subject (the difference between 8 and 4 is 4); behind the verb they bound the value.
+# Before the verb these words are part of the subject (the difference between 8 and 4 is 4); after it they limit the
+# value.
 _COMPARISON = re.compile(
     r"\b(?:between|over|under|more than|less than|greater than|fewer than|at least|at most)\b"
 )
@@ -84,7 +85,7 @@ _RELATION = re.compile(r"(?<![<>!=])=|\\approx|≈|~")
 
 
 def last_statement(text: str) -> str:
-    """Return the last sentence of a text, without asides in brackets and without what it rejects (7, not 9)."""
+    """Return the last sentence of a text, without remarks in brackets and without rejected values (7, not 9)."""
     lines = [line for line in text.strip().splitlines() if line.strip(" *$.")]
     last = lines[-1] if lines else ""
     sentences = [
@@ -94,16 +95,17 @@ def last_statement(text: str) -> str:
 
 
 def without_reason(text: str) -> str:
-    """Return a statement without the reason that follows it and the value that it rejects."""
+    """Return a statement without a following reason and without a rejected value."""
     text = _ITALIC.sub(r"\1", unstopped(plain_symbols(text).strip().replace("**", "")))
     return _REJECTED.sub("", _REASON.sub("", text)).strip()
 
 
 def stated_results(statement: str) -> list[str]:
-    """Return the formulas that a statement may give as its result, the most complete first; none where it gives none.
+    """Return the formulas that a statement may give as its result, the most complete one first.
 
-    A result ends the last clause (a unit or noun may follow) and comes after a verb such as `is` or `costs`, after an
-    equals sign, after a label (`A:`), or is all there is. A clause with `not`, `more than` or `if` gives none.
+    A result is at the end of the last clause; a unit or noun may follow. It comes after a verb such as `is` or `costs`,
+    after an equals sign or after a label (`A:`), or it is the whole clause. A clause with `not`, `more than` or `if`
+    has no result.
     """
     clause = _last_clause(statement)
     if not clause or not is_certain(clause):
@@ -128,7 +130,7 @@ def stated_results(statement: str) -> list[str]:
 
 
 def bold_result(text: str) -> list[str]:
-    """Return the formulas that bold type in the last line marks: no number comes after it, and nothing denies it."""
+    """Return the formulas in bold type in the last line, if no number follows and the line does not negate them."""
     lines = [line for line in text.splitlines() if line.strip(" *$.")]
     found = list(_BOLD.finditer(lines[-1])) if lines else []
     if not found:
@@ -153,19 +155,19 @@ def bold_result(text: str) -> list[str]:
 
 
 def displayed_result(text: str) -> list[str]:
-    """Return the formula in a line of its own at the end, where the text before it says that it is the result."""
+    """Return the formula on its own line at the end, if the text before states that it is the result."""
     found = _DISPLAYED.search(text.strip())
     return [found["formula"]] if found and is_certain(found["said"]) else []
 
 
 def shortened(text: str) -> str | None:
-    """Return a number with its noun without where, when or what for it is, as in `$64 for the glasses`."""
+    """Return a number with its noun, without a phrase of place, time or purpose, as in `$64 for the glasses`."""
     found = _ADVERBIAL.match(text.strip())
     return found[1] if found and not _EACH.search(text) else None
 
 
 def _last_clause(statement: str) -> str:
-    """Return what follows the last comma, `so` or `therefore`; a list is not cut at its commas."""
+    """Return the text after the last comma, `so` or `therefore`; a list is not split at its commas."""
     start = 0
     for found in _CLAUSE_END.finditer(statement):
         before, after = statement[start : found.start()], statement[found.end() :]
@@ -178,7 +180,7 @@ def _last_clause(statement: str) -> str:
 
 
 def _goes_on(before: str, after: str) -> bool:
-    """Whether a comma is between two items of a list of values: `1, 2, and 3`, `x = 1, y = 2`."""
+    """Return whether a comma separates two items of a list of values: `1, 2, and 3`, `x = 1, y = 2`."""
     item = after.split(",")[0]
     return (
         re.search(r"(?:[\d)}\]$]|\.\.\.|\\l?dots)\s*$", before) is not None
@@ -193,7 +195,7 @@ def _begins_formula(clause: str) -> bool:
 
 
 def _with_left_side(clause: str, first: int, last: int) -> list[str]:
-    """Return an equation at the end of a clause from where its left side begins; its right side where that is cut."""
+    """Return an equation at the end of a clause with its left side, or its right side if the left side is cut off."""
     starts = [found.end() for found in re.finditer(r"^|\s+", clause[:first].rstrip())]
     found = []
     for start in starts:
@@ -212,7 +214,7 @@ def _with_left_side(clause: str, first: int, last: int) -> list[str]:
 
 
 def without_aside(text: str) -> str:
-    """Return a result without a remark in brackets or behind a semicolon: `10 (see above)`, `10; the other is -3`."""
+    """Return a result without a remark in brackets or after a semicolon: `10 (see above)`, `10; the other is -3`."""
     text = re.sub(r";\s+[A-Za-z]{2,}.*$", "", text, flags=re.DOTALL)
     aside = _ASIDE.search(text)
     if aside is None or not is_certain(aside[0]) or re.match(r"\s*\((?:mod|base|in)\b", aside[0]):
@@ -221,7 +223,7 @@ def without_aside(text: str) -> str:
 
 
 def is_certain(statement: str) -> bool:
-    """Whether nothing in a statement denies, doubts or bounds what it says."""
+    """Return whether a statement contains no word of negation, doubt or limitation."""
     verbs = list(_IS.finditer(statement))
     subject = statement[: verbs[-1].start()] if verbs else ""
     said = _COMPARISON.sub("", subject) + statement[len(subject) :]
@@ -229,15 +231,15 @@ def is_certain(statement: str) -> bool:
 
 
 def is_bare(line: str) -> bool:
-    """Whether a line holds no verb and nothing that denies or doubts."""
+    """Return whether a line contains no verb and no word of negation or doubt."""
     return is_certain(line) and _VERB.search(line) is None
 
 
 def without_possessive(text: str) -> str:
-    """Return a text without the apostrophes of words: no primes of a function."""
+    """Return a text without apostrophes in words, which are not primes of a function."""
     return text if "\\" in text else re.sub(r"(?<=[a-z]{3})['’](?:s\b|(?=\s))", "", text)
 
 
 def cleaned(text: str) -> str:
-    """Return a candidate without what may follow a result in prose: a closing bracket, a mark of a formula."""
+    """Return a candidate without what may follow a result in prose: a closing bracket, a formula delimiter."""
     return clean(unstopped(text.strip().strip("*")))

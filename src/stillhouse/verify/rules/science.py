@@ -1,7 +1,7 @@
-"""Science answers by rule, where the reference is of a kind that a rule can compare: a letter, a number, a yes or no.
+"""Grades science answers by rule if a rule can compare the reference: an option letter, a number, or yes or no.
 
-Any other reference is compared as text, but only to say yes: another wording may mean the same, and is left to a judge.
-So is a number that is not read whole, with sign, power of ten and unit.
+Any other reference is compared as text. Only equal texts are accepted; another wording may have the same meaning and is
+left to a judge. A number is also left to a judge if its sign, power of ten or unit cannot be parsed.
 """
 
 import re
@@ -16,8 +16,9 @@ from stillhouse.verify.rules.science_numbers import Quantity, compare, read_quan
 NAME = "science_rule"
 VERSION = "4"
 
-MAX_SAME_CHARS = 2000  # a longer answer is not compared as text: it says more than a reference
-MAX_READ_CHARS = 20_000  # of a longer answer only the end is read
+# A longer answer is not compared as text, because it contains more than the reference.
+MAX_SAME_CHARS = 2000
+MAX_READ_CHARS = 20_000  # only the end of a longer answer is read
 MAX_FINAL_CHARS = 2000
 
 _CLOSED = ({"yes", "no"}, {"true", "false"})
@@ -56,10 +57,10 @@ def check_science(ground_truth: str, answer: str, prompt: str = "") -> Check | N
     """Compare an answer with a reference by rule; null where only a judge can say. What was read is its `answer`.
 
     - One letter A-J: the answer must choose that option, by its letter or by its text in the prompt (`options.py`).
-    - The same text as the reference is a yes, wherever the final answer is.
+    - The same text as the reference is right, wherever the final answer is.
     - A number, with or without a unit: equal to it within half a unit of the reference's last decimal (an integer
       exactly), known units converted; a unit may be missing (`science_numbers.py`).
-    - yes, no, true, false: the first word, or what the last sentence says that the answer is.
+    - yes, no, true, false: the first word, or the word that the last sentence gives as the answer.
     """
     reference = ground_truth.strip()
     boxed = last_boxed(reference)
@@ -115,7 +116,7 @@ def _closed(reference: str, closed: set[str], final: str) -> Check | None:
     read = [m["said"].casefold() for m in (first, last) if m and m["said"].casefold() in closed]
     if not read:
         # "Not true" may be false; "not necessarily yes" is neither.
-        # "Yes" may say that a statement is true.
+        # "Yes" may mean that a statement is true.
         spoken = {*re.findall(r"[a-z]+", text.casefold())}
         open_to_judge = (said and "no" not in closed and _NEGATION.search(text)) or (
             spoken & (_SYNONYMS - closed)

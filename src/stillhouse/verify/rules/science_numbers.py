@@ -1,4 +1,4 @@
-"""Numbers with or without a unit: read whole, with sign, power of ten, uncertainty and unit, or not at all."""
+"""Parses numbers with or without a unit: sign, power of ten, uncertainty and unit, completely or not at all."""
 
 import re
 from decimal import Decimal
@@ -9,8 +9,8 @@ from stillhouse.verify.rules.notation import plain_symbols
 from stillhouse.verify.rules.phrases import DASHES
 from stillhouse.verify.rules.units import SPECIAL, Unit, read_unit
 
-MAX_CHARS = 500  # of a text that is read; a result is shorter
-MAX_UNCERTAINTY = Fraction(1, 5)  # of the value: 5 ± 3 is rather a range, or two solutions
+MAX_CHARS = 500  # longest text that is parsed; a result is shorter
+MAX_UNCERTAINTY = Fraction(1, 5)  # share of the value: 5 ± 3 is rather a range, or two solutions
 MAX_NOUN_CHARS = 24
 
 _PLAIN = r"(?:[1-9]\d{0,2}(?:,\d{3})+(?!\d)|\d{1,30})(?:\.\d{1,30})?|\.\d{1,30}"
@@ -31,7 +31,7 @@ _ABOUT = r"(?:(?:about|approximately|approx\.?|roughly|around|ca\.|circa|\\appro
 _START = re.compile(
     rf"{_NAME}{_ABOUT}(?P<currency>\\\$|[€£¥])?\s*{_NUMBER}(?:{_UNCERTAINTY})?(?:{_SCALE})?"
 )
-# Words behind a number that make it another number, or none.
+# Words after a number that change its value or make it no number.
 _NO_NOUN_WORDS = (
     "above and at below between but by centi cubed dozen either fold for from giga greater half halves "
     "hundred hundredths in into kilo least less lower mega micro milli minus more most nano nd nor not of or "
@@ -60,7 +60,7 @@ _TYPE = re.compile(
 
 
 class Quantity(NamedTuple):
-    """A number as it is written: `value`, the power of ten of its last decimal, what it may be off by, and its unit."""
+    """A written number: its value, the power of ten of its last decimal, its uncertainty, and its unit."""
 
     value: Fraction
     last: int
@@ -72,16 +72,16 @@ class Quantity(NamedTuple):
 
 
 def read_quantity(text: str) -> Quantity | None:
-    """Return the quantity that a text consists of; null where there is anything else in it."""
+    """Return the quantity that a text consists of, or None if it contains anything else."""
     text = plain(text)
     read = _read_at(text, 0)
     return read[0] if read and re.fullmatch(r"[\s.!,;]*", text[read[1] :]) else None
 
 
 def read_result(text: str, marked: bool) -> Quantity | None:
-    """Return the quantity that a final answer gives as its result; null where it cannot be told.
+    """Return the quantity that a final answer gives as its result, or None if that is unclear.
 
-    A `marked` answer begins with it. Any other ends with it, in a sentence that says what it is of ("is", "=").
+    A `marked` answer begins with the quantity. Any other answer ends with it, in a sentence that names it ("is", "=").
     """
     whole = read_quantity(text)
     if whole:
@@ -112,13 +112,20 @@ def read_result(text: str, marked: bool) -> Quantity | None:
 def compare(reference: Quantity, given: Quantity, percent: bool) -> bool | Literal["unknown"]:
     """Return whether a quantity equals the reference within half a unit of the reference's last decimal.
 
-    An integer must be equal. A unit may be missing on either side; known units of one kind are converted. `percent`:
-    the question asks for a percentage, so that 5% may stand for 5. "unknown" where units cannot be compared.
+    An integer must be equal. A unit may be missing on either side; known units of the same kind are converted.
+
+    Args:
+        reference: the right quantity.
+        given: the quantity of the answer.
+        percent: whether the question asks for a percentage, so that 5% may be written as 5.
+
+    Returns:
+        Whether they are equal, or "unknown" if the units cannot be compared.
     """
     factor = Fraction(1)
     asked, found = _kind(reference), _kind(given)
     if asked == ("%",) != found and not found and not given.noun:
-        # 50 for 50%, and 0.5 as well.
+        # Both 50 and 0.5 are right for 50%.
         return _same(reference, given, Fraction(1)) or _same(reference, given, Fraction(100))
     if found == ("%",) != asked and not asked and not reference.noun:
         if _same(reference, given, Fraction(1, 100)):
@@ -143,7 +150,7 @@ def compare(reference: Quantity, given: Quantity, percent: bool) -> bool | Liter
 
 
 def plain(text: str) -> str:
-    """Return a text with numbers, signs and powers written in one way, without marks of type."""
+    """Return a text with uniform notation of numbers, signs and powers, and without typographic markup."""
     text = plain_symbols(_SPACES.sub(" ", text[:MAX_CHARS].replace("{,}", ",")))
     text = re.sub(r"\^\s*\{([^{}]*)\}", r"^(\1)", text)
     text = re.sub(r"\^\s*\(?\s*\\circ\s*\)?\s*", "°", text)
@@ -153,7 +160,7 @@ def plain(text: str) -> str:
     )
     text = _TYPE.sub("", text)
     text = re.sub(r"[{}]", "", text)
-    # A dash right before a number is a sign, unless something is right before it: then it is a range.
+    # A dash directly before a number is a sign; with a character directly before the dash, it is a range.
     text = re.sub(rf"(?<![\w)\]%°])(?<![\w)\]]\s){DASHES.pattern}(?=\s?[.\d])(?!\s)", "-", text)
     text = re.sub(rf"(?<=[\s=(:]){DASHES.pattern}(?=[.\d])", "-", text)
     text = re.sub(rf"(=\s*){DASHES.pattern}\s(?=[.\d])", r"\1-", text)
@@ -168,7 +175,7 @@ def plain(text: str) -> str:
 
 
 def _read_at(text: str, at: int) -> tuple[Quantity, int] | None:
-    """Return the quantity that begins at a place of a text, and where it ends."""
+    """Return the quantity that begins at a position of a text, and its end."""
     found = _START.match(text, at)
     if found is None:
         return None
@@ -178,7 +185,7 @@ def _read_at(text: str, at: int) -> tuple[Quantity, int] | None:
     if known := read_unit(rest.lstrip()):
         unit = known[0]
         length = len(rest) - len(rest.lstrip()) + known[1]
-        # "5 m" of "5 marbles" is none.
+        # "5 m" in "5 marbles" is not a quantity.
         if re.match(r"[\w^]", rest[length:]):
             return None
         end += length
@@ -211,7 +218,7 @@ def _quantity(found: re.Match[str], unit: Unit | None, noun: str) -> Quantity:
     power += _SCALES.get(found["scale"] or "", 0)
     number = Decimal(digits)
     exponent = number.as_tuple().exponent
-    assert isinstance(exponent, int)  # the pattern admits no infinity
+    assert isinstance(exponent, int)  # the pattern excludes infinity
     scale = Fraction(10) ** power
     sign = -1 if found["sign"] == "-" else 1
     off = Fraction(found["off"].replace(",", "")) * scale if found["off"] else None
@@ -225,12 +232,12 @@ def _kind(quantity: Quantity) -> tuple[str, ...]:
 
 
 def _ratio(reference: Quantity, given: Quantity) -> Fraction | None:
-    """Return by what the given number is multiplied to be in the unit of the reference; null where that is unknown."""
+    """Return the factor that converts the given number to the unit of the reference, or None if it is unknown."""
     if reference.unit and given.unit:
         if reference.unit.powers == given.unit.powers:
             return given.unit.size / reference.unit.size
         kinds = {_kind(reference), _kind(given)}
-        # "degrees" says of a temperature less than the reference, "C" may be Celsius.
+        # "degrees" is less specific than the reference for a temperature, and "C" may be Celsius.
         return (
             Fraction(1)
             if kinds in ({("°C",), ("°",)}, {("°C",), ("C",)}, {("°F",), ("°",)})

@@ -1,7 +1,7 @@
-"""Units of measurement: their size in base units, so that 5 mW and 5 MW are told apart, and 5 MW is 5,000 kW.
+"""Defines the units of measurement by their size in base units, so that 5 mW differs from 5 MW, and 5 MW is 5,000 kW.
 
-The one table of units of all rules. Science reads them in texts (`read_unit`); the math rule knows the names of daily
-life among them (`formula/words.py`), since a letter or a word of capitals in a formula is rather a variable.
+All rules use this table. The science rule parses units in texts (`read_unit`). The math rule uses only the names of
+everyday units (`formula/words.py`), because a letter or a word in capitals in a formula is usually a variable.
 """
 
 import re
@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 
 class Unit(NamedTuple):
-    """A unit: its size in base units, the power of each base unit, sorted, and whether it is metric.
+    """A unit: its size in base units, the sorted powers of its base units, and whether it is metric.
 
-    A conversion between metric units and others is rarely exact in an answer.
+    The result of a conversion between metric and other units is usually rounded in an answer.
     """
 
     size: Fraction
@@ -26,7 +26,7 @@ _PREFIXES = {
         "T tera": 12,
         "G giga": 9,
         "M mega": 6,
-        "k K kilo": 3,  # no prefix K exists, so that Kg can only be meant as kg
+        "k K kilo": 3,  # there is no prefix K, so Kg can only mean kg
         "c centi": -2,
         "d deci": -1,
         "m milli": -3,
@@ -37,7 +37,7 @@ _PREFIXES = {
     }.items()
     for name in names.split()
 }
-# Symbol, names in words: size, and the base units that it is made of.
+# Symbol and names of a unit: its size and its base units.
 _BASES: dict[str, tuple[str, dict[str, int]]] = {
     "m meter metre": ("1", {"m": 1}),
     "s sec second": ("1", {"s": 1}),
@@ -101,7 +101,7 @@ _CUSTOMARY: dict[str, tuple[str, dict[str, int]]] = {
     "quart qt": ("0.000946352946", {"m": 3}),
     "gallon gal": ("0.003785411784", {"m": 3}),
 }
-# What has no fixed size in the units above.
+# Units without a fixed size in the units above.
 _COUNTED: dict[str, tuple[str, dict[str, int]]] = {
     "month": ("1", {"month": 1}),
     "year yr": ("12", {"month": 1}),
@@ -115,10 +115,10 @@ _COUNTED: dict[str, tuple[str, dict[str, int]]] = {
     "yen JPY": ("1", {"JPY": 1}),
     "byte B": ("1", {"byte": 1}),
 }
-# Names that are something else in most texts: science does not read them, nor what is counted and not measured.
+# Names with another meaning in most texts. The science rule reads neither these nor units of counting.
 _NOT_READ = frozenset(("in", "pt", "cup", "cups", "ton", "tons", "pounds", "pound"))
 _POWER_WORDS = {"square": 2, "squared": 2, "cubic": 3, "cubed": 3}
-# Units that may mean the same thing as another kind: a comparison across these says nothing.
+# Units of different kinds that may mean the same: a comparison between these kinds is not possible.
 SPECIAL = frozenset({"eV", "cal", "atm", "°C", "°F", "°", "rad", "%", "C", "F", "K", "mol"})
 
 _FACTOR = re.compile(
@@ -128,7 +128,7 @@ _OPERATOR = re.compile(r"\s*(?P<sign>/|\bper\b|\\cdot\b|[*·⋅]|\.(?=[A-Za-z])|
 
 
 def read_unit(text: str) -> tuple[Unit, int] | None:
-    """Return the longest unit that a text begins with, and where it ends; null where it begins with none."""
+    """Return the longest unit at the start of a text and its end, or None."""
     size, powers, metric = Fraction(1), dict[str, int](), True
     at = end = 0
     sign, inside, pending = 1, False, 1
@@ -149,7 +149,7 @@ def read_unit(text: str) -> tuple[Unit, int] | None:
         if known is None:
             break
         if word == "ms" and (found["power"] or found["bare"] or "").startswith("-"):
-            word = "s"  # metres per second are often written so, milliseconds never
+            word = "s"  # this notation is used for metres per second, never for milliseconds
             powers["m"] = powers.get("m", 0) + pending * sign
             known = _UNITS[word]
         power = int(found["power"] or found["bare"] or 1) * pending * sign
@@ -183,7 +183,7 @@ def _skip(text: str, at: int) -> int:
 
 
 def unit_named(name: str) -> Unit | None:
-    """Return the unit of exactly this name."""
+    """Return the unit with exactly this name."""
     return _UNITS.get(name)
 
 
@@ -209,7 +209,7 @@ def _table() -> dict[str, Unit]:
             known = tuple(sorted(powers.items()))
             for prefix, factor in {"": Fraction(1), **(_PREFIXES if prefixed else {})}.items():
                 unit = Unit(Fraction(size) * factor, known, table is not _CUSTOMARY)
-                if len(prefix) > 1:  # in words
+                if len(prefix) > 1:  # a prefix that is a word
                     units.update({f"{prefix}{word}{s}": unit for word in words for s in ("", "s")})
                     continue
                 for name in (symbol, *words) if not prefix else _symbols(names):
@@ -220,7 +220,7 @@ def _table() -> dict[str, Unit]:
 
 
 def _symbols(names: str) -> list[str]:
-    """Return the symbols among the names of a unit, which prefixes in letters go with."""
+    """Return the symbols among the names of a unit; prefixes that are symbols are combined only with these."""
     return [
         name
         for name in names.split()

@@ -1,16 +1,16 @@
-"""The program that runs inside the sandbox: it runs tests against the code of an answer and reports what happened.
+"""Runs tests against the code of an answer inside the sandbox, and reports the outcomes.
 
-Its modules are handed to an interpreter in the sandbox as byte code (`verify.code.check`); the verifying process
-never imports them, and they need nothing but the standard library. The program comes in three roles:
+An interpreter in the sandbox gets these modules as byte code (`verify.code.check`). The verifying process never imports
+them, and they need only the standard library. The program has three roles:
 
-- the *referee* (first process of the sandbox) has the tests. It evaluates asserts in a process of its own, with every
-  name of the answer replaced by a proxy (`remote`).
-- the *candidate* is an interpreter that runs the code of the answer and has never seen a test. It is asked over pipes
-  to call this function with these arguments, and can reply with plain data and numbers of its own objects only.
-- the *nursery* forks candidates. It is forked off before the first test is read and does nothing else, so that none of
-  its children has a test in its memory, not even one of an earlier answer.
+- The *referee*, the first process of the sandbox, has the tests. It evaluates asserts in a separate process, in which
+  every name of the answer is replaced by a proxy (`remote`).
+- The *candidate* is an interpreter that runs the code of the answer and never gets a test. The referee asks it over
+  pipes to call a function with some arguments. It can reply only with plain data and numbers of its own objects.
+- The *fork server* forks candidates. It is started before the first test is read and has no other task, so that no
+  candidate has a test in its memory, not even a test of an earlier answer.
 
-So what the code of an answer does to its own interpreter (exit, print, patch, overload ==, read its memory) cannot
-make a test pass: only the right value can. The processes here are not dumpable, so that the same user's candidate may
-not open their memory or their files.
+The code of an answer can change its own interpreter (exit, print, patch, overload ==, read its memory), but this cannot
+make a test pass: only the right value can. The other processes are not dumpable, so that the candidate, which runs as
+the same user, cannot open their memory or their files.
 """

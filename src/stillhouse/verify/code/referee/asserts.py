@@ -1,4 +1,4 @@
-"""Asserts: they are evaluated in a process of their own, against one candidate."""
+"""Evaluates asserts against one candidate, in a separate process."""
 
 from __future__ import annotations
 
@@ -36,16 +36,22 @@ if TYPE_CHECKING:
 
     Outcome = tuple[str, str]
 
-QUIET_SECONDS = 1.0  # in which the candidate of a finished answer has to end
+QUIET_SECONDS = 1.0  # time for the candidate of a finished answer to exit
 ANSWER_MODULES = ("solution", "main", "answer", "candidate")
 
 
 def assert_outcomes(
     job: dict[str, Any], tests: list[dict[str, Any]], pipes: tuple[int, int], total: Total
 ) -> list[Outcome]:
-    """Evaluate asserts in a forked referee, so that one that hangs or dies costs itself only.
+    """Evaluate asserts in a forked referee, so that an assert that hangs or crashes affects only itself.
 
-    Returns at least one outcome, and fewer than tests where the rest needs a new candidate.
+    Returns at least one outcome, and fewer outcomes than tests if the other tests need a new candidate.
+
+    Args:
+        job: the job, with the code and the limits.
+        tests: the asserts.
+        pipes: the pipes to the candidate: read from, write to.
+        total: the CPU time used so far.
     """
     reading, writing = os.pipe()
     referee = os.fork()
@@ -55,40 +61,40 @@ def assert_outcomes(
             silence()
             limit(job["memory_bytes"], job["cpu_seconds"])
 
-            def tell(outcome: Any) -> None:
+            def report(outcome: Any) -> None:
                 os.write(writing, to_json(outcome))
 
-            assert_tests(job, tests, pipes, tell)
+            assert_tests(job, tests, pipes, report)
         finally:
             os._exit(0)
     for descriptor in (writing, *pipes):
         os.close(descriptor)
-    told: list[Any] = []
+    received: list[Any] = []
     how = ""
-    with os.fdopen(reading, "rb", buffering=0) as pipe:  # what is buffered, `select` does not see
-        while len(told) <= len(tests):
+    with os.fdopen(reading, "rb", buffering=0) as pipe:  # `select` does not see buffered data
+        while len(received) <= len(tests):
             watch = Watch(total)
             line, how = read_line(pipe, watch)
             if not line:
                 break
             outcome = from_json(line.decode())
-            told.append(["timeout", ""] if outcome and watch.overrun() else outcome)
-        outcomes = [tuple(outcome) for outcome in told[1:]]
+            received.append(["timeout", ""] if outcome and watch.overrun() else outcome)
+        outcomes = [tuple(outcome) for outcome in received[1:]]
         if len(outcomes) == len(tests):
-            if select.select([pipe], [], [], QUIET_SECONDS)[0]:  # it is ending
+            if select.select([pipe], [], [], QUIET_SECONDS)[0]:  # the forked process is exiting
                 os.waitpid(referee, 0)
             return outcomes
     if outcomes and not how:
         return outcomes
     stopped = (how, "") if how else ("crash", "the test was killed")
-    # What stops before any test begins stops before each.
-    return [*outcomes, stopped] if told else [stopped] * len(tests)
+    # A failure before the first test applies to every test.
+    return [*outcomes, stopped] if received else [stopped] * len(tests)
 
 
 def read_line(pipe: Any, watch: Watch) -> tuple[bytes, str]:
-    """Return the next line of a pipe, or nothing and why reading was stopped, an empty text at the pipe's end.
+    """Return the next line of a pipe, or nothing and the reason why reading was stopped (empty at the pipe's end).
 
-    A line is written at once and shorter than what a pipe takes at once, so that it comes whole.
+    A line is written with one call and is shorter than the atomic write size of a pipe, so that it arrives whole.
     """
     while True:
         if select.select([pipe], [], [], watch.until_next())[0]:
@@ -98,7 +104,7 @@ def read_line(pipe: Any, watch: Watch) -> tuple[bytes, str]:
 
 
 def silence() -> None:
-    """Connect the standard streams to nothing."""
+    """Connect the standard streams to /dev/null."""
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)
@@ -109,35 +115,41 @@ def assert_tests(
     job: dict[str, Any],
     tests: list[dict[str, Any]],
     pipes: tuple[int, int],
-    tell: Callable[[Any], None],
+    report: Callable[[Any], None],
 ) -> None:
-    """Evaluate asserts against one candidate, and tell each outcome, after a null once the program runs.
+    """Evaluate asserts against one candidate and report each outcome.
 
-    Fewer outcomes than tests are told where the candidate is of no more use.
+    Fewer outcomes than tests are reported if the candidate cannot be used any more.
+
+    Args:
+        job: the job, with the code and the setup.
+        tests: the asserts.
+        pipes: the pipes to the candidate: read from, write to.
+        report: called with None when the program has run, then with each outcome.
     """
     peer = RefereeEnd(*pipes)
     sources = [job["setup"], *(test["code"] for test in tests)]
     guard_texts(sources, job["paths"], peer.end_with)
     setup, failed = _started(job, peer)
-    tell(None)
+    report(None)
     if setup is None:
         for _ in tests:
-            tell(failed)
+            report(failed)
         return
     borrowed = imports(job["code"])
     for name in ANSWER_MODULES:
         sys.modules[name] = Solution(name, peer)
     for test in tests:
         outcome = assert_test(job["entry_point"], setup, borrowed, test, peer)
-        tell(outcome)
+        report(outcome)
         if outcome[0] in ("crash", "unsupported"):
             return
 
 
 def _started(job: dict[str, Any], peer: RefereeEnd) -> tuple[SetupNames | None, Outcome]:
-    """Run the setup, and have the candidate run setup and answer; return the setup's names, or null and what failed.
+    """Run the setup here, and setup and answer in the candidate; return the setup's names, or None and the failure.
 
-    A setup that uses names of the answer runs after it, and here only.
+    A setup that uses names of the answer runs after the answer, and only here.
     """
     sent = {name: job[name] for name in ("setup", "code", "memory_bytes", "cpu_seconds")}
     setup = None
@@ -173,16 +185,24 @@ def _started(job: dict[str, Any], peer: RefereeEnd) -> tuple[SetupNames | None, 
 def assert_test(
     entry_point: str, setup: SetupNames, borrowed: list[str], test: dict[str, Any], peer: RefereeEnd
 ) -> Outcome:
-    """Evaluate one assert; return what happened."""
+    """Evaluate one assert and return its outcome.
+
+    Args:
+        entry_point: the name of the function under test.
+        setup: the names of the setup.
+        borrowed: library imports of the answer, which also apply to the test.
+        test: the test.
+        peer: the connection to the candidate.
+    """
     try:
         program = compile(test["code"], "test.py", "exec", dont_inherit=True)
     except (SyntaxError, ValueError) as broken:
         return "unsupported", f"the test does not parse: {describe(broken)}"
     if "pytest" in test["code"]:
         provide_pytest()
-    said = _error_of_test(entry_point, setup, borrowed, test["code"], program, peer)
-    # A test that catches every exception must not hide that the program has ended.
-    error = peer.ended or said
+    raised = _error_of_test(entry_point, setup, borrowed, test["code"], program, peer)
+    # A test that catches every exception must not hide that the program has exited.
+    error = peer.ended or raised
     how = {
         type(None): "pass",
         AssertionError: "wrong",
@@ -209,7 +229,7 @@ def _error_of_test(
     program: Any,
     peer: RefereeEnd,
 ) -> BaseException | None:
-    """Run a test; return what it raises."""
+    """Run a test and return the exception that it raised, or None."""
     try:
         names = Names(entry_point, setup, borrowed, text, peer)
         exec(program, names)

@@ -1,4 +1,4 @@
-"""The candidate's end of the conversation: it runs the code of the answer and does what it is asked."""
+"""Runs the code of the answer, and serves the requests of the referee: the candidate's end of the protocol."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-THREAD_STACK_BYTES = 8 << 20  # the stack of the first thread is larger, and would be that of each
+THREAD_STACK_BYTES = (
+    8 << 20
+)  # otherwise each thread has the stack size of the first thread, which is larger
 BUILT_IN = (
     *("getattr", "setattr", "delattr", "len", "bool", "str", "repr", "format", "dir", "hash"),
     *("iter", "next", "reversed", "isinstance", "issubclass", "bytes"),
@@ -27,7 +29,7 @@ OWN = ("call", "global", "plain", "special", "exit", "signature", "await", "oper
 
 
 class Borrowed:
-    """A function of the test."""
+    """A proxy of a function of the test."""
 
     def __init__(self, peer: Peer, number: int, name: str | None, doc: str | None) -> None:
         self.__name__ = self.__qualname__ = name or "function"
@@ -35,12 +37,12 @@ class Borrowed:
         self._borrowed = peer, number
 
     def __call__(self, *positional: Any, **keywords: Any) -> Any:
-        """Have the referee call it."""
+        """Ask the referee to call the function."""
         return self._borrowed[0].ask("call", self, *positional, **keywords)
 
 
 class BorrowedIterator:
-    """An iterator of the test."""
+    """A proxy of an iterator of the test."""
 
     def __init__(self, peer: Peer, number: int) -> None:
         self._borrowed = peer, number
@@ -53,14 +55,14 @@ class BorrowedIterator:
 
 
 class Opaque:
-    """An object of the test that can be given back and nothing else."""
+    """An object of the test that the candidate can only pass back."""
 
     def __init__(self, peer: Peer, number: int) -> None:
         self._borrowed = peer, number
 
 
 class CandidateEnd(Peer):
-    """Does what the referee asks for, with the objects of the answer."""
+    """Serves requests of the referee on objects of the answer."""
 
     allowed = frozenset((*BUILT_IN, *OWN))
 
@@ -70,7 +72,7 @@ class CandidateEnd(Peer):
         self.borrowed: dict[int, Any] = {}
 
     def setup_name(self, kind: type) -> str | None:
-        """As the base's; an answer may repeat a class of the setup, and then its own counts as that class."""
+        """As in the base class. If the answer repeats a class of the setup, the answer's class counts as that class."""
         name = super().setup_name(kind)
         if name is None and self.module is not None:
             name = getattr(kind, "__name__", None)
@@ -79,13 +81,13 @@ class CandidateEnd(Peer):
         return name
 
     def setup_class(self, name: str) -> type:
-        """As the base's, in the form that the answer gave it."""
+        """As in the base class, but a class that the answer has replaced is the answer's."""
         kind = super().setup_class(name)
         repeated = vars(self.module).get(name)
         return repeated if isinstance(repeated, type) else kind
 
     def encode_object(self, value: Any) -> Any:
-        """Return the number of an object of the answer, with its class if that was not named before."""
+        """Return the number of an object of the answer, with its class if the referee does not know it yet."""
         if isinstance(value, (Borrowed, BorrowedIterator, Opaque)):
             return {"yours": value._borrowed[1]}
         kind = type(value)
@@ -117,7 +119,7 @@ class CandidateEnd(Peer):
         return {"raises": [self.number(kind), kind.__name__, bases]}
 
     def decode_object(self, kind: str, content: Any) -> Any:
-        """Return an object of the answer by its number, or what stands for one of the test."""
+        """Return an object of the answer by its number, or the proxy of an object of the test."""
         if kind == "yours":
             return self.objects[content]
         number = content[0] if kind == "callable" else content
@@ -133,7 +135,7 @@ class CandidateEnd(Peer):
         return self.borrowed[number]
 
     def encode_error(self, error: BaseException) -> Any:
-        """Return an exception: name, text, arguments, and its class and itself where the class is the answer's."""
+        """Return an exception: name, text and arguments; for a class of the answer also the class and the exception."""
         kind = type(error)
         own = vars(builtins).get(kind.__name__) is not kind and isinstance(error, Exception)
         try:
@@ -143,13 +145,13 @@ class CandidateEnd(Peer):
         if own and getattr(kind, "__module__", None) == "solution":
             return [kind.__name__, describe(error), [], self.encode(kind), self._mine(error)]
         name = kind.__name__
-        if own:  # one of the library counts as the built-in class that it extends
+        if own:  # a class of the library counts as the built-in class that it extends
             known = [b for b in kind.__mro__ if vars(builtins).get(b.__name__) is b]
             name = known[0].__name__
         return [name, describe(error), arguments, None, None]
 
     def error_of(self, what: str, sent: Any) -> BaseException:
-        """Return the exception that a function of the test ended with."""
+        """Return the exception that a function of the test raised."""
         name, text = sent
         kind = getattr(builtins, str(name), None)
         if isinstance(kind, type) and issubclass(kind, Exception):
@@ -157,7 +159,7 @@ class CandidateEnd(Peer):
         return RuntimeError(f"{name}: {text}")
 
     def do(self, what: str, positional: list[Any], keywords: dict[str, Any]) -> Any:
-        """Carry out one operation on objects of the answer."""
+        """Run one operation on objects of the answer."""
         if what == "call":
             return positional[0](*positional[1:], **keywords)
         if what == "global":
@@ -202,22 +204,22 @@ def _await(coroutine: Any) -> Any:
 
 
 def candidate(reading: int, writing: int) -> None:
-    """Run the code of the answer, then do as asked until the referee hangs up."""
+    """Run the code of the answer, then serve requests until the referee closes the pipe."""
     peer = CandidateEnd(reading, writing)
     _signal.signal(_signal.SIGINT, _signal.default_int_handler)
     _thread.stack_size(THREAD_STACK_BYTES)
     job = peer.receive()
     resource.setrlimit(resource.RLIMIT_AS, (job["memory_bytes"],) * 2)
     resource.setrlimit(resource.RLIMIT_CPU, (job["cpu_seconds"],) * 2)
-    # Not __main__: the part of an answer under that guard is an example, and may wait for input.
+    # The name is not __main__: code of an answer under that guard is an example, and may wait for input.
     peer.module = module = sys.modules["solution"] = types.ModuleType("solution")
     for part in ("setup", "code"):
         try:
             program = compile(job[part], f"{part}.py", "exec", dont_inherit=True)
             exec(program, module.__dict__)
         except BaseException as error:
-            said = f"{type(error).__name__}: {describe(error)}"
-            peer.send({"failed": part, "error": said})
+            text = f"{type(error).__name__}: {describe(error)}"
+            peer.send({"failed": part, "error": text})
             return
         if part == "setup":
             peer.setup_classes = {

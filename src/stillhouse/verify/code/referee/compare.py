@@ -1,4 +1,4 @@
-"""Whether what a program printed is what it should have printed."""
+"""Compares the output of a program with the expected output."""
 
 from __future__ import annotations
 
@@ -9,23 +9,28 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
 MAX_NUMBER_CHARS = 40  # longer tokens are compared as text
-# A number as programs print it: ASCII digits, no leading zero, no plus sign; an exponent only where it cannot be a
-# hexadecimal number, that is with a sign of its own or after a decimal point.
+# A number in the form that programs print: ASCII digits, no leading zero, no plus sign. An exponent needs a sign or a
+# decimal point before it, because the token could otherwise be a hexadecimal number.
 NUMBER = re.compile(
     r"-?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:e[+-][0-9]+)?|-?[0-9]\.[0-9]+E-?[0-9]+"
 )
-# Without a tolerance of its own a test allows what judges usually allow where the expected number has a decimal point:
-# rounding to this many decimals, or a relative difference of one in a million.
+# If a test has no tolerance and the expected number has a decimal point, the usual differences of online judges are
+# allowed: rounding to this many decimals, or a relative difference of one in a million.
 DECIMALS = 6
 RELATIVE = 1e-6
 
 
 def same_text(printed: str, expected: str, tolerance: float | None) -> bool:
-    """Whether two outputs agree line by line and token by token, as contests compare them.
+    """Return whether two outputs agree line by line and token by token, as in programming contests.
 
-    Blanks at line ends, empty lines at the end and the writing of a decimal number do not matter. Whole numbers are
-    exact. Where the expected number has a decimal point the printed one may be off by `tolerance`, absolutely or
-    relatively; where there is none, by what rounding explains (`_rounded`).
+    Spaces at line ends, empty lines at the end and the notation of a decimal number do not matter. Integers must be
+    equal. If the expected number has a decimal point, the printed number may differ by `tolerance`, absolutely or
+    relatively; without a tolerance, it may differ by rounding (`_rounded`).
+
+    Args:
+        printed: the output of the program.
+        expected: the expected output.
+        tolerance: the allowed difference of numbers with a decimal point, or None.
     """
 
     def lines(text: str) -> list[list[str]]:
@@ -42,7 +47,13 @@ def same_text(printed: str, expected: str, tolerance: float | None) -> bool:
 
 
 def same_token(printed: str, expected: str, tolerance: float | None) -> bool:
-    """Whether two tokens are the same text, the same number, or numbers no further apart than the task allows."""
+    """Return whether two tokens are the same text, the same number, or numbers within the allowed difference.
+
+    Args:
+        printed: the printed token.
+        expected: the expected token.
+        tolerance: as in `same_text`.
+    """
     if printed == expected:
         return True
     if max(len(printed), len(expected)) > MAX_NUMBER_CHARS:
@@ -65,10 +76,11 @@ def same_token(printed: str, expected: str, tolerance: float | None) -> bool:
 
 
 def _rounded(given: Decimal, wanted: Decimal) -> bool:
-    """Whether a printed number is the expected one but for rounding.
+    """Return whether a printed number is the expected one up to rounding.
 
-    It is, if both have six decimals or more and the printed one is the other rounded to its last decimal; or if it is
-    off by a millionth of its size at most and the expected number does not show the difference in its own decimals.
+    This holds in two cases: both have at least six decimals, and the printed number is the expected one rounded to its
+    own last decimal; or the relative difference is at most a millionth, and too small for the decimals of the expected
+    number.
     """
     from decimal import Decimal
 

@@ -1,10 +1,10 @@
-"""The first process of the sandbox: it reads jobs and writes a report of each.
+"""Reads jobs and writes a report of each: the first process of the sandbox.
 
-One candidate serves the asserts of an answer one after the other, as benchmarks run them. If it hangs, dies or loses
-the thread, those that follow get a new one.
+One candidate runs the asserts of an answer one after the other, as benchmarks do. If it hangs, crashes or breaks the
+protocol, the following asserts get a new candidate.
 
-The sandbox serves the next answer only if this one has left everything as it was (`surroundings`): no process, no file,
-no shared memory, no changed folder or limit. After any other answer it ends, and the next one gets a new sandbox.
+The sandbox is reused for the next answer only if this answer has left it unchanged (`surroundings`): no process, file
+or shared memory, and no changed folder or limit. Otherwise the sandbox ends, and the next answer gets a new one.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import os
 import sys
 
 from stillhouse.verify.code.referee.asserts import assert_outcomes
-from stillhouse.verify.code.referee.meter import Limits, Total
-from stillhouse.verify.code.referee.nursery import Nursery, start_candidate
+from stillhouse.verify.code.referee.forkserver import ForkServer, start_candidate
+from stillhouse.verify.code.referee.meter import RunLimits, Total
 from stillhouse.verify.code.referee.programs import compile_cpp, python_command, renew, stdio_test
 from stillhouse.verify.code.referee.wire import from_json, suppress, to_json
 
@@ -26,26 +26,32 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    # What happened to one test ("pass", "wrong", "error", ...), and a detail for the evidence.
+    # The outcome of one test ("pass", "wrong", "error", ...), and a detail for the evidence.
     Outcome = tuple[str, str]
 
 PR_SET_DUMPABLE = 4
 PR_SET_CHILD_SUBREAPER = 36
-LENGTH_BYTES = 8  # of the number, big-endian, that stands before each job
-REGULAR = ("pass", "wrong", "error", "missing")  # after these the candidate is as good as new
-SPARE_CPU_SECONDS = 2  # of the kernel's limit above ours
-PACKAGES = "/packages"  # where the sandbox shows packages of the machine, if it does
-# What the machine may lack; any other trouble with files is what the answer has made of them.
+LENGTH_BYTES = 8  # size of the big-endian length before each job
+REGULAR = (
+    "pass",
+    "wrong",
+    "error",
+    "missing",
+)  # after these outcomes the candidate can be used again
+SPARE_CPU_SECONDS = 2  # how far the kernel's limit is above ours
+PACKAGES = "/packages"  # mount point of the packages of the machine, if there are any
+# Errors by a lack of resources of the machine. Any other error of files is caused by the answer.
 OF_THE_MACHINE = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 
 
-def surroundings(nursery: Nursery) -> list[Any]:
-    """Return all that an answer could change and leave to the next one, to be compared.
+def surroundings(fork_server: ForkServer) -> list[Any]:
+    """Return the state of the sandbox that an answer could change, for a comparison.
 
-    The nursery and this process cannot be written to, but any process of the user may set their limits and priorities.
-    The time of the last change of a folder cannot be set: it shows every change of mode, owner, times or content.
+    An answer cannot write to the memory of the fork server and of this process, but any process of the user may set
+    their limits and priorities. The time of a folder's last status change cannot be set, so that it shows every change
+    of mode, owner, times or content.
     """
-    pids = ("1", str(nursery.pid))
+    pids = ("1", str(fork_server.pid))
     found: list[Any] = [sorted(name for name in os.listdir("/proc") if name.isdigit())]
     for folder in ("/tmp", "/dev/shm"):
         status = os.stat(folder)
@@ -65,7 +71,7 @@ def surroundings(nursery: Nursery) -> list[Any]:
 
 
 def sweep() -> None:
-    """Kill and reap whatever runs here, the nursery too."""
+    """Kill and reap all other processes, including the fork server."""
     with suppress(ChildProcessError):
         while True:
             if os.getpid() == 1:
@@ -79,7 +85,7 @@ def sweep() -> None:
 
 
 def children() -> list[int]:
-    """Return our direct children; orphans become ours, so killing them round by round ends."""
+    """Return the direct children. Orphans become children of this process, so repeated killing reaches all of them."""
     found = []
     for name in os.listdir("/proc"):
         if name.isdigit():
@@ -101,14 +107,14 @@ def prctl(option: int, value: int) -> None:
 
 
 def read_job() -> dict[str, Any] | None:
-    """Return the next job of standard input; null at its end."""
+    """Return the next job from standard input, or None at its end."""
     length = read_exactly(LENGTH_BYTES)
     text = read_exactly(int.from_bytes(length, "big")) if length else b""
     return from_json(text.decode()) if text else None
 
 
 def read_exactly(size: int) -> bytes:
-    """Return so many bytes of standard input, or none where it ends before."""
+    """Return `size` bytes of standard input, or no bytes if it ends before."""
     chunks = []
     while size > 0:
         chunk = os.read(0, size)
@@ -120,17 +126,17 @@ def read_exactly(size: int) -> bytes:
 
 
 class Job:
-    """The tests of one answer, and what came of them."""
+    """The tests of one answer and their outcomes."""
 
-    def __init__(self, job: dict[str, Any], nursery: Nursery, modules: bytes) -> None:
-        self.job, self.nursery, self.modules = job, nursery, modules
+    def __init__(self, job: dict[str, Any], fork_server: ForkServer, modules: bytes) -> None:
+        self.job, self.fork_server, self.modules = job, fork_server, modules
         self.paths = job["paths"]
         self.outcomes: list[Outcome] = []
-        self.calm = True  # nothing had to be killed yet
+        self.calm = True  # no process had to be killed yet
         job["cpu_seconds"] = math.ceil(job["total_seconds"]) + SPARE_CPU_SECONDS
 
     def run(self) -> str:
-        """Run all tests; return the compiler's complaint, if there is one."""
+        """Run all tests; return the compiler's error message, or an empty text."""
         job = self.job
         if job["language"] == "cpp":
             program, complaint, how = compile_cpp(job)
@@ -143,7 +149,7 @@ class Job:
         else:
             program = (job["setup"] + "\n" + job["code"]).encode()
             command = python_command(self.paths)
-        limits = Limits(job["test_seconds"], job["total_seconds"], job["memory_bytes"])
+        limits = RunLimits(job["test_seconds"], job["total_seconds"], job["memory_bytes"])
         total = Total(limits)
         while left := job["tests"][len(self.outcomes) :]:
             if total.is_over():
@@ -157,13 +163,15 @@ class Job:
         return ""
 
     def _asserts(self, left: list[dict[str, Any]], total: Total) -> bool:
-        """Evaluate the asserts that come next; return whether all is done and nothing has to be killed."""
+        """Evaluate the next asserts; return whether all are done and no process has to be killed."""
         count = next((i for i, test in enumerate(left) if test["kind"] != "assert"), len(left))
-        pipes = self.nursery.candidate() if self.calm else start_candidate(self.modules, self.paths)
+        pipes = (
+            self.fork_server.candidate() if self.calm else start_candidate(self.modules, self.paths)
+        )
         self.outcomes += assert_outcomes(self.job, left[:count], pipes, total)
         regular = all(how in REGULAR for how, _ in self.outcomes)
         done = len(self.outcomes) == len(self.job["tests"])
-        if self.calm and regular and done and self.nursery.is_empty():
+        if self.calm and regular and done and self.fork_server.is_empty():
             return True
         self._sweep()
         return False
@@ -186,35 +194,35 @@ class Job:
         self.calm = False
 
 
-def is_untouched(nursery: Nursery, before: list[Any] | None) -> bool:
-    """Whether all is as it was; it is not where a process that is left ends the nursery while we look."""
+def is_untouched(fork_server: ForkServer, before: list[Any] | None) -> bool:
+    """Return whether the sandbox is unchanged. It is not if a remaining process ends the fork server meanwhile."""
     try:
-        return surroundings(nursery) == before
+        return surroundings(fork_server) == before
     except OSError:
         return False
 
 
 def main(modules: bytes) -> None:
-    """Read jobs and write a report of each, while each leaves everything as it was.
+    """Read jobs and write a report of each, until a job leaves the sandbox changed.
 
     Args:
-        modules: this program, for interpreters to come.
+        modules: the byte code of the referee, for new interpreters.
     """
     prctl(PR_SET_DUMPABLE, 0)
     prctl(PR_SET_CHILD_SUBREAPER, 1)
-    # The only signal for which an interpreter has a handler, and so the only one that reaches a first process.
+    # The interpreter has a handler only for SIGINT; other signals do not reach the first process of a namespace.
     _signal.signal(_signal.SIGINT, _signal.SIG_IGN)
     if os.path.isdir(PACKAGES):
         sys.path.append(PACKAGES)
-    nursery = Nursery()
+    fork_server = ForkServer()
     alone = os.getpid() == 1
-    before = surroundings(nursery) if alone else None
+    before = surroundings(fork_server) if alone else None
     while (data := read_job()) is not None:
-        job = Job(data, nursery, modules)
+        job = Job(data, fork_server, modules)
         build = job.run()
-        reusable = alone and job.calm and is_untouched(nursery, before)
+        reusable = alone and job.calm and is_untouched(fork_server, before)
         report = {"token": data["token"], "build": build, "outcomes": job.outcomes}
         os.write(1, to_json({**report, "reusable": reusable}))
         if not reusable:
             break
-    os._exit(0)  # the interpreter's own tidying is not needed
+    os._exit(0)  # the cleanup of the interpreter is not needed

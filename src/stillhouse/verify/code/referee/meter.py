@@ -1,9 +1,9 @@
-"""What the processes of the sandbox use: processor time, memory, and whether any of them has anything to do.
+"""Measures what the processes of the sandbox use: CPU time, memory, and whether all of them are idle.
 
-A limit on a program must not depend on what else the machine does. So limits are on processor time, and on the time in
-which a program does nothing although it could: a tick counts as idle only if no process of the sandbox was ready to
-run, stopped or waiting for a disk. Wall-clock time is a guard for what escapes both. It is counted in ticks of this
-process, so that the guard stands still while nothing here is scheduled.
+A limit on a program must not depend on the load of the machine. RunLimits therefore apply to CPU time, and to the time
+in which a program is idle: a tick counts as idle only if no process of the sandbox was ready to run, stopped or waiting
+for a disk. Wall-clock time is a guard for everything else. It is counted in ticks of this process, so that it does not
+advance while this process is not scheduled.
 """
 
 from __future__ import annotations
@@ -14,27 +14,29 @@ import time
 
 from stillhouse.verify.code.referee.wire import suppress
 
-TICK_SECONDS = 0.05  # how often the processes are looked at
-MOST_OF_A_TICK = 2 * TICK_SECONDS  # a longer pause was one of this process, not of theirs
+TICK_SECONDS = 0.05  # interval of the measurements
+MOST_OF_A_TICK = (
+    2 * TICK_SECONDS
+)  # in a longer interval this process was not scheduled; the rest does not count
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = resource.getpagesize()
 CORES = len(os.sched_getaffinity(0))
-GUARD_FACTOR = 5.0  # wall-clock time for a second of processor time, before a test is given up
+GUARD_FACTOR = 5.0  # seconds of wall-clock time per second of CPU time before a test is stopped
 GUARD_SECONDS = 5.0
 # Fields of /proc/PID/stat after the name, see proc(5).
 STATE, PARENT, USED, THREADS, RESIDENT = 0, 1, slice(11, 15), 17, 21
 
 
 def use() -> tuple[float, int, bool]:
-    """Return what all processes of the sandbox but this one use.
+    """Return the use of all processes of the sandbox except this one.
 
-    That is their processor time in seconds, their resident bytes, and whether none of them has anything to do.
+    The result is their CPU time in seconds, their resident bytes, and whether all of them are idle.
     """
-    # Ours first, parents before children: one that ends meanwhile is missed for a tick, and never counted twice.
+    # Parents come before children: a process that ends meanwhile is missed for one tick, and never counted twice.
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu, memory, idle = ended.ru_utime + ended.ru_stime, 0, True
     ours = {os.getpid()}
-    alone = os.getpid() == 1  # no other processes are to be seen than those of the sandbox
+    alone = os.getpid() == 1  # only the processes of the sandbox are visible
     for pid in sorted(int(name) for name in os.listdir("/proc") if name.isdigit()):
         if pid in ours:
             continue
@@ -63,8 +65,8 @@ def _busy_thread(pid: int) -> bool:
     return False
 
 
-class Limits:
-    """The limits on one test, and on all tests of an answer together, in seconds of processor time and bytes."""
+class RunLimits:
+    """The limits on one test and on all tests of an answer together, in seconds of CPU time and in bytes."""
 
     def __init__(self, test_seconds: float, total_seconds: float, memory_bytes: int) -> None:
         self.test_seconds = test_seconds
@@ -73,17 +75,17 @@ class Limits:
 
 
 class Total:
-    """What the tests of an answer have used so far."""
+    """The CPU time that the tests of an answer have used so far."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: RunLimits) -> None:
         self.limits = limits
         self.cpu_at_start = use()[0]
         self.idle_seconds = 0.0
         self.wall_seconds = 0.0
-        self.guarded = False  # the guard has ended a test
+        self.guarded = False  # whether the guard has stopped a test
 
     def is_over(self) -> bool:
-        """Whether no time is left for another test."""
+        """Return whether no time is left for another test."""
         limit = self.limits.total_seconds
         return (
             self.guarded
@@ -94,7 +96,7 @@ class Total:
 
 
 class Watch:
-    """Looks at the processes while one test runs."""
+    """Measures the processes while one test runs."""
 
     def __init__(self, total: Total) -> None:
         self.total = total
@@ -103,11 +105,11 @@ class Watch:
         self.idle_seconds = self.wall_seconds = 0.0
 
     def until_next(self) -> float:
-        """Return the seconds until the next look."""
+        """Return the seconds until the next measurement."""
         return max(0.0, self.looked + TICK_SECONDS - time.monotonic())
 
     def exceeded(self) -> str:
-        """Return the limit that is exceeded ("timeout", "memory", "guard"); an empty text if none, or between looks."""
+        """Return the exceeded limit ("timeout", "memory", "guard"); empty if there is none or no measurement is due."""
         now = time.monotonic()
         if now - self.looked < TICK_SECONDS:
             return ""
@@ -142,7 +144,7 @@ class Watch:
         )
 
     def overrun(self) -> bool:
-        """Whether a test that has ended had used more than it may: the last look may have been too early to see it."""
+        """Return whether a finished test exceeded its time after the last measurement."""
         if (time.monotonic() - self.begun) * CORES < self.total.limits.test_seconds:
             return False
         return self._out_of_time(use()[0])

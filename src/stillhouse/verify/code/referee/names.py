@@ -1,4 +1,4 @@
-"""The global names of a test: its own, those of the setup, those of the library, and those of the answer under test."""
+"""Resolves the global names of a test: its own names, and those of the setup, of libraries and of the answer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 GLOBAL = (_symtable.GLOBAL_IMPLICIT, _symtable.GLOBAL_EXPLICIT)
 ONLY_AST = 0x400  # flag of `compile`: ast.PyCF_ONLY_AST, without importing the module ast
 
-# Names that tests use without importing them. The answer does not get to say what they are.
+# Names that tests use without importing them. The answer cannot define them.
 USUAL = {
     "collections": ("Counter", "OrderedDict", "defaultdict", "deque", "namedtuple"),
     "decimal": ("Decimal",),
@@ -36,15 +36,15 @@ USUAL_MODULES = (
 
 
 class MissingNameError(NameError):
-    """A test uses a name that nobody defines."""
+    """A test uses a name that is defined nowhere."""
 
 
 def imports(source: str) -> list[str]:
-    """Return the import statements of the library at the top level of a source text, each as source.
+    """Return the import statements of library modules at the top level of a source text, each as source.
 
-    None that gives anything another name is among them: `from math import cos as isclose` is no help for a test.
+    Imports under another name are left out: `from math import cos as isclose` would change the meaning of a test.
     """
-    if "import" not in source:  # the first tree that an interpreter builds takes it a millisecond
+    if "import" not in source:  # the first syntax tree of an interpreter takes a millisecond
         return []
     try:
         body = compile(source, "program.py", "exec", ONLY_AST, dont_inherit=True).body
@@ -70,7 +70,7 @@ def imports(source: str) -> list[str]:
 def names_in(source: str, bound_too: bool = False) -> set[str]:
     """Return all global names that a source text uses.
 
-    Those that it binds itself, such as a lambda's argument, only where they are asked for.
+    Names that the text binds itself, such as the argument of a lambda, are included only if `bound_too`.
     """
     found: set[str] = set()
     waiting = [_symtable.symtable(source, "test.py", "exec")]
@@ -93,19 +93,20 @@ def _usual(name: str) -> Any:
     raise KeyError(name)
 
 
-class SetupNames(dict):  # type: ignore[type-arg]  # the argument is known to type checkers only
-    """The global names of the setup, which the referee runs itself: the answer cannot replace them."""
+class SetupNames(dict):  # type: ignore[type-arg]  # the type argument is known to type checkers only
+    """The global names of the setup. The referee runs the setup itself, so that the answer cannot replace its names."""
 
     def __init__(self, source: str, peer: RefereeEnd, after_answer: bool) -> None:
         """Run the setup.
 
         Args:
-            source: its text.
-            peer: whom to ask for names of the answer.
-            after_answer: the answer has run, so that the setup itself may use names of it, not only its functions.
+            source: the source text of the setup.
+            peer: the connection to the candidate, which has the names of the answer.
+            after_answer: whether the answer has run, so that the setup may use its names at once. Otherwise only
+                functions of the setup may use them later.
 
         Raises:
-            Exception: whatever the setup raises.
+            Exception: any exception of the setup.
         """
         super().__init__(__builtins__=builtins, __name__="setup")
         self.peer = peer
@@ -140,10 +141,10 @@ class Names(dict):  # type: ignore[type-arg]
         used = names_in(test)
         built_in = {name for name in used if hasattr(builtins, name)}
         for name in lent & built_in:
-            self.pop(name)  # `from math import pow` is no reason to test with another pow
+            self.pop(name)  # `from math import pow` in the answer must not replace a built-in
         lent -= built_in
         free = used - setup.defined - lent - built_in
-        # Which name is the one under test? One that nothing else explains; failing that, one that hides a library's.
+        # The name under test is one that is defined nowhere else, or otherwise one that hides a name of a library.
         under_test = {entry_point} & used
         self.tested = under_test or free or used - setup.defined - built_in or built_in
         for name in self.tested - setup.defined | under_test:
@@ -166,10 +167,10 @@ class Names(dict):  # type: ignore[type-arg]
 
 
 def of_answer(peer: RefereeEnd, name: str) -> Any:
-    """Return what a name means in the answer.
+    """Return the value of a name of the answer.
 
     Raises:
-        MissingNameError: nothing.
+        MissingNameError: the answer does not define the name.
     """
     try:
         found = peer.ask("global", name)
@@ -182,7 +183,7 @@ def of_answer(peer: RefereeEnd, name: str) -> Any:
 
 
 class Solution(types.ModuleType):
-    """The answer as a module, for tests that import what they test: `from solution import add`."""
+    """The answer as a module, for tests with an import such as `from solution import add`."""
 
     def __init__(self, name: str, peer: RefereeEnd) -> None:
         super().__init__(name)

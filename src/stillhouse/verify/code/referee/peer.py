@@ -1,8 +1,8 @@
-"""One end of the conversation between referee and candidate: what may be asked, and how values cross.
+"""Implements one end of the protocol between referee and candidate: the operations, and the transfer of values.
 
-Plain data crosses by value (`values`). An instance of a class of the setup crosses by value too and keeps its identity:
-both ends have the class, and each message brings the other end's copy up to date. All else stays where it is and is
-named by a number.
+Plain data is sent by value (`values`). An instance of a class of the setup is sent by value too and keeps its identity:
+both ends have the class, and each message updates the copy of the other end. All other objects stay at their end and
+are sent as a number.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import types
     from typing import Any
 
-# Types that a value may be; `type` and the like are none of them: they make classes.
+# Types that may be sent by name. `type` and similar ones are excluded because they create classes.
 DATA_TYPES = {
     kind.__name__: kind
     for kind in (
@@ -43,9 +43,9 @@ DATA_TYPES = {
 
 
 class Peer:
-    """Sends, receives, asks and serves; referee and candidate differ in what crosses by number."""
+    """Sends, receives, requests and serves. Referee and candidate differ in the objects that are sent by number."""
 
-    # The operations that the other end may ask for.
+    # The operations that the other end may request.
     allowed: frozenset[str] = frozenset()
 
     def __init__(self, reading: int, writing: int) -> None:
@@ -53,9 +53,9 @@ class Peer:
         self.writer = os.fdopen(writing, "wb")
         self.module: types.ModuleType | None = None
         self.objects: list[Any] = []
-        self.numbers: dict[int, int] = {}  # of `objects`, by identity
+        self.numbers: dict[int, int] = {}  # numbers of `objects` by identity
         self.setup_classes: dict[str, type] = {}
-        # Instances of these: positive keys were made here, negative ones at the other end.
+        # Instances of setup classes: positive keys were created at this end, negative keys at the other end.
         self.instances: dict[int, Any] = {}
         self.keys: dict[int, int] = {}
         self.pending: list[int] = []
@@ -65,7 +65,7 @@ class Peer:
         """Write one message.
 
         Raises:
-            GoneError: nobody is there to read it.
+            GoneError: the other end has closed the pipe.
         """
         try:
             self.writer.write(to_json(message))
@@ -77,7 +77,7 @@ class Peer:
         """Read one message.
 
         Raises:
-            GoneError: none came.
+            GoneError: the other end has closed the pipe.
         """
         line = self.reader.readline(MAX_MESSAGE_BYTES)
         if not line.endswith(b"\n"):
@@ -85,7 +85,13 @@ class Peer:
         return from_json(line.decode("ascii", "replace"))
 
     def ask(self, what: str, *positional: Any, **keywords: Any) -> Any:
-        """Have the other end do something; requests that it makes meanwhile are served."""
+        """Request an operation from the other end and return its result, and serve its requests meanwhile.
+
+        Args:
+            what: the name of the operation.
+            positional: its positional arguments.
+            keywords: its keyword arguments.
+        """
         self.send(self.with_instances({"do": what}, {"a": positional, "k": keywords}))
         while "do" in (message := self.receive()):
             self.serve(message)
@@ -105,7 +111,7 @@ class Peer:
         return result
 
     def serve(self, message: dict[str, Any]) -> None:
-        """Do what the other end asked for and reply."""
+        """Run the operation that the other end requested, and reply."""
         try:
             what = message["do"]
             if what not in self.allowed:
@@ -123,11 +129,17 @@ class Peer:
         self.send(reply)
 
     def do(self, what: str, positional: list[Any], keywords: dict[str, Any]) -> Any:
-        """Carry out one operation on objects of this end."""
+        """Run one operation on objects of this end.
+
+        Args:
+            what: the name of the operation.
+            positional: its positional arguments.
+            keywords: its keyword arguments.
+        """
         raise NotImplementedError
 
     def decode_argument(self, value: Any) -> Any:
-        """Return an argument of a request of the other end."""
+        """Return the decoded argument of a request of the other end."""
         return self.decode(value)
 
     def encode_error(self, error: BaseException) -> Any:
@@ -135,11 +147,11 @@ class Peer:
         return [type(error).__name__, describe(error)]
 
     def error_of(self, what: str, sent: Any) -> BaseException:
-        """Return the exception that `encode_error` of the other end was given."""
+        """Return the exception that the other end encoded with `encode_error`."""
         raise NotImplementedError
 
     def encode(self, value: Any) -> Any:
-        """Return a value as JSON-ready data; plain data by value, all else by number."""
+        """Return a value as JSON-ready data: plain data by value, any other object by number."""
         encoded = encode_plain(value, self.encode)
         if encoded is not NOT_PLAIN:
             return encoded
@@ -170,12 +182,12 @@ class Peer:
         return {"at": key}
 
     def setup_name(self, kind: type) -> str | None:
-        """Return the name of the class of the setup that a class is, null where it is none."""
+        """Return the name of a class of the setup; None for any other class."""
         name = getattr(kind, "__name__", None)
         return name if isinstance(name, str) and self.setup_classes.get(name) is kind else None
 
     def encode_object(self, value: Any) -> Any:
-        """Return what names an object that stays at this end."""
+        """Return the JSON-ready reference to an object that stays at this end."""
         raise NotImplementedError
 
     def number(self, value: Any) -> int:
@@ -187,10 +199,10 @@ class Peer:
         return found
 
     def decode(self, value: Any) -> Any:
-        """Return the value that `encode` of the other end was given.
+        """Return the value that the other end encoded with `encode`.
 
         Raises:
-            GoneError: it is malformed.
+            GoneError: the data is malformed.
         """
         if isinstance(value, list):
             return [self.decode(item) for item in value]
@@ -215,21 +227,21 @@ class Peer:
         return self.decode_object(kind, content)
 
     def decode_object(self, kind: str, content: Any) -> Any:
-        """Return an object of the other end, or one of this end that it names."""
+        """Return an object of the other end, or the object of this end that a number refers to."""
         raise GoneError(f"the program sent {kind!r}")
 
     def setup_class(self, name: str) -> type:
         """Return a class of the setup by its name.
 
         Raises:
-            GoneError: there is none.
+            GoneError: there is no such class.
         """
         if name not in self.setup_classes:
             raise GoneError(f"the program sent an instance of {name!r}")
         return self.setup_classes[name]
 
     def with_instances(self, message: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
-        """Return a message with values, and the state of each instance of a setup class that is in them."""
+        """Return a message with values, and the state of each instance of a setup class in these values."""
         self.pending, self.mentioned = [], set()
         for name, value in values.items():
             if name in ("a", "result"):
@@ -239,7 +251,7 @@ class Peer:
             else:
                 message[name] = [None if item is None else self.encode(item) for item in value]
         states = []
-        # One after the other, not one inside the other: a linked list is longer than the stack is deep.
+        # The instances are encoded in a loop and not recursively: a linked list can exceed the recursion limit.
         while self.pending:
             key = self.pending.pop()
             value = self.instances[key]
@@ -249,15 +261,15 @@ class Peer:
         return message
 
     def decode_instances(self, message: dict[str, Any]) -> None:
-        """Bring the instances of setup classes up to date with what a message says of them.
+        """Update the instances of setup classes with the states in a message.
 
         Raises:
-            GoneError: the message says what cannot be.
+            GoneError: the message is invalid.
         """
         states = message.get("i", ())
         for key, name, _ in states:
             if -key not in self.instances:
-                if key < 0:  # one of ours that we never sent
+                if key < 0:  # an instance of this end that was never sent
                     raise GoneError("the program sent an unknown instance")
                 made: Any = object.__new__(self.setup_class(name))
                 self.instances[-key], self.keys[id(made)] = made, -key
@@ -265,7 +277,7 @@ class Peer:
             self.give_state(self.instances[-key], self.decode(state))
 
     def give_state(self, value: Any, state: dict[str, Any]) -> None:
-        """Give an instance of a setup class the attributes that it has at the other end."""
+        """Set the attributes of an instance of a setup class to those at the other end."""
         slots = _slots(type(value))
         for name, item in state.items():
             if name in slots:
@@ -320,7 +332,7 @@ def _state(value: Any) -> dict[str, Any]:
 
 
 def _replace(target: Any, after: Any) -> None:
-    """Give a mutable argument the content that it has after the call."""
+    """Replace the content of a mutable argument by its content after the call."""
     if type(after) is not type(target) or after == target:
         return
     if isinstance(target, (list, bytearray)):
@@ -331,7 +343,13 @@ def _replace(target: Any, after: Any) -> None:
 
 
 def apply(what: str, positional: list[Any], keywords: dict[str, Any]) -> Any:
-    """Carry out an operation of the interpreter: one of `operator`, or of the built-in functions."""
+    """Run an operation of the interpreter: a function of `operator`, or a built-in function.
+
+    Args:
+        what: the name of the operation.
+        positional: its positional arguments.
+        keywords: its keyword arguments.
+    """
     if what == "operator":
         return getattr(operator, positional[0])(*positional[1:])
     return getattr(builtins, what)(*positional, **keywords)

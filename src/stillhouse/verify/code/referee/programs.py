@@ -1,4 +1,4 @@
-"""Programs that read an input and print an output: they are compiled, started, watched, and compared with."""
+"""Compiles, runs and measures programs that read an input and print an output, and compares the output."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import select
 import sys
 
 from stillhouse.verify.code.referee.compare import same_text
-from stillhouse.verify.code.referee.meter import TICK_SECONDS, Limits, Total, Watch
+from stillhouse.verify.code.referee.meter import TICK_SECONDS, RunLimits, Total, Watch
 from stillhouse.verify.code.referee.wire import MAX_DETAIL_CHARS
 
 TYPE_CHECKING = False
@@ -18,12 +18,11 @@ if TYPE_CHECKING:
     Outcome = tuple[str, str]
 
 COMPILE_BYTES = 2 << 30  # address space of one g++ process
-COMPILE_SECONDS = (
-    30  # of processor time; not counted in the total: it says nothing about the program
-)
-# Programs run with a stack of this size (the limit of the sandbox), which counts in their address space.
+# CPU time of the compiler. It does not count in the total, because it is not part of the program.
+COMPILE_SECONDS = 30
+# The stack size of programs (the limit of the sandbox), which is part of their address space.
 STACK_BYTES = 64 << 20
-# The stack of further threads would be as large as that of the first, and use up the address space.
+# By default further threads have a stack as large as the first one's, which would exhaust the address space.
 PYTHON = """
 import _thread, sys
 _thread.stack_size(8 << 20)
@@ -38,7 +37,7 @@ exec(_program)
 
 
 def python_command(paths: list[str]) -> list[str]:
-    """Return the command that runs the file `main`, with more folders to import from."""
+    """Return the command that runs the file `main`, with `paths` as further folders to import from."""
     options = ["-I", "-S", "-X", "int_max_str_digits=0"]
     return [sys.executable, *options, "-c", PYTHON.format(paths=paths)]
 
@@ -46,7 +45,14 @@ def python_command(paths: list[str]) -> list[str]:
 def stdio_test(
     job: dict[str, Any], test: dict[str, Any], command: list[str], total: Total
 ) -> Outcome:
-    """Run the program on one input and compare what it prints; return what happened."""
+    """Run the program on one input, compare its output, and return the outcome.
+
+    Args:
+        job: the job, with the limits.
+        test: the test, with input and expected output.
+        command: the command that runs the program.
+        total: the CPU time used so far.
+    """
     import subprocess
 
     watch = Watch(total)
@@ -67,9 +73,9 @@ def stdio_test(
     code, how = wait(process.pid, watch)
     if how or watch.overrun():
         return how or "timeout", ""
-    said = printed[1].decode("utf-8", "replace").strip().splitlines()
+    errors = printed[1].decode("utf-8", "replace").strip().splitlines()
     if code != 0:
-        return "error", f"exit code {code}: {said[-1] if said else ''}"[:MAX_DETAIL_CHARS]
+        return "error", f"exit code {code}: {errors[-1] if errors else ''}"[:MAX_DETAIL_CHARS]
     output = printed[0].decode("utf-8", "replace")
     if same_text(output, test["output"] or "", test["tolerance"]):
         return "pass", ""
@@ -77,13 +83,19 @@ def stdio_test(
 
 
 def limit(memory_bytes: int, cpu_seconds: int) -> None:
-    """Bound address space and processor time of the process about to start."""
+    """Limit the address space and the CPU time of the process that is about to start."""
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds))
 
 
 def collect(pipes: list[Any], watch: Watch, most_bytes: int) -> tuple[list[bytes], str]:
-    """Read pipes until they close; return their bytes and why reading was stopped early, or an empty text."""
+    """Read pipes until they close; return their bytes, and the reason if reading was stopped early.
+
+    Args:
+        pipes: the pipes.
+        watch: the limits of the test.
+        most_bytes: the limit on the output.
+    """
     chunks: dict[int, list[bytes]] = {pipe.fileno(): [] for pipe in pipes}
     waiting = set(chunks)
     total = 0
@@ -103,7 +115,7 @@ def collect(pipes: list[Any], watch: Watch, most_bytes: int) -> tuple[list[bytes
 
 
 def wait(pid: int, watch: Watch) -> tuple[int, str]:
-    """Return the exit code of a child, or why it was not waited for."""
+    """Return the exit code of a child, or the reason why waiting was stopped."""
     pause = 0.0005
     while True:
         found, status = os.waitpid(pid, os.WNOHANG)
@@ -116,7 +128,7 @@ def wait(pid: int, watch: Watch) -> tuple[int, str]:
 
 
 def renew(program: bytes) -> None:
-    """Leave nothing of an earlier test where a program can write, and put the program there as it was."""
+    """Remove all files of an earlier test from the writable folders, and write the program again."""
     for folder in (".", "/dev/shm") if os.getpid() == 1 else (".",):
         clear(folder)
     descriptor = os.open("main", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o700)
@@ -125,9 +137,9 @@ def renew(program: bytes) -> None:
 
 
 def clear(folder: str) -> None:
-    """Remove all that is in a folder of ours, whatever its modes and however deep it is.
+    """Remove the content of a folder, with any modes and at any depth.
 
-    What is inside a folder is moved up before the folder is removed, so that no path gets long.
+    The content of a subfolder is moved up before the subfolder is removed, so that no path becomes too long.
     """
     os.chmod(folder, 0o755)
     moved, mark = 0, os.urandom(8).hex()
@@ -148,7 +160,7 @@ def clear(folder: str) -> None:
 
 
 def compile_cpp(job: dict[str, Any]) -> tuple[bytes, str, str]:
-    """Compile the answer; return the program, the compiler's first complaint, and "guard" if it never ended."""
+    """Compile the answer; return the program, the compiler's first error, and "guard" if the compiler did not end."""
     import subprocess
 
     with open("main.cpp", "w") as file:
@@ -160,8 +172,8 @@ def compile_cpp(job: dict[str, Any]) -> tuple[bytes, str, str]:
         stderr=subprocess.PIPE,
         preexec_fn=lambda: limit(COMPILE_BYTES, COMPILE_SECONDS),
     )
-    watch = Watch(Total(Limits(COMPILE_SECONDS, COMPILE_SECONDS, COMPILE_BYTES)))
-    said, how = collect([process.stderr], watch, job["output_bytes"])
+    watch = Watch(Total(RunLimits(COMPILE_SECONDS, COMPILE_SECONDS, COMPILE_BYTES)))
+    messages, how = collect([process.stderr], watch, job["output_bytes"])
     code = 1
     if not how:
         code, how = wait(process.pid, watch)
@@ -171,6 +183,6 @@ def compile_cpp(job: dict[str, Any]) -> tuple[bytes, str, str]:
         with open("main", "rb") as file:
             return file.read(), "", ""
     complaints = [
-        line for line in said[0].decode("utf-8", "replace").splitlines() if "error" in line
+        line for line in messages[0].decode("utf-8", "replace").splitlines() if "error" in line
     ]
     return b"", (complaints or ["compiler failed"])[0][:MAX_DETAIL_CHARS], ""

@@ -1,6 +1,6 @@
-"""The referee's end of the conversation: proxies for what the candidate names, and little that it may ask for.
+"""Sends requests to the candidate and creates proxies of its objects: the referee's end of the protocol.
 
-It may call functions and advance iterators that the test itself passed, and nothing else: no type, no operator, no
+The candidate may only call functions and advance iterators that the test itself passed to it: no type, no operator, no
 attribute. An argument of such a call is plain data or a proxy, never a class of this end.
 """
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 MAX_NAME_CHARS = 80
 
 
-class StandIn(Exception):  # noqa: N818  # the name of the answer's exception is shown
-    """An exception of a class of the answer; a test may catch it by that class and look at it."""
+class StandIn(Exception):  # noqa: N818  # its message shows the name of the answer's exception
+    """An exception of a class of the answer. A test may catch it by that class and read its attributes."""
 
     remote_error: Any = None
 
@@ -33,22 +33,24 @@ class StandIn(Exception):  # noqa: N818  # the name of the answer's exception is
 
 
 class RefereeEnd(Peer):
-    """Asks the candidate on behalf of a test."""
+    """Sends the requests of a test to the candidate."""
 
     allowed = frozenset(("call", "next"))
 
     def __init__(self, reading: int, writing: int) -> None:
         super().__init__(reading, writing)
-        self.passed: set[int] = set()  # identities of the functions and iterators that may be used
+        self.passed: set[int] = (
+            set()
+        )  # identities of the functions and iterators that the candidate may use
         self.proxies: dict[int, Remote] = {}
         self.kinds: dict[int, tuple[type[Remote], Any]] = {}
         self.stand_ins: dict[int, type[StandIn]] = {}
         self.serving = 0
-        # What a test must not be able to hide by catching every exception.
+        # An error that a test must not be able to hide by catching every exception.
         self.ended: BaseException | None = None
 
     def ask(self, what: str, *positional: Any, **keywords: Any) -> Any:
-        """Have the candidate do something."""
+        """Request an operation from the candidate and return its result."""
         try:
             return super().ask(what, *positional, **keywords)
         except (GoneError, Unsupported) as error:
@@ -56,11 +58,11 @@ class RefereeEnd(Peer):
             raise
 
     def end_with(self, error: BaseException) -> None:
-        """Have a test end with this, whatever it catches."""
+        """Make a test end with this error, also if it catches every exception."""
         self.ended = self.ended or error
 
     def serve(self, message: dict[str, Any]) -> None:
-        """Do what the candidate asked for and reply."""
+        """Run the operation that the candidate requested, and reply."""
         self.serving += 1
         try:
             super().serve(message)
@@ -68,10 +70,10 @@ class RefereeEnd(Peer):
             self.serving -= 1
 
     def do(self, what: str, positional: list[Any], keywords: dict[str, Any]) -> Any:
-        """Call a function of the test, or advance an iterator of it.
+        """Call a function of the test, or advance an iterator of the test.
 
         Raises:
-            TypeError: the test has passed no such thing.
+            TypeError: the test did not pass this function or iterator.
         """
         target = positional[0]
         if id(target) not in self.passed:
@@ -79,16 +81,16 @@ class RefereeEnd(Peer):
         return next(target) if what == "next" else target(*positional[1:], **keywords)
 
     def decode_argument(self, value: Any) -> Any:
-        """Return an argument for a function of the test; a class is none."""
+        """Return an argument for a function of the test; a class is not allowed."""
         if isinstance(value, dict) and next(iter(value), None) in ("type", "exception"):
             raise TypeError("a class is no argument for a function of the test")
         return self.decode(value)
 
     def encode_object(self, value: Any) -> Any:
-        """Return what names a proxy's object, or a function or iterator of the test.
+        """Return the reference to a proxy's object, or to a function or iterator of the test.
 
         Raises:
-            Unsupported: it is neither.
+            Unsupported: the value is another object.
         """
         if isinstance_of_remote(value):
             return {"yours": object.__getattribute__(value, "remote_number")}
@@ -110,7 +112,7 @@ class RefereeEnd(Peer):
         raise Unsupported(f"a test passes a {type(value).__name__} to the program")
 
     def decode_object(self, kind: str, content: Any) -> Any:
-        """Return the proxy of an object of the candidate, or what a test passed to it."""
+        """Return the proxy of an object of the candidate, or an object that a test passed to it."""
         if kind == "yours":
             if not 0 <= content < len(self.objects):
                 raise GoneError("the program sent the number of nothing")
@@ -124,7 +126,7 @@ class RefereeEnd(Peer):
         raise GoneError(f"the program sent {kind!r}")
 
     def give_state(self, value: Any, state: dict[str, Any]) -> None:
-        """As the base's; what the class of the setup does is not the answer's to say.
+        """As in the base class; the answer cannot replace a method of a setup class.
 
         Raises:
             GoneError: an attribute would hide a method.
@@ -145,7 +147,7 @@ class RefereeEnd(Peer):
                 raise GoneError("the program sent an object of no class")
             made, base = self.kinds[kind]
             proxy = self.proxies[number] = made(self, number, kind, base)
-        # Whatever way it came, the test did not make it just now.
+        # The test did not create this object by the present call.
         object.__setattr__(proxy, "remote_own", False)
         return proxy
 
@@ -156,24 +158,24 @@ class RefereeEnd(Peer):
             kinds: list[Any] = []
             for base in bases:
                 kind = getattr(builtins, str(base), None)
-                # `except StopIteration` belongs to the loops of the test.
+                # `except StopIteration` is reserved for the loops of the test.
                 known = isinstance(kind, type) and issubclass(kind, Exception)
                 if known and kind not in (Exception, StopIteration, StopAsyncIteration):
                     kinds.append(kind)
             try:
                 found = type(str(name)[:MAX_NAME_CHARS], (*(own[:1] or [StandIn]), *kinds[:1]), {})
-            except TypeError:  # layouts or orders that do not go together
+            except TypeError:  # base classes with conflicting layouts or orders
                 found = type(str(name)[:MAX_NAME_CHARS], (StandIn,), {})
             self.stand_ins[number] = found
         return found
 
     def error_of(self, what: str, sent: Any) -> BaseException:
-        """Return the exception that an operation of the candidate ended with.
+        """Return the exception that an operation of the candidate raised.
 
         Args:
             what: the operation.
-            sent: the name of the exception's class, its text, its arguments and, if its class is the answer's, that
-                class and the exception.
+            sent: the name of the exception's class, its text and its arguments; if the class is the answer's, also
+                that class and the exception.
         """
         name, text, arguments, own, instance = sent
         error: BaseException
@@ -186,7 +188,7 @@ class RefereeEnd(Peer):
             if not (isinstance(kind, type) and issubclass(kind, Exception)):
                 error = RemoteError(f"{name}: {text}")
             elif issubclass(kind, (StopIteration, StopAsyncIteration)) and what != "next":
-                # Where the test calls it under map() or all(), it would end these early.
+                # In a test that uses map() or all(), a StopIteration would end these early.
                 error = RuntimeError(f"the program raised {name}")
             else:
                 try:

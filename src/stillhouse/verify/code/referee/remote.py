@@ -1,9 +1,9 @@
-"""Proxies: an object of the candidate as the tests see it.
+"""Defines the proxies of the candidate's objects that the tests work with.
 
-A proxy has the operations that the class of its object has. Compared, ordered or computed with a value of the test, the
-object counts as the built-in value that it extends, and otherwise as nothing: its own operators would be handed the
-expected value. They are asked only where both operands are objects of the candidate, or where the test itself made the
-object by calling a class of the answer (a name with a capital letter).
+A proxy has the operations of its object's class. In a comparison or computation with a value of the test, the object
+counts as the built-in value that it extends; an object that extends none is incomparable. Its own operators are not
+used, because they would get the expected value. They are used only if both operands are objects of the candidate, or if
+the test itself created the object by calling a class of the answer (a name with a capital letter).
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ if TYPE_CHECKING:
     from typing import Any
 
 NUMBERS = (int, float)
-# By these a library takes memory or an object for its own, or hands over its result, unseen by the test.
+# With these methods a library accesses memory or an object, or returns its result, without the test.
 NOT_LENT = ("__sympy__", "_sympy_", "_typ")
-NOT_LENT_PREFIX = "__array_"  # of numpy; `__array__` itself is called and gives plain data
+NOT_LENT_PREFIX = "__array_"  # numpy's methods; `__array__` itself is called and gives plain data
 
-# Their objects stay in the candidate, and those of a test cannot be compared with them.
+# Objects of these libraries stay in the candidate and cannot be compared with objects of a test.
 LIBRARIES = ("networkx", "pandas", "scipy", "sympy")
 
 
 class Remote:
-    """An object of the candidate that is not plain data."""
+    """A proxy of an object of the candidate that is not plain data."""
 
     __slots__ = (
         "__weakref__",
-        "remote_base",  # the built-in class that its class extends, or null
-        "remote_constructs",  # it is a class that the test calls by name
+        "remote_base",  # the built-in class that its class extends, or None
+        "remote_constructs",  # whether it is a class that the test calls by name
         "remote_kind",  # number of its class
         "remote_number",
-        "remote_own",  # the test made it, or an operator did from one that the test made
+        "remote_own",  # whether the test created it, or an operator from an object that the test created
         "remote_peer",
-        "remote_value",  # a number or text that it extends, once asked for
+        "remote_value",  # the number or text that it extends, after the first request for it
     )
 
-    remote_home: str | None = None  # the library of its class, of those above
+    remote_home: str | None = None  # the library of its class, if it is one of those above
 
     def __init__(self, peer: Any, number: int, kind: int, base: Any) -> None:
         for name, value in (
@@ -99,15 +99,15 @@ class Remote:
 
 
 def isinstance_of_remote(value: object) -> bool:
-    """Whether a value is a proxy, whatever class it gives itself."""
+    """Return whether a value is a proxy, regardless of its `__class__`."""
     return Remote in type(value).__mro__
 
 
 def remote_plain(remote: Any) -> Any:
-    """Return the plain data that an object extends; a number or text is asked for once, and then stays.
+    """Return the plain data that an object extends; a number or text is requested once and then kept.
 
     Raises:
-        TypeError: it extends none.
+        TypeError: the object extends no plain data.
     """
     value = remote.remote_value
     if value is None:
@@ -123,7 +123,7 @@ def signature(remote: Any) -> Any:
     """Return the signature of a function of the candidate.
 
     Raises:
-        AttributeError: it has none.
+        AttributeError: the function has no signature.
     """
     import inspect
 
@@ -141,7 +141,7 @@ def _incomparable(remote: Any) -> Any:
     """Return NotImplemented.
 
     Raises:
-        Unsupported: the object is one of a library that the test uses too, so that it may well be the right one.
+        Unsupported: the object is of a library that the test uses too, so that it may be the right one.
     """
     if remote.remote_home in sys.modules:
         error = Unsupported(f"a test compares with an object of {remote.remote_home}")
@@ -178,7 +178,7 @@ def _contains(self: Any, item: Any) -> bool:
         return bool(self.remote_peer.ask("operator", "contains", self, item))
     if self.remote_base is not None:
         return item in remote_plain(self)
-    # Its own search would be handed what is looked for.
+    # The object's own search would get the expected value.
     return any(found is item or found == item for found in self)
 
 
@@ -232,7 +232,7 @@ ARITHMETIC = (
     *("and", "or", "xor", "lshift", "rshift"),
 )
 
-# What a proxy does for the special methods that the class of its object has.
+# The implementations in a proxy of the special methods that its object's class has.
 METHODS: dict[str, Any] = {
     "__call__": _call,
     "__iter__": _iterate,
@@ -269,8 +269,8 @@ def proxy_class(name: str, methods: list[Any], home: Any) -> type[Remote]:
 
     Args:
         name: the name of that class.
-        methods: its special methods; others than those of `METHODS` do not count.
-        home: the library that it says it is of.
+        methods: its special methods; methods outside `METHODS` are ignored.
+        home: the library that the class states as its own.
     """
     body: dict[str, Any] = {"__slots__": (), "__class__": property(_class)}
     body |= {method: METHODS[method] for method in METHODS if method in methods}

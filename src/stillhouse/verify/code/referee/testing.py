@@ -1,4 +1,4 @@
-"""What a test expects of a test runner: a small `pytest`, and somebody who calls its test functions."""
+"""Provides a small `pytest` to tests, and calls the test functions that they define."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-RELATIVE, ABSOLUTE = 1e-6, 1e-12  # of pytest's `approx`
+RELATIVE, ABSOLUTE = 1e-6, 1e-12  # the default tolerances of pytest's `approx`
 
 
 class Raises:
-    """`pytest.raises` as a context, or called with the function."""
+    """`pytest.raises` as a context manager, or called with a function."""
 
     def __init__(self, kind: Any, match: str | None = None) -> None:
         self.kind, self.match = kind, match
@@ -41,7 +41,14 @@ class Raises:
 
 
 def raises(kind: Any, *called: Any, match: str | None = None, **keywords: Any) -> Any:
-    """Return a context in which an exception must be raised, or call a function that must raise it."""
+    """Return a context manager in which an exception must be raised, or call a function that must raise it.
+
+    Args:
+        kind: the exception's class or classes.
+        called: a function and its positional arguments, if it is to be called.
+        match: a regular expression for the exception's text.
+        keywords: the keyword arguments of the function.
+    """
     context = Raises(kind, match)
     if not called:
         return context
@@ -71,7 +78,7 @@ class Approximately:
         if wanted == given:
             return True
         absolute = ABSOLUTE if self.abs is None else self.abs
-        # As pytest has it: an absolute tolerance alone switches the relative one off.
+        # As in pytest, an absolute tolerance alone disables the relative one.
         relative = (0.0 if self.abs is not None else RELATIVE) if self.rel is None else self.rel
         try:
             return math.isfinite(wanted) and bool(
@@ -82,10 +89,10 @@ class Approximately:
 
 
 class _Mark:
-    """`pytest.mark`: only `parametrize` means something here."""
+    """`pytest.mark`; only `parametrize` has an effect here."""
 
     def parametrize(self, names: Any, values: Any, **_: Any) -> Any:
-        """Return a decorator that gives a test function its arguments."""
+        """Return a decorator that stores the arguments of a test function."""
         split = [name.strip() for name in names.split(",")] if isinstance(names, str) else names
 
         def decorate(function: Any) -> Any:
@@ -111,7 +118,7 @@ class _Pytest(types.ModuleType):
 
 
 def provide_pytest() -> None:
-    """Let tests import what stands for pytest here."""
+    """Make the small `pytest` importable for tests."""
     module: Any = _Pytest("pytest")
     module.raises, module.approx, module.mark = raises, Approximately, _Mark()
 
@@ -127,7 +134,7 @@ def run_defined(names: dict[str, Any], entry_point: str, called: set[str]) -> bo
 
     Args:
         names: the global names of the test after it has run.
-        entry_point: the function under test, for a `check(candidate)` as HumanEval has it.
+        entry_point: the function under test, for a `check(candidate)` as in HumanEval.
         called: names that the test uses itself.
     """
     found = False

@@ -1,8 +1,8 @@
-"""No text of an answer is evaluated in the referee, whatever evaluates it: a test, or a library that a test uses.
+"""Prevents the evaluation of any text of an answer in the referee, by a test or by a library that a test uses.
 
-`eval` and `exec` are not the only ways: sympy evaluates the text that it is to simplify, typing that of an annotation,
-and pickle calls what its bytes name. An audit hook sees them all. Allowed are the texts that stand in the test or the
-setup, those of libraries that make classes, and texts that can do nothing: arithmetic and, for sympy, formulas.
+`eval` and `exec` are not the only ways: sympy evaluates the text that it simplifies, typing evaluates annotations, and
+pickle calls functions that its bytes name. An audit hook sees all of them. It allows texts that occur in the test or
+the setup, texts of libraries that create classes, and harmless texts: arithmetic and, for sympy, formulas.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-REFEREE = "stillhouse.verify.code.referee."  # how the files of these modules are named
-# They compile what they have made themselves, or parse only.
+REFEREE = "stillhouse.verify.code.referee."  # the beginning of the file names of these modules
+# These modules compile only what they have created themselves, or only parse.
 TRUSTED = (
     "/ast.py",
     "/collections/__init__.py",
@@ -31,19 +31,19 @@ PARSER, LAMBDIFY, TYPING = (
     "/typing.py",
 )
 IMPORTS = "<frozen importlib._bootstrap>"
-NUMPY_TESTING = "/numpy/testing/"  # has a function that runs a text
+NUMPY_TESTING = "/numpy/testing/"  # has a function that evaluates a text
 OF_TESTS = ("test.py", "setup.py")
 NUMBER = r"\d+(?:\.\d*)?(?:[eE][+-]?\d+)?\b|\.\d+\b"
-# The parts of a text that can do nothing: nothing else may be left of it without them.
+# The harmless parts of a text; without them the rest of the text must be empty.
 ARITHMETIC = re.compile(rf"{NUMBER}|\b(?:True|False|None)\b|[\s+\-*/%()\[\],.<>=!&|^~]")
 TYPES = re.compile(r"[\w\s.,\[\]|]")
-# A letter but for those that name functions of sympy, a Greek letter, or a function of mathematics.
+# A letter that is not a function of sympy, a Greek letter, or a mathematical function.
 FORMULA = re.compile(
     rf"{NUMBER}|\b(?:[A-FH-MPRT-Za-z]\d?|alpha|beta|gamma|delta|epsilon|theta|lambda_|mu|phi|rho|sigma|tau|omega"
     r"|pi|oo|a?(?:sin|cos|tan)h?|cot|sec|csc|exp|log|ln|sqrt|cbrt|Abs|abs|sign|floor|ceiling|factorial|binomial"
     r"|Rational|Integer|Float|Pow|Add|Mul)\b|[\s+\-*/^()\[\],]"
 )
-# What pickled data may name: classes of plain values, and the functions that make them.
+# The names that pickled data may use: classes of plain values, and the functions that create them.
 PICKLED = {
     "builtins": ("bytearray", "complex", "frozenset", "object", "range", "set", "slice"),
     "collections": ("Counter", "OrderedDict", "defaultdict", "deque"),
@@ -58,12 +58,12 @@ PICKLED_ARRAYS = ("_frombuffer", "_reconstruct", "dtype", "ndarray", "scalar")
 def guard_texts(
     sources: list[str], packages: list[str], refused: Callable[[Unsupported], None]
 ) -> None:
-    """From now on let this process evaluate no text but those of some sources.
+    """Restrict this process from now on to the evaluation of texts from some sources.
 
     Args:
-        sources: setup and tests; a text may be evaluated that is a constant in one of them.
-        packages: folders of libraries, which make functions of texts of their own.
-        refused: is called with the error before it is raised, since a test may catch it.
+        sources: setup and tests; a text that is a constant in one of them may be evaluated.
+        packages: folders of libraries, which create functions from their own texts.
+        refused: called with the error before it is raised, because a test may catch it.
     """
     known = set(sources)
     for source in sources:
@@ -118,7 +118,7 @@ def _may_compile(source: Any, caller: Any, known: set[str], packages: tuple[str,
 
 
 def _is_importing(frame: Any) -> bool:
-    """Whether a module is being imported, which makes classes and functions of texts of its own."""
+    """Return whether a module is being imported, which may create classes and functions from its own texts."""
     while frame is not None:
         if frame.f_code.co_filename == IMPORTS:
             return True
@@ -131,15 +131,15 @@ def _is_formula(text: Any, known: set[str]) -> bool:
 
 
 def _of_sympy(value: Any) -> bool:
-    """Whether lambdify is given objects of sympy only: it takes a text as it is."""
+    """Return whether an argument of lambdify consists of sympy objects only; lambdify would evaluate a text."""
     if type(value) in (list, tuple):
         return all(map(_of_sympy, value))
-    home = type(value).__module__  # of a proxy, a property
+    home = type(value).__module__  # for a proxy this is a property
     return type(value) in (int, float) or (type(home) is str and home.startswith("sympy."))
 
 
 def _local(frame: Any, function: str, name: str) -> Any:
-    """Return a local variable of the nearest caller of that name."""
+    """Return a local variable of the nearest caller with that function name."""
     while frame is not None and frame.f_code.co_name != function:
         frame = frame.f_back
     return None if frame is None else frame.f_locals.get(name)

@@ -1,7 +1,7 @@
-"""Plain values as JSON-ready data, and back: what crosses between referee and candidate by value.
+"""Encodes plain values as JSON-ready data and decodes them: the values that referee and candidate send by value.
 
-A value is plain if its class is built in or of the standard library and has no behaviour of the answer's. Both
-functions are given the function for the parts, so that a container may hold what is no plain value.
+A value is plain if its class is built in or in the standard library, and has no behaviour from the answer. The caller
+passes the function for the parts, so that a container may contain values that are not plain.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 SAFE_INTEGER = 1 << 53
 MUTABLE = (list, dict, set, bytearray)
-NOT_PLAIN = object()  # what `encode_plain` and `decode_plain` return of anything else
+NOT_PLAIN = object()  # the result of `encode_plain` and `decode_plain` for any other value
 DATES = ("date", "time", "datetime")
 COUNTED = ("OrderedDict", "Counter")
 VIEWS = ("dict_keys", "dict_values", "dict_items")
-# Of arrays of plain numbers, booleans and texts; never of objects.
+# The types of arrays of plain numbers, booleans and texts; arrays of objects are not plain.
 ARRAY_TYPE = re.compile(r"[<>|=]?[biufcUS]\d+", re.ASCII)
 
 
 def encode_plain(value: Any, part: Callable[[Any], Any]) -> Any:
-    """Return a plain value as JSON-ready data, NOT_PLAIN where it is none."""
+    """Return a plain value as JSON-ready data, and NOT_PLAIN for any other value."""
     kind = type(value)
     if value is None or kind is bool or kind is str:
         return value
@@ -52,7 +52,7 @@ def encode_plain(value: Any, part: Callable[[Any], Any]) -> Any:
     if home == "builtins" and name in VIEWS:
         return {name: [part(item) for item in value]}
     if home in ("numpy", "collections", "datetime", "decimal", "fractions"):
-        # A class can give itself any module: only the real one counts.
+        # A class can state any module as its own: only the real class counts.
         real = getattr(sys.modules.get(home), name, None)
         if real is kind or home == "numpy":
             return _encode_library(value, home, name, part)
@@ -89,7 +89,12 @@ def _encode_array(value: Any, name: str) -> Any:
 
 
 def decode_plain(kind: str, content: Any, part: Callable[[Any], Any]) -> Any:
-    """Return the value that `encode_plain` was given, NOT_PLAIN where it was not asked.
+    """Return the value that `encode_plain` encoded, and NOT_PLAIN for another kind.
+
+    Args:
+        kind: the kind of the value.
+        content: its content.
+        part: decodes the parts of a container.
 
     Raises:
         GoneError: the content is malformed.
@@ -136,9 +141,9 @@ def _array(content: Any, part: Callable[[Any], Any]) -> Any:
 
 
 def _empty_kind() -> Any:
-    """Return the class of arrays without items that are not stretched to match an array that has some.
+    """Return the class of arrays without items, which are never broadcast to an array with items.
 
-    By numpy's rules nothing, compared with one item, gives nothing, of which all is true.
+    By numpy's rules an empty array compared with one item gives an empty array, for which `all` is true.
     """
     numpy = sys.modules["numpy"]
 
@@ -191,7 +196,7 @@ def plain(value: Any) -> Any:
     """Return the built-in value that an instance of a derived class extends.
 
     Raises:
-        TypeError: it extends none.
+        TypeError: the value extends no built-in value.
     """
     base = base_of(value)
     if base is None:
@@ -200,7 +205,7 @@ def plain(value: Any) -> Any:
 
 
 def base_of(value: Any) -> Any:
-    """Return the built-in class that the class of a value extends, null where it extends none."""
+    """Return the built-in class that the class of a value extends, or None."""
     for base in BASES:
         if isinstance(value, base) and base in type(value).__mro__:
             return base

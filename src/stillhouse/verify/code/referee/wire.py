@@ -1,6 +1,6 @@
-"""Messages between referee and candidate: JSON lines, and the exceptions that end a conversation.
+"""Encodes the messages between referee and candidate as JSON lines, and defines the exceptions of the protocol.
 
-Each import delays each answer by milliseconds: json, which imports half of the library, is represented by its C part.
+Each import delays each answer by milliseconds. json imports many modules, so only its C part is used.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ MAX_DETAIL_CHARS = 300
 
 
 class Unsupported(BaseException):
-    """A test does something that cannot be carried over to the candidate."""
+    """A test uses an operation that the protocol does not support."""
 
 
 class GoneError(BaseException):
-    """The candidate's interpreter ended or broke the protocol; no `except Exception` of a test may hide that."""
+    """The candidate exited or broke the protocol. `except Exception` in a test must not hide this error."""
 
 
 class RemoteError(Exception):
@@ -28,7 +28,7 @@ class RemoteError(Exception):
 
 
 class JsonRules:
-    """What the scanner of JSON asks how to make values."""
+    """The functions with which the C scanner of JSON creates values."""
 
     strict = True
     object_hook = object_pairs_hook = None
@@ -40,10 +40,10 @@ parse_json = _json.make_scanner(JsonRules)  # type: ignore[arg-type]
 
 
 def from_json(text: str) -> Any:
-    """Return the value that a text begins with.
+    """Return the JSON value at the beginning of a text.
 
     Raises:
-        GoneError: it is not JSON.
+        GoneError: the text is not JSON.
     """
     try:
         return parse_json(text, 0)[0]
@@ -59,8 +59,8 @@ def to_json(value: Any) -> bytes:
     return "".join(encode(value, 0)).encode() + b"\n"
 
 
-class suppress:  # noqa: N801  # contextlib's, whose import costs as much as all others here
-    """Lets exceptions of some classes pass unseen."""
+class suppress:  # noqa: N801  # as in contextlib, whose import takes as long as all other imports here
+    """Suppresses exceptions of some classes."""
 
     def __init__(self, *kinds: type[BaseException]) -> None:
         self.kinds = kinds
@@ -73,7 +73,7 @@ class suppress:  # noqa: N801  # contextlib's, whose import costs as much as all
 
 
 def describe(error: BaseException) -> str:
-    """Return the text of an exception, short, whatever its class does when asked."""
+    """Return the shortened text of an exception, also if its class raises an error meanwhile."""
     try:
         return str(error)[:MAX_DETAIL_CHARS]
     except BaseException:

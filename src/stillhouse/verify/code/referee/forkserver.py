@@ -1,4 +1,4 @@
-"""Where candidates come from: the nursery, a process without a test in its memory, or a new interpreter."""
+"""Starts candidates: by the fork server, a process without a test in its memory, or as a new interpreter."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 from stillhouse.verify.code.referee.asserts import QUIET_SECONDS, silence
 from stillhouse.verify.code.referee.candidate_end import candidate
 
-# What a new interpreter runs: it reads the modules of the referee from a file that it inherits.
+# The program of a new interpreter: it reads the modules of the referee from an inherited file.
 BOOT = """
 import marshal, posix, sys
 file, reading, writing = map(int, sys.argv[1:4])
@@ -25,8 +25,8 @@ posix._exit(0)
 """
 
 
-class Nursery:
-    """The process that forks candidates; it has not read a test, and reads none."""
+class ForkServer:
+    """The process that forks candidates. It never reads a test."""
 
     def __init__(self) -> None:
         self.socket, theirs = _socket.socketpair()
@@ -34,14 +34,14 @@ class Nursery:
         if self.pid == 0:
             try:
                 self.socket.close()
-                silence()  # our standard input is where the tests come from
+                silence()  # the standard input contains the tests
                 fork_candidates(theirs)
             finally:
                 os._exit(0)
         theirs.close()
 
     def candidate(self) -> tuple[int, int]:
-        """Fork a candidate; return the pipes to it: read from, write to."""
+        """Fork a candidate; return the pipes to it: the one to read from, and the one to write to."""
         reading, their_writing = os.pipe()
         their_reading, writing = os.pipe()
         theirs = (their_reading, their_writing)
@@ -52,14 +52,14 @@ class Nursery:
         return reading, writing
 
     def is_empty(self) -> bool:
-        """Whether the candidate has ended, or does so now that nobody asks it any more."""
+        """Return whether the candidate has exited, which is awaited for `QUIET_SECONDS`."""
         return bool(select.select([self.socket], [], [], QUIET_SECONDS)[0]) and bool(
             self.socket.recv(1)
         )
 
 
 def fork_candidates(requests: _socket.socket) -> None:
-    """Fork a candidate for each pair of pipes that comes, and tell when it has ended; until nobody is there to tell."""
+    """Fork a candidate for each received pair of pipes, and report when it has exited, until the socket is closed."""
     while True:
         _, pipes, _, _ = requests.recvmsg(1, _socket.CMSG_SPACE(8))
         if not pipes:
@@ -80,7 +80,7 @@ def fork_candidates(requests: _socket.socket) -> None:
 
 
 def start_candidate(modules: bytes, paths: list[str]) -> tuple[int, int]:
-    """Start a candidate as a new interpreter, where there is no nursery any more; return the pipes to it.
+    """Start a candidate as a new interpreter, if the fork server has ended; return the pipes to the candidate.
 
     Args:
         modules: the modules of the referee, as `BOOT` reads them.
