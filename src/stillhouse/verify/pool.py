@@ -30,7 +30,7 @@ from stillhouse.verify.checks import Reason, kind_of, make_check
 from stillhouse.verify.worker import LENGTH, OVER_TIME, READY, Failed, Limits, serve
 
 NAME = "pool"
-VERSION = "2"
+VERSION = "3"
 SPARE = 1  # workers beyond those asked for: no core is idle while one that was killed is replaced
 # Beyond what a warm worker has. No check of an answer that it can read takes more than tens of megabytes.
 ITEM_MEMORY_BYTES = 1 << 30
@@ -218,14 +218,15 @@ class Pool:
 
     async def close(self) -> None:
         """Stop all workers at once, dropping what they have not finished."""
-        for worker in self._workers:
+        workers = list(self._workers)  # a check that ends meanwhile takes its worker out
+        self._workers.clear()
+        for worker in workers:
             if worker in self._free:
                 worker.hang_up()
             else:
                 worker.kill()
-        for worker in self._workers:
+        for worker in workers:
             await asyncio.to_thread(worker.join, CLOSE_SECONDS)
-        self._workers.clear()
         self._free.clear()
         if self._folder is not None:
             await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
