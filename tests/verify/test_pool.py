@@ -319,6 +319,25 @@ def test_workers_that_are_just_starting_when_the_pool_is_closed_say_nothing() ->
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+def test_a_check_that_is_cancelled_while_the_pool_closes_is_no_error(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.touch()
+
+    async def run() -> None:
+        pool = Pool(1, 20.0)
+        check = asyncio.create_task(pool.run(sleep_long, str(log)))
+        while not starts(log):
+            await asyncio.sleep(0.01)
+        closing = asyncio.create_task(pool.close())
+        await asyncio.sleep(0)  # it waits for the worker that it has killed
+        check.cancel()
+        await closing
+        with pytest.raises(asyncio.CancelledError):
+            await check
+
+    asyncio.run(run())
+
+
 def test_nothing_is_left_when_the_pool_is_closed() -> None:
     left: list[Path] = []
 

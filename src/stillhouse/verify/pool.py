@@ -30,7 +30,7 @@ from stillhouse.verify.checks import Reason, kind_of, make_check
 from stillhouse.verify.worker import LENGTH, OVER_TIME, READY, Failed, Limits, serve
 
 NAME = "pool"
-VERSION = "2"
+VERSION = "3"
 SPARE = 1  # additional workers, so that no core is idle while a killed worker is replaced
 # Beyond the memory of a warm worker. No check of a readable answer takes more than tens of megabytes.
 ITEM_MEMORY_BYTES = 1 << 30
@@ -230,14 +230,15 @@ class Pool:
 
     async def close(self) -> None:
         """Stop all workers immediately; unfinished items are dropped."""
-        for worker in self._workers:
+        workers = list(self._workers)  # a check that ends meanwhile removes its worker
+        self._workers.clear()
+        for worker in workers:
             if worker in self._free:
                 worker.close_channel()
             else:
                 worker.kill()
-        for worker in self._workers:
+        for worker in workers:
             await asyncio.to_thread(worker.join, CLOSE_SECONDS)
-        self._workers.clear()
         self._free.clear()
         if self._folder is not None:
             await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
