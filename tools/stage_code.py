@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.code_hash.digest import Hasher
-from stillhouse.code_hash.record import FOLDER, OWN_STAGE, STAGES, SUFFIX, scripts
+from stillhouse.code_hash.record import FOLDER, OWN_STAGE, PLUGIN_HASH, STAGES, SUFFIX, scripts
 from stillhouse.code_hash.source import CodeHashError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,6 +29,8 @@ def without_code(pipelines: dict[str, dict[str, Any]]) -> list[str]:
         for name, stage in pipeline["stages"].items():
             script = Path(script_of(stage)).stem
             wanted = [] if script == OWN_STAGE else [f"{FOLDER}/{script}{SUFFIX}"]
+            if wanted and "plugins" in stage.get("params", []):
+                wanted.append(f"{FOLDER}/{PLUGIN_HASH}{SUFFIX}")
             listed = [d for d in stage.get("deps", []) if str(d).startswith(f"{FOLDER}/")]
             if listed != wanted:
                 lines.append(

@@ -259,15 +259,27 @@ def test_a_subclass_that_its_base_notes_is_in(tree: Tree) -> None:
     assert tree.digest() != before
 
 
-def test_all_plugins_are_in_where_code_imports_by_a_computed_name(tree: Tree) -> None:
-    tree.write("plugins/mine.py", "def rule():\n    return 1\n")
-    before = tree.digest()
-    tree.replace("plugins/mine.py", "1", "2")
-    assert tree.digest() == before
-    tree.replace(BASE, "return len(text)", "return __import__('importlib').import_module(text)")
-    before = tree.digest()
-    tree.replace("plugins/mine.py", "2", "3")
-    assert tree.digest() != before
+def test_plugins_have_a_hash_of_their_own_with_the_code_that_they_use(tree: Tree) -> None:
+    tree.write(
+        "plugins/mine.py",
+        "from house.base import helper\n\n\ndef rule():\n    return helper('a', 'a')\n",
+    )
+    stage, before = tree.digest(), Hasher(tree.root).plugins(["plugins.mine"])
+    tree.replace("plugins/mine.py", "'a', 'a'", "'a', 'b'")
+    changed = Hasher(tree.root).plugins(["plugins.mine"])
+    assert changed != before
+    assert tree.digest() == stage
+    tree.replace("plugins/mine.py", "def rule", "# a comment\ndef rule")
+    assert Hasher(tree.root).plugins(["plugins.mine"]) == changed
+    tree.replace(BASE, "return len(text)", "return 2 * len(text)")
+    assert Hasher(tree.root).plugins(["plugins.mine"]) != changed
+    assert Hasher(tree.root).plugins([]) != before
+
+
+def test_a_plugin_outside_its_folder_is_refused(tree: Tree) -> None:
+    tree.write("mine.py", "x = 1\n")
+    with pytest.raises(CodeHashError, match=r"mine\.py: .* the folder plugins/; move the module"):
+        Hasher(tree.root).plugins(["mine"])
 
 
 def test_data_of_installed_packages_counts_where_it_is_looked_for(tree: Tree) -> None:

@@ -51,6 +51,7 @@ def test_the_record_has_one_file_per_stage_and_old_ones_go(tmp_path: Path) -> No
         "filter.sha256",
         "inputs.json",
         "other.sha256",
+        "plugins.sha256",
     ]
     (tmp_path / "stages/other.py").unlink()
     record(tmp_path)
@@ -71,6 +72,16 @@ def test_a_stale_record_is_refused_and_a_comment_is_not(tmp_path: Path) -> None:
         refuse_stale(tmp_path, "filter")
     record(tmp_path)
     refuse_stale(tmp_path, "filter")
+
+
+def test_a_stage_is_refused_whose_plugins_have_changed_since(tmp_path: Path) -> None:
+    tree = Tree(tmp_path)
+    tree.write("params.yaml", "plugins: [plugins.mine]\n")
+    tree.write("plugins/mine.py", "x = 1\n")
+    record(tmp_path)
+    tree.replace("plugins/mine.py", "1", "2")
+    with pytest.raises(CodeHashError, match=r"plugins\.sha256: .* run `dvc repro -s code`"):
+        refuse_stale(tmp_path, "filter")
 
 
 class Repository:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stillhouse.code_hash.references import Reader, References
-from stillhouse.code_hash.source import PLUGINS, Import, Module, Statement, dotted
+from stillhouse.code_hash.source import Import, Module, Statement, dotted
 
 # What decides whether a stage may run decides nothing that it writes.
 LEFT_OUT = "stillhouse.code_hash"
@@ -119,8 +119,6 @@ class _Program:
             walk.add_file(path, module)
         walk.attributes |= references.attributes
         walk.found.installed_data |= references.installed_data
-        if references.any_module:
-            walk.add_file(walk.project.root / PLUGINS, module)
         if references.any_code and not self._any_code:
             self._any_code = True
             for other in list(self._modules):
@@ -248,12 +246,17 @@ def _left_out(target: Target) -> bool:
     return f"{name}.".startswith(LEFT_OUT + ".")
 
 
-def closure_of(reader: Reader, script: Path) -> Closure:
-    """Return what a script can run.
+def closure_of(reader: Reader, scripts: Iterable[Path], *, whole: bool = False) -> Closure:
+    """Return what scripts can run.
+
+    Args:
+        reader: reads the project.
+        scripts: their paths from the project's root.
+        whole: whether all of their top level counts, as of a module that others take functions from.
 
     Raises:
         CodeHashError: the code uses a docstring as data, or a file is not valid Python.
     """
     walk = _Walk(reader)
-    walk.start([reader.project.root / script], whole=False)
+    walk.start([reader.project.root / script for script in scripts], whole)
     return walk.finish()

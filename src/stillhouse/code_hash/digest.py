@@ -5,14 +5,15 @@ so two definitions that trade places or names are told apart, and one that moves
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from stillhouse import plugins
 from stillhouse.code_hash.closure import Closure, Target, closure_of
 from stillhouse.code_hash.libraries import Locks
 from stillhouse.code_hash.meaning import meaning
 from stillhouse.code_hash.references import Reader
-from stillhouse.code_hash.source import Project, Statement
+from stillhouse.code_hash.source import PLUGINS, CodeHashError, Project, Statement
 
 MAX_ROUNDS = 50
 
@@ -21,20 +22,54 @@ class Hasher:
     """Hashes the code of scripts of one project; what they share is read once."""
 
     def __init__(self, root: Path) -> None:
+        self._root = root
         self._reader = Reader(Project(root))
         self._locks = Locks(root)
         self._meanings: dict[Statement, str] = {}
 
     def digest(self, script: Path) -> str:
         """Return the hash of all that a script can run."""
-        return _hash(f"{kind} {name} {value}" for kind, name, value in self._entries(script, False))
+        return _hash(
+            f"{kind} {name} {value}"
+            for kind, name, value in self._entries(self._closure(script), False)
+        )
+
+    def plugins(self, names: Sequence[str]) -> str:
+        """Return the hash of all that the plugins of a run can do, with their names.
+
+        Args:
+            names: `plugins` of params.yaml.
+
+        Raises:
+            CodeHashError: a module of the project is not in the folder plugins/.
+        """
+        files = [path.relative_to(self._root) for path in plugins.files(names, self._root)]
+        if outside := [path for path in files if path.parts[0] != PLUGINS.name]:
+            raise CodeHashError(
+                f"params.yaml: plugins: {outside[0]}: stage `code` follows the folder {PLUGINS}/; move the module there"
+            )
+        code = [path for path in files if path.suffix == ".py"]
+        found = closure_of(self._reader, code, whole=True)
+        found.data.update((str(path), self._root / path) for path in files if path not in code)
+        installed = plugins.distributions(names, self._root)
+        return _hash(
+            [
+                *names,
+                *(f"{name}=={version}" for name, version in installed.items()),
+                *(f"{kind} {name} {value}" for kind, name, value in self._entries(found, False)),
+            ]
+        )
 
     def parts(self, script: Path) -> list[str]:
         """Return one line for each part of the code of a script, with names and places, for people to compare."""
-        return sorted({f"{k} {n} {v[:12]}" for k, n, v in self._entries(script, True)})
+        return sorted(
+            {f"{k} {n} {v[:12]}" for k, n, v in self._entries(self._closure(script), True)}
+        )
 
-    def _entries(self, script: Path, named: bool) -> list[tuple[str, str, str]]:
-        found = closure_of(self._reader, script)
+    def _closure(self, script: Path) -> Closure:
+        return closure_of(self._reader, [script])
+
+    def _entries(self, found: Closure, named: bool) -> list[tuple[str, str, str]]:
         colours = self._colours(found)
         entries = [
             ("definition", _title(statement) if named else "", colour)

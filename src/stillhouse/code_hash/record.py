@@ -13,6 +13,7 @@ FOLDER = Path("code")
 SUFFIX = ".sha256"
 INPUTS = "inputs.json"
 STAGES = Path("stages")
+PLUGIN_HASH = "plugins"  # of what params.yaml lists; the stages that load plugins depend on it too
 OWN_STAGE = "code_hash"  # the script that records needs no record
 REMEDY = "run `dvc repro -s code`, then this stage again"
 
@@ -23,7 +24,7 @@ def scripts(root: Path) -> list[str]:
 
 
 def record(root: Path) -> None:
-    """Write one file per stage script into code/, and the hashes of all files that these were computed from.
+    """Write one file per stage script and one for the plugins into code/, and the hashes of all files read for them.
 
     Raises:
         CodeHashError: the code of a stage cannot be followed.
@@ -38,8 +39,9 @@ def record(root: Path) -> None:
     for name in names:
         digest = hasher.digest(STAGES / f"{name}.py")
         (folder / f"{name}{SUFFIX}").write_text(digest + "\n", encoding="utf-8")
+    (folder / f"{PLUGIN_HASH}{SUFFIX}").write_text(hasher.plugins(_plugins(root)) + "\n", "utf-8")
     for old in folder.glob(f"*{SUFFIX}"):
-        if old.stem not in names:
+        if old.stem not in [*names, PLUGIN_HASH]:
             old.unlink()
     text = json.dumps(inputs, indent=0, sort_keys=True)
     (folder / INPUTS).write_text(text + "\n", encoding="utf-8")
@@ -54,8 +56,10 @@ def refuse_stale(root: Path, script: str) -> None:
         CodeHashError: there is no record, or it is of other code.
     """
     path = root / FOLDER / f"{script}{SUFFIX}"
+    plugins = root / FOLDER / f"{PLUGIN_HASH}{SUFFIX}"
     try:
         recorded = path.read_text(encoding="utf-8").strip()
+        recorded_plugins = plugins.read_text(encoding="utf-8").strip()
         inputs = json.loads((root / FOLDER / INPUTS).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         raise CodeHashError(f"{path}: no hash of this stage's code; {REMEDY}") from None
@@ -63,8 +67,11 @@ def refuse_stale(root: Path, script: str) -> None:
         return
     from stillhouse.code_hash.digest import Hasher
 
-    if Hasher(root).digest(STAGES / f"{script}.py") != recorded:
+    hasher = Hasher(root)
+    if hasher.digest(STAGES / f"{script}.py") != recorded:
         raise CodeHashError(f"{path}: the code of this stage has changed since; {REMEDY}")
+    if hasher.plugins(_plugins(root)) != recorded_plugins:
+        raise CodeHashError(f"{plugins}: the code of the plugins has changed since; {REMEDY}")
 
 
 def refuse_stale_stage() -> None:
@@ -73,6 +80,18 @@ def refuse_stale_stage() -> None:
     is_stage = "DVC_STAGE" in os.environ and script.parent.name == str(STAGES)
     if is_stage and script.stem != OWN_STAGE:
         refuse_stale(Path(), script.stem)
+
+
+def _plugins(root: Path) -> list[str]:
+    from ruamel.yaml import YAML
+
+    path = root / "params.yaml"
+    content = (
+        YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        if path.is_file()
+        else None
+    )
+    return list((content or {}).get("plugins") or [])
 
 
 def _inputs(root: Path) -> dict[str, str]:

@@ -11,6 +11,7 @@ _ANY_CODE = frozenset(("exec", "eval", "globals", "__import__"))
 _ANY_MODULE = frozenset(
     ("import_module", "__import__", "spec_from_file_location", "entry_points", "run_path")
 )
+PLUGIN_LOADER = "stillhouse.plugins"
 _READS_DOCSTRINGS = frozenset(("getdoc", "get_docstring"))
 
 
@@ -21,7 +22,7 @@ class References:
     `chains`: names and dotted chains. `local`: names that imports inside it bind. `imports`: those imports.
     `attributes`: names that getattr asks for. `texts`: modules of the project that texts name, and whether code is
     taken from them there. `files`: files and folders beside the code.
-    `any_code`: it reads or runs what no reader can name. `any_module`: it imports by a computed name.
+    `any_code`: it reads or runs what no reader can name, such as a module of a computed name.
     `installed_data`: it looks for the folder of an installed package.
     """
 
@@ -32,7 +33,6 @@ class References:
     texts: dict[str, bool] = field(default_factory=dict)
     files: set[Path] = field(default_factory=set)
     any_code: bool = False
-    any_module: bool = False
     installed_data: bool = False
 
 
@@ -120,7 +120,8 @@ class Reader:
         name = getattr(node.func, "id" if direct else "attr", "")
         found.any_code |= direct and name in _ANY_CODE
         if name in _ANY_MODULE and not (node.args and _text(node.args[0])):
-            found.any_code = found.any_module = True
+            # The loader of plugins imports what `plugins` names, which has a hash of its own.
+            found.any_code |= of.module.name != PLUGIN_LOADER
         elif name in _ANY_MODULE and not self.project.is_ours(_text(node.args[0]) or ""):
             found.imports.append(ast.Import([ast.alias(_text(node.args[0]) or "")]))
         found.installed_data |= name in ("find_spec", "files")
