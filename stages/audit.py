@@ -2,8 +2,8 @@
 
 import asyncio
 import os
-from pathlib import Path
 
+from stillhouse import layout
 from stillhouse.files import write_json
 from stillhouse.progress import Progress
 from stillhouse.stage import stage_command
@@ -15,7 +15,7 @@ def main() -> None:
     """Write metrics/audit.json: cases and errors by verifier."""
     with Progress("audit", len(load_cases(GOLDEN))) as progress:
         outcomes = asyncio.run(run_cases(GOLDEN, os.cpu_count() or 1, progress.advance))
-    write_json(Path("metrics/audit.json"), summary(outcomes))
+    write_json(layout.metrics("audit"), summary(outcomes))
 
 
 if __name__ == "__main__":

@@ -1,78 +1,26 @@
-"""Perplexity of every verified attempt of one teacher under the scorer model.
-
-A cut can then change without a forward pass. Attempts that failed verification are never released, so that scoring
-them would only cost money.
-"""
+"""Perplexity of every verified attempt of one teacher under the scorer model."""
 
 import asyncio
-import statistics
-from collections.abc import Iterator
-from pathlib import Path
 
 import click
 
+from stillhouse import layout
 from stillhouse.files import write_json
 from stillhouse.journal.journal import Journal
 from stillhouse.models.scorer import Scorer
 from stillhouse.params import PerplexityScorer, load_stage
-from stillhouse.progress import Progress
-from stillhouse.records import Message, Perplexity, assistant_text
+from stillhouse.perplexity.attempts import metrics, score_all
 from stillhouse.stage import stage_command
-from stillhouse.tables.attempts import read_attempts
-from stillhouse.tables.table import TableWriter, column_counts
 
 
 @stage_command
 @click.argument("teacher")
 def main(teacher: str) -> None:
     """Write data/perplexity/TEACHER."""
-    scorer_params = load_stage().section(PerplexityScorer, "perplexity")
+    spec = load_stage().section(PerplexityScorer, "perplexity")
     with Journal.open() as journal:
-        values, tokens = asyncio.run(score_all(teacher, Scorer(scorer_params, journal)))
-    write_json(Path("metrics/perplexity") / f"{teacher}.json", metrics(values, tokens))
-
-
-def verified(teacher: str) -> Iterator[tuple[str, list[Message], str]]:
-    """Yield id, prompt and text of each verified attempt."""
-    for query, attempts in read_attempts(teacher, verdicts=True):
-        for attempt in attempts:
-            response = attempt.response
-            if attempt.verdict is not None and attempt.verdict.state == "pass":
-                yield response.id, query.messages, assistant_text(response.think, response.answer)
-
-
-async def score_all(teacher: str, scorer: Scorer) -> tuple[list[float], int]:
-    """Score all verified attempts; return their perplexities and the number of their tokens."""
-    values: list[float] = []
-    tokens = 0
-    total = column_counts(Path("data/verdicts") / teacher, "state")["pass"]
-    with (
-        TableWriter(Path("data/perplexity") / teacher, Perplexity) as table,
-        Progress(f"perplexity {teacher}", total) as progress,
-    ):
-        async for scored in scorer.score(verified(teacher)):
-            table.write(
-                Perplexity(
-                    response_id=scored.name, perplexity=scored.perplexity, tokens=scored.tokens
-                )
-            )
-            values.append(scored.perplexity)
-            tokens += scored.tokens
-            progress.advance(f"from the journal {scorer.hits}")
-        table.finish()
-    return values, tokens
-
-
-def metrics(values: list[float], tokens: int) -> dict[str, object]:
-    """Return mean, median and 95th percentile, before any filter."""
-    ordered = sorted(values)
-    return {
-        "responses": len(ordered),
-        "tokens": tokens,
-        "mean": round(statistics.fmean(ordered), 4) if ordered else None,
-        "median": round(statistics.median(ordered), 4) if ordered else None,
-        "p95": ordered[int(0.95 * (len(ordered) - 1))] if ordered else None,
-    }
+        values, tokens = asyncio.run(score_all(teacher, Scorer(spec, journal)))
+    write_json(layout.metrics("perplexity", teacher), metrics(values, tokens))
 
 
 if __name__ == "__main__":

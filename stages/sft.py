@@ -3,10 +3,10 @@
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import click
 
+from stillhouse import layout
 from stillhouse.files import write_json
 from stillhouse.params import load_stage, load_student
 from stillhouse.sft.train import is_main_process, launch_command, train, write_curve
@@ -25,17 +25,16 @@ def main(teacher: str, student: str) -> None:
         sys.exit(subprocess.run(launch, check=False).returncode)
     started = time.monotonic()
     training = train(
-        Path("data/aligned", teacher),
+        layout.aligned(teacher),
         params.student(student),
         runtime,
         params.read(int, "run.seed"),
-        Path("models", teacher, student),
+        layout.student_model(teacher, student),
     )
     if not is_main_process():
         return
-    name = Path(teacher, student)
-    write_json(Path("metrics/sft", name).with_suffix(".json"), training.metrics)
-    write_curve(Path("plots/sft", name).with_suffix(".csv"), training.curve)
+    write_json(layout.metrics("sft", teacher, student), training.metrics)
+    write_curve(layout.plot("sft", teacher, student), training.curve)
     click.echo(
         f"{training.metrics['rows']} examples, {training.metrics['steps']} steps, loss "
         f"{training.metrics['first_loss']:.3f} -> {training.metrics['final_loss']:.3f} "

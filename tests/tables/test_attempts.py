@@ -16,24 +16,24 @@ QUERIES = [query(name=f"question {i}") for i in range(4)]
 
 
 def write(
-    data: Path,
+    root: Path,
     responses: list[Response],
     *,
     queries: list[Query] = QUERIES,
     judged: list[Response] | None = None,
     scored: list[Response] | None = None,
 ) -> None:
-    write_table(data / "queries/curated", Query, queries)
-    write_table(data / "responses/t/attempts", Response, responses)
+    write_table(root / "data/queries/curated", Query, queries)
+    write_table(root / "data/responses/t/attempts", Response, responses)
     verdicts = [verdict(r) for r in (responses if judged is None else judged)]
-    write_table(data / "verdicts/t", Verdict, verdicts)
-    write_table(data / "perplexity/t", Perplexity, [perplexity(r) for r in scored or []])
+    write_table(root / "data/verdicts/t", Verdict, verdicts)
+    write_table(root / "data/perplexity/t", Perplexity, [perplexity(r) for r in scored or []])
 
 
 @settings(deadline=None, max_examples=25)
 @given(counts=st.lists(st.integers(0, 3), min_size=4, max_size=4), data=st.data())
 def test_each_query_comes_with_its_attempts_in_their_order(tmp_path_factory, counts, data):
-    folder = tmp_path_factory.mktemp("data")
+    folder = tmp_path_factory.mktemp("run")
     made = [
         response(q, attempt=n, answer=f"{q.id} {n}")
         for q, count in zip(QUERIES, counts, strict=True)
@@ -41,7 +41,7 @@ def test_each_query_comes_with_its_attempts_in_their_order(tmp_path_factory, cou
     ]
     scored = [r for r in made if data.draw(st.booleans())]
     write(folder, made, scored=scored)
-    found = list(read_attempts("t", verdicts=True, perplexities=True, data=folder))
+    found = list(read_attempts("t", verdicts=True, perplexities=True, root=folder))
     assert [q for q, _ in found] == sorted(QUERIES, key=lambda q: q.id)
     for asked, attempts in found:
         own = [r for r in made if r.query_id == asked.id]
@@ -54,18 +54,18 @@ def test_each_query_comes_with_its_attempts_in_their_order(tmp_path_factory, cou
 
 def test_what_is_not_asked_for_is_not_read(tmp_path):
     made = response(QUERIES[0])
-    write_table(tmp_path / "queries/curated", Query, QUERIES)
-    write_table(tmp_path / "responses/t/attempts", Response, [made])
-    (attempt,) = [a for _, attempts in read_attempts("t", data=tmp_path) for a in attempts]
+    write_table(tmp_path / "data/queries/curated", Query, QUERIES)
+    write_table(tmp_path / "data/responses/t/attempts", Response, [made])
+    (attempt,) = [a for _, attempts in read_attempts("t", root=tmp_path) for a in attempts]
     assert (attempt.verdict, attempt.perplexity) == (None, None)
 
 
 def test_the_answers_alone_are_read_where_that_is_enough(tmp_path):
     made = response(QUERIES[0], answer="It is 7.")
     made = msgspec.structs.replace(made, think="Three and four.")
-    write_table(tmp_path / "queries/curated", Query, QUERIES)
-    write_table(tmp_path / "responses/t/attempts", Response, [made])
-    found = read_attempts("t", answers_only=True, data=tmp_path)
+    write_table(tmp_path / "data/queries/curated", Query, QUERIES)
+    write_table(tmp_path / "data/responses/t/attempts", Response, [made])
+    found = read_attempts("t", answers_only=True, root=tmp_path)
     (attempt,) = [a for _, attempts in found for a in attempts]
     assert attempt.response == msgspec.structs.replace(made, text="", think="")
 
@@ -75,13 +75,13 @@ def test_rows_of_another_run_are_an_error(tmp_path):
     own = response(QUERIES[0])
     write(tmp_path, [own, unmatched])
     with pytest.raises(AttemptsError, match=unmatched.id):
-        list(read_attempts("t", data=tmp_path))
+        list(read_attempts("t", root=tmp_path))
     write(tmp_path, [own], judged=[])
     with pytest.raises(AttemptsError, match=f"no row for {own.id}"):
-        list(read_attempts("t", verdicts=True, data=tmp_path))
+        list(read_attempts("t", verdicts=True, root=tmp_path))
     write(tmp_path, [own], judged=[own, unmatched])
     with pytest.raises(AttemptsError, match=unmatched.id):
-        list(read_attempts("t", verdicts=True, data=tmp_path))
+        list(read_attempts("t", verdicts=True, root=tmp_path))
 
 
 def test_the_state_of_a_verdict_is_kept(tmp_path):
@@ -89,13 +89,13 @@ def test_the_state_of_a_verdict_is_kept(tmp_path):
     made = [response(QUERIES[i], answer=str(i)) for i in range(2)]
     write(tmp_path, made)
     write_table(
-        tmp_path / "verdicts/t",
+        tmp_path / "data/verdicts/t",
         Verdict,
         [verdict(r, s) for r, s in zip(made, states, strict=True)],
     )
     found = {
         a.response.id: a.verdict.state
-        for _, attempts in read_attempts("t", verdicts=True, data=tmp_path)
+        for _, attempts in read_attempts("t", verdicts=True, root=tmp_path)
         for a in attempts
         if a.verdict
     }

@@ -121,14 +121,11 @@ async def _grade(
     async with AsyncExitStack() as stack:
         model = None
         if judge != NO_JUDGE:
-            from stillhouse.journal.journal import Journal
-            from stillhouse.models.build import ModelRoom
+            from stillhouse.models.judge import opened_judge
             from stillhouse.params import load_teacher
 
-            file = load_teacher(judge)
-            room = ModelRoom(stack.enter_context(Journal.open()))
-            stack.push_async_callback(room.close)
-            model = room.model(judge, file.teacher, file.runtime, "judge")
+            spec = load_teacher(judge).teacher
+            model = await stack.enter_async_context(opened_judge(judge, spec))
         grader = Grader(params, model, workers=workers)
         stack.push_async_callback(grader.close)
         return await grade_file(source, out, grader, progress.advance)

@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from stillhouse import layout
 from stillhouse.cli.output import json_option, print_json, require_project
 
 if TYPE_CHECKING:
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from stillhouse.journal.journal import Journal
     from stillhouse.params import Price, RunParams, TeacherFile
     from stillhouse.records import Query
-
-QUERIES = Path("data/queries/curated")
 
 
 @click.command()
@@ -61,8 +59,7 @@ async def _plan(
     from stillhouse.models.build import ModelRoom
     from stillhouse.verify.grade import judge_requests
 
-    room = ModelRoom(journal)
-    try:
+    async with ModelRoom(journal) as room:
         engine = room.model(teacher, file.teacher, file.runtime, "teacher", _queries).engine
         return await plan_of(
             teacher,
@@ -79,15 +76,13 @@ async def _plan(
             ).engine,
             asks=partial(judge_requests, run.verify),
         )
-    finally:
-        await room.close()
 
 
 def _queries() -> "Iterator[Query]":
     from stillhouse.records import Query
     from stillhouse.tables.table import read_table
 
-    return read_table(QUERIES, Query)
+    return read_table(layout.CURATED_QUERIES, Query)
 
 
 def _document(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from stillhouse import layout
 from stillhouse.cli.output import json_option, print_json, require_project
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def preview(json: bool) -> None:
     require_project()
     run = load_run()
     repos = repositories(run.package, run.teacher_ids)
-    folders = {repo.folder: Path("data/release") / repo.folder for repo in repos}
+    folders = {repo.folder: layout.RELEASE / repo.folder for repo in repos}
     checks: list[Callable[[], object]] = [
         readiness.clean_commit,
         readiness.refuse_stale_pipeline,

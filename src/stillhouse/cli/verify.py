@@ -11,7 +11,7 @@ from stillhouse.cli.output import json_option, print_json, require_project
 
 if TYPE_CHECKING:
     from stillhouse.verify.audit import Outcome
-    from stillhouse.verify.judge_audit import GoldenQuestion, Interval, Judged
+    from stillhouse.verify.judge_audit import Interval
 
 JUDGE_OF_RUN = "verify.judge.model"  # no id of a teacher has a dot
 
@@ -95,15 +95,18 @@ def _audit_judge(cases: Path | None, judge: str, json: bool) -> None:
     import asyncio
 
     from stillhouse import plugins
-    from stillhouse.params import load_run
-    from stillhouse.verify.judge_audit import QUESTIONS, load_questions, summary
+    from stillhouse.params import load_run, load_teacher
+    from stillhouse.verify.judge_audit import QUESTIONS, load_questions, question_judge, summary
 
     require_project()
     run = load_run()
     plugins.load(run.plugins)
     questions = load_questions(cases / QUESTIONS.name if cases else QUESTIONS)
     model = run.verify.judge.model if judge == JUDGE_OF_RUN else judge
-    judged = asyncio.run(_judged(model, questions, run.verify.threshold))
+    spec = load_teacher(model).teacher
+    judged = asyncio.run(
+        question_judge(model, spec, questions, run.verify.threshold, title="audit judge")
+    )
     errors = [
         one for one in judged if one.accepted is None or one.accepted != (one.worth == "right")
     ]
@@ -131,25 +134,6 @@ def _audit_judge(cases: Path | None, judge: str, json: bool) -> None:
             f"{f'{part.accepted_injections} of {part.injections}':>14}{part.unreadable:>12}"
             f"{_interval(part.precision):>26}{_interval(part.recall):>26}"
         )
-
-
-async def _judged(
-    judge: str, questions: "list[GoldenQuestion]", threshold: float
-) -> "list[Judged]":
-    from stillhouse.journal.journal import Journal
-    from stillhouse.models.build import ModelRoom
-    from stillhouse.params import load_teacher
-    from stillhouse.progress import Progress
-    from stillhouse.verify.judge_audit import answers_of, ask_all
-
-    file = load_teacher(judge)
-    with Journal.open() as journal, Progress("audit judge", answers_of(questions)) as progress:
-        room = ModelRoom(journal)
-        try:
-            model = room.model(judge, file.teacher, file.runtime, "judge")
-            return await ask_all(model, questions, threshold, progress.advance)
-        finally:
-            await room.close()
 
 
 def _interval(found: "Interval | None") -> str:

@@ -5,10 +5,30 @@ queries, so the share lost per category is reported (survivorship).
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from stillhouse.records import Query
+from stillhouse import layout
+from stillhouse.records import Example, Query
+from stillhouse.tables.table import read_table, write_table
+
+
+def align(teachers: Sequence[str]) -> dict[str, Any]:
+    """Write the parallel set of each teacher, and return the metrics of the stage."""
+    ids = {t: {row.query_id for row in read_table(layout.accepted(t), Example)} for t in teachers}
+    parallel = parallel_ids(ids)
+    for teacher in teachers:
+        rows = read_table(layout.accepted(teacher), Example)
+        rows = (row for row in rows if row.query_id in parallel)
+        write_table(layout.aligned(teacher), Example, rows)
+    survivors = survivorship(read_table(layout.CURATED_QUERIES, Query), parallel)
+    return {
+        "queries": sum(counts["queries"] for counts in survivors.values()),
+        "kept": {teacher: len(kept) for teacher, kept in ids.items()},
+        "parallel": len(parallel),
+        "by_category": {category: c["parallel"] for category, c in survivors.items()},
+        "survivorship": survivors,
+    }
 
 
 def parallel_ids(accepted: Mapping[str, Iterable[str]]) -> set[str]:

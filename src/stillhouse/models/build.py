@@ -1,6 +1,7 @@
 """From a teacher's file to a model that answers."""
 
 from collections.abc import Callable, Iterable
+from types import TracebackType
 
 from stillhouse.journal.journal import Journal
 from stillhouse.models.chat import ChatTokenizer
@@ -16,12 +17,26 @@ from stillhouse.records import Query
 
 
 class ModelRoom:
-    """The models of one stage, which share loaded weights where they are the same, and one journal."""
+    """The models of one stage, which share loaded weights where they are the same, and one journal.
+
+    As a context manager it closes all engines at its end.
+    """
 
     def __init__(self, journal: Journal) -> None:
-        self._journal = journal
+        self.journal = journal
         self._cores: dict[Load, VllmCore] = {}
         self._engines: list[Engine] = []
+
+    async def __aenter__(self) -> "ModelRoom":
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        await self.close()
 
     def model(
         self,
@@ -43,11 +58,11 @@ class ModelRoom:
             )
         engine = self._engine(teacher, runtime, queries)
         self._engines.append(engine)
-        return Model(engine, self._journal, purpose, name)
+        return Model(engine, self.journal, purpose, name)
 
     def reward(self, params: RewardModel | None) -> Reward | None:
         """Return the reward model of a run, if it has one."""
-        return None if params is None else Reward(params, self._journal)
+        return None if params is None else Reward(params, self.journal)
 
     async def close(self) -> None:
         """Close all engines."""

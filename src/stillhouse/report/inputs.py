@@ -17,6 +17,7 @@ import pyarrow.compute
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from stillhouse import layout
 from stillhouse.analysis.scores import SAMPLE_COLUMNS
 from stillhouse.errors import StillhouseError
 from stillhouse.records import CATEGORIES, Example, from_dict
@@ -71,31 +72,34 @@ def read_run(root: Path, teacher_ids: Sequence[str], student_ids: Sequence[str])
         ReportError: a file is not JSON, CSV or Parquet as its stage writes it.
     """
     pairs = [(teacher, student) for teacher in teacher_ids for student in student_ids]
-    metrics, tables = root / "metrics", root / "data"
-    fingerprints = {t: _json(tables / "responses" / t / "fingerprint.json") for t in teacher_ids}
+    fingerprints = {t: _json(root / layout.fingerprint(t)) for t in teacher_ids}
+
+    def metrics(stage: str, *ids: str) -> Metrics | None:
+        return _json(root / layout.metrics(stage, *ids))
+
     return RunFiles(
         teacher_ids=list(teacher_ids),
         student_ids=list(student_ids),
-        queries=_json(metrics / "queries.json"),
-        generate=_present({t: _json(metrics / "generate" / f"{t}.json") for t in teacher_ids}),
-        verify=_present({t: _json(metrics / "verify" / f"{t}.json") for t in teacher_ids}),
-        judge_audit=_json(metrics / "judge_audit.json"),
-        filter=_present({t: _json(metrics / "filter" / f"{t}.json") for t in teacher_ids}),
-        align=_json(metrics / "align.json"),
-        package=_json(metrics / "package.json"),
-        sft=_present({(t, s): _json(metrics / "sft" / t / f"{s}.json") for t, s in pairs}),
+        queries=metrics("queries"),
+        generate=_present({t: metrics("generate", t) for t in teacher_ids}),
+        verify=_present({t: metrics("verify", t) for t in teacher_ids}),
+        judge_audit=metrics("judge_audit"),
+        filter=_present({t: metrics("filter", t) for t in teacher_ids}),
+        align=metrics("align"),
+        package=metrics("package"),
+        sft=_present({(t, s): metrics("sft", t, s) for t, s in pairs}),
         fingerprints={t: str(found["hash"]) for t, found in _present(fingerprints).items()},
         lengths=_present(
-            {t: _columns(tables / "aligned" / t, PARALLEL_COLUMNS) for t in teacher_ids}
+            {t: _columns(root / layout.aligned(t), PARALLEL_COLUMNS) for t in teacher_ids}
         ),
-        perplexities=_present({t: _perplexities(tables, t) for t in teacher_ids}),
+        perplexities=_present({t: _perplexities(root, t) for t in teacher_ids}),
         samples=_present(
-            {(t, s): _columns(tables / "samples" / t / s, SAMPLE_COLUMNS) for t, s in pairs}
+            {(t, s): _columns(root / layout.samples(t, s), SAMPLE_COLUMNS) for t, s in pairs}
         ),
         losses=_present(
-            {(t, s): _losses(root / "plots" / "sft" / t / f"{s}.csv") for t, s in pairs}
+            {(t, s): _losses(root / layout.plot("sft", t, s)) for t, s in pairs}
         ),
-        chosen=_chosen(tables / "aligned", teacher_ids),
+        chosen=_chosen(root, teacher_ids),
     )
 
 
@@ -159,26 +163,26 @@ def _array(column: pa.ChunkedArray) -> NDArray[Any]:
     return np.asarray(words[encoded.indices.to_numpy(zero_copy_only=False)])
 
 
-def _perplexities(tables: Path, teacher: str) -> dict[str, NDArray[Any]] | None:
+def _perplexities(root: Path, teacher: str) -> dict[str, NDArray[Any]] | None:
     """Return the perplexities before the filter (of verified attempts; only these are measured) and after it."""
-    verified = _table(tables / "perplexity" / teacher, ["perplexity"])
+    verified = _table(root / layout.perplexities(teacher), ["perplexity"])
     if verified is None:
         return None
     found = {"verified": verified.column("perplexity").to_numpy()}
-    kept = _table(tables / "filtered" / teacher / "accepted", ["perplexity"])
+    kept = _table(root / layout.accepted(teacher), ["perplexity"])
     if kept is not None:
         found["kept"] = kept.column("perplexity").to_numpy()
     return found
 
 
-def _chosen(aligned: Path, teacher_ids: Sequence[str]) -> dict[str, dict[str, Example]]:
+def _chosen(root: Path, teacher_ids: Sequence[str]) -> dict[str, dict[str, Example]]:
     """Return, for one query per category, the examples of all teachers.
 
     The query is the first of its category by id. Ids are hashes, so the choice is blind, and the same in every run.
     """
     if not teacher_ids:
         return {}
-    table = _table(aligned / teacher_ids[0], ["query_id", "category"])
+    table = _table(root / layout.aligned(teacher_ids[0]), ["query_id", "category"])
     if table is None:
         return {}
     ids, categories = _array(table.column("query_id")), _array(table.column("category"))
@@ -191,7 +195,7 @@ def _chosen(aligned: Path, teacher_ids: Sequence[str]) -> dict[str, dict[str, Ex
         return {}
     chosen: dict[str, dict[str, Example]] = {query: {} for query in first.values()}
     for teacher in teacher_ids:
-        folder = aligned / teacher
+        folder = root / layout.aligned(teacher)
         for path in shard_paths(folder) if folder.is_dir() else []:
             rows = pq.read_table(path, filters=[("query_id", "in", list(chosen))]).to_pylist()
             for row in rows:

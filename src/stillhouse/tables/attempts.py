@@ -8,11 +8,10 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Generic, NamedTuple
 
+from stillhouse import layout
 from stillhouse.errors import StillhouseError
 from stillhouse.records import QUERY_PART, Perplexity, Query, Response, RowT, Verdict
 from stillhouse.tables.table import read_table
-
-DATA = Path("data")
 
 
 class AttemptsError(StillhouseError):
@@ -77,7 +76,7 @@ def read_attempts(
     verdicts: bool = False,
     perplexities: bool = False,
     answers_only: bool = False,
-    data: Path = DATA,
+    root: Path = Path(),
 ) -> Iterator[tuple[Query, list[Attempt]]]:
     """Yield each query with a teacher's attempts sorted by number. A query that was not asked has no attempts.
 
@@ -86,24 +85,25 @@ def read_attempts(
         verdicts: whether to join the verdicts. Every attempt must have one.
         perplexities: whether to join the perplexities. An attempt need not have one.
         answers_only: whether to leave `text` and `think` of the responses empty, which is twice as fast.
-        data: folder of the tables.
+        root: the project folder.
 
     Raises:
         AttemptsError: a row has no row to join, or an attempt has no verdict.
         TableError: a table is missing or corrupt.
     """
-    folder = data / "responses" / teacher / "attempts"
+    folder = root / layout.attempts(teacher)
     responses = _SortedRows(folder, Response, "id", ("text", "think") if answers_only else ())
-    judged = _SortedRows(data / "verdicts" / teacher, Verdict, "response_id") if verdicts else None
+    verdicts_folder = root / layout.verdicts(teacher)
+    judged = _SortedRows(verdicts_folder, Verdict, "response_id") if verdicts else None
     scored = (
-        _SortedRows(data / "perplexity" / teacher, Perplexity, "response_id")
+        _SortedRows(root / layout.perplexities(teacher), Perplexity, "response_id")
         if perplexities
         else None
     )
     # Attempts by query, for queries whose ids share their first digits; nearly always a single query.
     held: dict[str, list[Attempt]] = {}
     part = ""
-    for query in read_table(data / "queries/curated", Query):
+    for query in read_table(root / layout.CURATED_QUERIES, Query):
         if query.id[:QUERY_PART] != part:
             _refuse_held(held, folder)
             part = query.id[:QUERY_PART]
@@ -111,7 +111,7 @@ def read_attempts(
                 verdict = _first(judged.of(response.id)) if judged else None
                 if judged and verdict is None:
                     raise AttemptsError(
-                        f"{data / 'verdicts' / teacher}: no row for {response.id}; run `dvc repro verify@{teacher}`"
+                        f"{verdicts_folder}: no row for {response.id}; run `dvc repro verify@{teacher}`"
                     )
                 perplexity = _first(scored.of(response.id)) if scored else None
                 found = Attempt(query, response, verdict, perplexity)
@@ -132,6 +132,6 @@ def _first(rows: list[RowT]) -> RowT | None:
 def _refuse_held(held: dict[str, list[Attempt]], folder: Path) -> None:
     for query, attempts in held.items():
         raise AttemptsError(
-            f"{folder}: row {attempts[0].response.id} answers the query {query}, which is not in data/queries/curated; "
-            "the tables come from different runs: run `dvc repro`"
+            f"{folder}: row {attempts[0].response.id} answers the query {query}, which is not in "
+            f"{layout.CURATED_QUERIES}; the tables come from different runs: run `dvc repro`"
         )

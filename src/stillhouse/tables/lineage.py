@@ -16,6 +16,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.dataset as ds
 
+from stillhouse import layout
 from stillhouse.errors import StillhouseError
 from stillhouse.hashing import ID_HEX_DIGITS
 from stillhouse.records import (
@@ -125,45 +126,46 @@ def trace(found: Match, teacher_ids: list[str], root: Path = Path()) -> Lineage:
         LineageError: no table has the query.
         TableError: a shard is corrupt.
     """
-    query, rejected = _query(found.query_id, root / "data/queries")
+    query, rejected = _query(found.query_id, root)
     asked = [t for t in teacher_ids if found.teacher in (None, t)]
-    return Lineage(query, rejected, [_teacher(t, found, root / "data") for t in asked])
+    return Lineage(query, rejected, [_teacher(t, found, root) for t in asked])
 
 
 def _candidates(prefix: str, teacher_ids: list[str], root: Path) -> Iterable[Match]:
-    folder = root / "data"
     starts = _starts_with(ds.field("id"), prefix)
-    for row in _columns(folder / "queries/curated", ["id"], starts):
+    for row in _columns(root / layout.CURATED_QUERIES, ["id"], starts):
         yield Match("query", row["id"], row["id"])
     nested = ds.field("query", "id")
-    for row in _columns(folder / "queries/rejected", {"id": nested}, _starts_with(nested, prefix)):
+    rejected = root / layout.REJECTED_QUERIES
+    for row in _columns(rejected, {"id": nested}, _starts_with(nested, prefix)):
         yield Match("query", row["id"], row["id"])
     names = ["id", "query_id", "teacher", "attempt"]
     for teacher in teacher_ids:
-        for row in _columns(folder / "responses" / teacher / "attempts", names, starts):
+        for row in _columns(root / layout.attempts(teacher), names, starts):
             yield Match("response", row["id"], row["query_id"], teacher, row["attempt"])
-        for row in _columns(folder / "filtered" / teacher / "accepted", names, starts):
+        for row in _columns(root / layout.accepted(teacher), names, starts):
             yield Match("released row", row["id"], row["query_id"], teacher, row["attempt"])
 
 
-def _query(query_id: str, folder: Path) -> tuple[Query, Rejected | None]:
-    for query in _rows(folder / "curated", Query, ds.field("id") == query_id):
+def _query(query_id: str, root: Path) -> tuple[Query, Rejected | None]:
+    curated_folder, rejected_folder = root / layout.CURATED_QUERIES, root / layout.REJECTED_QUERIES
+    for query in _rows(curated_folder, Query, ds.field("id") == query_id):
         return query, None
-    for rejected in _rows(folder / "rejected", Rejected, ds.field("query", "id") == query_id):
+    for rejected in _rows(rejected_folder, Rejected, ds.field("query", "id") == query_id):
         return rejected.query, rejected
     raise LineageError(
-        f"{query_id}: its responses are here but the query is in neither {folder / 'curated'} nor "
-        f"{folder / 'rejected'}; run `dvc checkout`"
+        f"{query_id}: its responses are here but the query is in neither {curated_folder} nor "
+        f"{rejected_folder}; run `dvc checkout`"
     )
 
 
-def _teacher(teacher: str, found: Match, folder: Path) -> TeacherLineage:
+def _teacher(teacher: str, found: Match, root: Path) -> TeacherLineage:
     tables = {
-        "generate": folder / "responses" / teacher / "attempts",
-        "verify": folder / "verdicts" / teacher,
-        "perplexity": folder / "perplexity" / teacher,
-        "filter": folder / "filtered" / teacher / "decisions",
-        "align": folder / "aligned" / teacher,
+        "generate": root / layout.attempts(teacher),
+        "verify": root / layout.verdicts(teacher),
+        "perplexity": root / layout.perplexities(teacher),
+        "filter": root / layout.decisions(teacher),
+        "align": root / layout.aligned(teacher),
     }
     of_query = ds.field("query_id") == found.query_id
     only = found.attempt if found.kind == "response" else None

@@ -13,6 +13,9 @@ from typing import Any, Literal, NamedTuple, get_args
 import msgspec
 
 from stillhouse.errors import StillhouseError
+from stillhouse.models.judge import opened_judge
+from stillhouse.params import Teacher
+from stillhouse.progress import Progress
 from stillhouse.records import Category, Check, Constraint, Message, Query
 from stillhouse.verify.demands import DEMAND, judge_demands
 from stillhouse.verify.judge import Judge, judge_math, judge_reward, judge_science
@@ -142,6 +145,30 @@ async def ask_all(
             for answer in answers
         )
     )
+
+
+async def question_judge(
+    judge_id: str,
+    judge: Teacher,
+    questions: list[GoldenQuestion],
+    threshold: float,
+    title: str = "judge_audit",
+) -> list[Judged]:
+    """Open a judge and ask it about every answer; the questions are few, and the replies stay in the journal.
+
+    Args:
+        judge_id: the id of the judge.
+        judge: its parameters.
+        questions: as in `ask_all`.
+        threshold: as in `ask_all`.
+        title: of the line that shows the progress.
+
+    Raises:
+        JudgeAuditError: as in `ask_all`.
+    """
+    async with opened_judge(judge_id, judge) as model:
+        with Progress(title, answers_of(questions)) as progress:
+            return await ask_all(model, questions, threshold, progress.advance)
 
 
 def answers_of(questions: list[GoldenQuestion]) -> int:
