@@ -84,7 +84,8 @@ class AnswersAtOnce:
 def run_stage(count: int) -> dict[str, float]:
     """Run the stage over `count` queries in the current folder and return its figures."""
     from stages import generate as stage
-    from stillhouse.journal.journal import Journal
+    from stillhouse import layout
+    from stillhouse.generate import run as room
     from stillhouse.models.build import ModelRoom
     from stillhouse.models.client import Model
     from stillhouse.params import StageParams
@@ -93,7 +94,7 @@ def run_stage(count: int) -> dict[str, float]:
 
     class StandInRoom(ModelRoom):
         def model(self, name: str, _: Any, __: Any, purpose: Any, ___: Any = None) -> Model:
-            return Model(AnswersAtOnce(), self._journal, purpose, name)
+            return Model(AnswersAtOnce(), self.journal, purpose, name)
 
     def queries() -> Iterator[Query]:
         for number in range(count):
@@ -108,17 +109,16 @@ def run_stage(count: int) -> dict[str, float]:
                 ground_truth="B",
             )
 
-    write_table(stage.QUERIES, Query, queries())
+    write_table(layout.CURATED_QUERIES, Query, queries())
     Path("conf/teachers").mkdir(parents=True)
     tracked = dict(TRACKED)
     for name in ("alpha", "judge"):
         tracked[f"conf/teachers/{name}.yaml:teacher"] = TEACHER
         file = {"teacher": TEACHER, "perplexity_cut": None}
         Path(f"conf/teachers/{name}.yaml").write_text(json.dumps(file))
-    stage.ModelRoom = StandInRoom  # type: ignore[misc, assignment]
+    room.ModelRoom = StandInRoom  # type: ignore[misc, assignment]
     started = time.monotonic()
-    with Journal.open() as journal:
-        asyncio.run(stage.generate("alpha", StageParams("generate@alpha", tracked), journal))
+    stage.run("alpha", StageParams("generate@alpha", tracked))
     seconds = time.monotonic() - started
     metrics = json.loads(Path("metrics/generate/alpha.json").read_text())
     assert metrics["queries"] == count

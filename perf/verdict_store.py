@@ -8,18 +8,16 @@ import argparse
 import asyncio
 import os
 import random
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from _answers import WORDS
 from _result import write_result
 
 from stillhouse.journal.journal import Journal
-from stillhouse.params import StageParams, Teacher, Verify, parse
+from stillhouse.params import Teacher, Verify, parse
 from stillhouse.records import (
     Message,
     Query,
@@ -31,12 +29,10 @@ from stillhouse.records import (
 )
 from stillhouse.tables.attempts import read_attempts
 from stillhouse.tables.table import TableWriter, write_table
+from stillhouse.verify.attempts import grade_all
 from stillhouse.verify.checks import make_check
 from stillhouse.verify.facts import Facts
 from stillhouse.verify.stored import Graded, Stored
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from stages.verify import Tally, grade_all
 
 GOAL_LOOK_UPS = 20_000
 GOAL_ROWS = 5_000
@@ -183,12 +179,10 @@ def look_up(keys: list[bytes]) -> float:
 
 def stage() -> float:
     """Return the seconds of the stage's own function, the opening of the journal included."""
-    tracked: dict[str, Any] = {"verify": VERIFY, "conf/teachers/judge.yaml:teacher": JUDGE}
-    params = StageParams("verify@bench", tracked)
+    verify, judge = parse(Verify, VERIFY, "verify"), parse(Teacher, JUDGE, "judge")
     started = time.perf_counter()
-    tally = Tally(Verify.model_validate(VERIFY).code)
     with Journal.open(Path("journal")) as journal:
-        asyncio.run(grade_all("bench", params, journal, tally))
+        tally = asyncio.run(grade_all("bench", verify, judge, journal))
     seconds = time.perf_counter() - started
     metrics = tally.metrics()
     assert metrics["pass"] == metrics["responses"]

@@ -1,10 +1,8 @@
 """Stage publish: the data sets of the run to the Hub, a receipt each. Never part of an untargeted `dvc repro`."""
 
-from pathlib import Path
-
 import click
-from pydantic import TypeAdapter
 
+from stillhouse import layout
 from stillhouse.hub.publish import Access, publish, write_receipt
 from stillhouse.hub.readiness import (
     clean_commit,
@@ -16,9 +14,6 @@ from stillhouse.package.facts import repositories
 from stillhouse.params import Id, Package, load_stage
 from stillhouse.stage import stage_command
 
-RELEASE = Path("data/release")
-RECEIPTS = Path("publish/receipts")
-
 
 @stage_command
 def main() -> None:
@@ -27,14 +22,13 @@ def main() -> None:
 
     params = load_stage()
     package = params.section(Package, "package")
-    teacher_ids = TypeAdapter(list[Id]).validate_python(params.value("teacher_ids"))
-    repos = repositories(package, teacher_ids)
+    repos = repositories(package, params.read(list[Id], "teacher_ids"))
     commit = clean_commit()
     refuse_stale_pipeline()
     refuse_missing_in_remote()
-    refuse_lint_errors(RELEASE / repo.folder for repo in repos)
+    refuse_lint_errors(layout.RELEASE / repo.folder for repo in repos)
     for repo in repos:
-        folder = RELEASE / repo.folder
+        folder = layout.RELEASE / repo.folder
         receipt = publish(
             folder,
             repo.repo_id,
@@ -43,7 +37,7 @@ def main() -> None:
             api=HfApi(),
             report=click.echo,
         )
-        write_receipt(RECEIPTS / f"{repo.folder}.json", receipt, folder, commit)
+        write_receipt(layout.RECEIPTS / f"{repo.folder}.json", receipt, folder, commit)
 
 
 if __name__ == "__main__":

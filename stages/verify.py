@@ -7,7 +7,7 @@ import click
 from stillhouse import layout
 from stillhouse.files import write_json
 from stillhouse.journal.journal import Journal
-from stillhouse.params import Verify, load_stage
+from stillhouse.params import StageParams, Verify, load_stage
 from stillhouse.stage import stage_command
 from stillhouse.verify.attempts import grade_all
 
@@ -16,7 +16,11 @@ from stillhouse.verify.attempts import grade_all
 @click.argument("teacher")
 def main(teacher: str) -> None:
     """Write data/verdicts/TEACHER."""
-    params = load_stage()
+    run(teacher, load_stage())
+
+
+def run(teacher: str, params: StageParams) -> None:
+    """Run the stage with the parameters that it tracks."""
     verify = params.section(Verify, "verify")
     judge = params.teacher(verify.judge.model)
     with Journal.open() as journal:

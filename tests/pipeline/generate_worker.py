@@ -3,12 +3,10 @@
 What DVC would do around it costs seconds at each start, and is tested in test_micro_run.py.
 """
 
-import asyncio
 import json
 from pathlib import Path
 
-from stages.generate import generate
-from stillhouse.journal.journal import Journal
+from stages.generate import run
 from stillhouse.params import StageParams
 from stillhouse.stage import stage_command
 
@@ -16,8 +14,7 @@ from stillhouse.stage import stage_command
 @stage_command
 def main() -> None:
     params = StageParams("generate@alpha", json.loads(Path("tracked.json").read_text()))
-    with Journal.open() as journal:
-        asyncio.run(generate("alpha", params, journal))
+    run("alpha", params)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ The files are no part of the project: `../shared/data/traces`, or below what STI
 the `question`, the reference `answer`, a list `code` of answers, and another grader's verdict on them as `score`.
 """
 
-import asyncio
 import json
 import os
 import shutil
@@ -13,11 +12,10 @@ from typing import Any
 
 import pytest
 
-from stages.generate import QUERIES, generate
-from stages.verify import Tally, grade_all
+from stages import generate, verify
+from stillhouse import layout
 from stillhouse.files import read_json
-from stillhouse.journal.journal import Journal
-from stillhouse.params import FileSource, StageParams, Verify
+from stillhouse.params import FileSource, StageParams
 from stillhouse.queries.sources import load_source
 from stillhouse.records import Query, Verdict
 from stillhouse.tables.table import read_table, write_table
@@ -102,7 +100,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path):
             path=f"inputs/{TEACHERS['qwen2_5_14b']}",
             columns={"prompt": "question", "ground_truth": "answer"},
         )
-        write_table(QUERIES, Query, load_source(source, 1))
+        write_table(layout.CURATED_QUERIES, Query, load_source(source, 1))
         half = Path(f"inputs/{TEACHERS['qwen2_5_math_7b']}")
         lines = half.read_text().splitlines(keepends=True)
         half.write_text("".join(lines[:250]) + json.dumps({"question": "Which?", "code": ["1"]}))
@@ -117,14 +115,9 @@ def project(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path):
         states: dict[str, dict[str, str]] = {}
         for teacher in TEACHERS:
             params = StageParams(f"generate@{teacher}", content)
-            with Journal.open() as journal:
-                asyncio.run(generate(teacher, params, journal))
-                queries = {query.id: query for query in read_table(QUERIES, Query)}
-                asyncio.run(
-                    grade_all(
-                        teacher, params, journal, Tally(params.section(Verify, "verify").code)
-                    )
-                )
+            generate.run(teacher, params)
+            queries = {query.id: query for query in read_table(layout.CURATED_QUERIES, Query)}
+            verify.run(teacher, params)
             verdicts = read_table(Path("data/verdicts") / teacher, Verdict)
             states[teacher] = {queries[v.query_id].prompt: v.state for v in verdicts}
         yield folder, states

@@ -8,9 +8,11 @@ and `items` counts the remaining items. A paired difference is then over the ite
 import math
 from collections.abc import Mapping, Sequence
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 
 from stillhouse.analysis.statistics import (
     DIGITS,
@@ -24,6 +26,7 @@ from stillhouse.analysis.statistics import (
 )
 from stillhouse.hashing import content_hash
 from stillhouse.params import ScoreKind
+from stillhouse.tables.table import shard_paths
 
 MEAN_TASK = "mean_of_benchmarks"
 ALL_STUDENTS = "all"
@@ -32,6 +35,13 @@ SAMPLE_COLUMNS = [
     *("completion_tokens", "finish_reason"),
 ]
 SCORES: tuple[ScoreKind, ...] = ("strict", "lenient", "finished")
+
+
+def sample_columns(table: Path) -> Columns:
+    """Return the columns `SAMPLE_COLUMNS` of a table of samples."""
+    shards = [str(path) for path in shard_paths(table)]
+    found = pq.ParquetDataset(shards).read(columns=SAMPLE_COLUMNS)
+    return {name: np.asarray(found.column(name).to_pylist()) for name in SAMPLE_COLUMNS}
 
 
 def score_rows(

@@ -12,14 +12,14 @@ from stillhouse.tables.attempts import Attempt, read_attempts
 from stillhouse.tables.table import TableWriter, read_table
 
 
-def filter_all(teacher: str, spec: Teacher, rules: Rules, ngram: NgramFilter | None) -> Tally:
+def filter_all(teacher: str, spec: Teacher, rules: Rules, ngram: NgramFilter) -> Tally:
     """Decide on all attempts of a teacher, write what was decided, and return the counts.
 
     Args:
         teacher: the teacher's id.
         spec: its parameters, which the accepted examples name.
         rules: the rules in their order; they count what they dropped.
-        ngram: the limits of repeated n-grams, as in `select`.
+        ngram: parameters of `repetition`, as in `select`.
     """
     tally = Tally()
     for query in read_table(layout.CURATED_QUERIES, Query):

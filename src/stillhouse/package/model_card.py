@@ -6,11 +6,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stillhouse import layout
+from stillhouse.files import read_json
 from stillhouse.package import figures
 from stillhouse.package.card import CARDS, render, yaml_text
 from stillhouse.package.facts import repositories
 from stillhouse.package.licenses import TERMS
-from stillhouse.params import BenchmarkSampling, Package, Run, ScoreKind, Student, Teacher
+from stillhouse.params import (
+    Benchmark,
+    BenchmarkSampling,
+    Id,
+    Package,
+    Report,
+    Run,
+    ScoreKind,
+    StageParams,
+    Student,
+    Teacher,
+    load_recorded,
+)
 
 STUDENT_CARD = "student.md.jinja"
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")  # does not match `package:...` and `path:...`
@@ -56,6 +70,35 @@ class StudentFacts:
         licenses = (self.student.license, self.package.license, self.teacher.license)
         terms = [TERMS.get(license_.lower()) for license_ in licenses]
         return all(found is None or found.commercial for found in terms)
+
+
+def student_facts(
+    params: StageParams, teacher: str, student: str, scores: Sequence[Mapping[str, Any]]
+) -> StudentFacts:
+    """Gather the facts of a student's card from parameters, metrics and records.
+
+    Args:
+        params: the parameters that the stage tracks.
+        teacher: the id of the teacher whose examples the student was trained on.
+        student: the student's id.
+        scores: as in `StudentFacts`.
+    """
+    benchmark = params.section(Benchmark, "benchmark")
+    return StudentFacts(
+        run=params.section(Run, "run"),
+        package=params.section(Package, "package"),
+        teacher_ids=params.read(list[Id], "teacher_ids"),
+        teacher_id=teacher,
+        teacher=load_recorded(Teacher, layout.teacher_record(teacher)),
+        student_id=student,
+        student=params.student(student),
+        sampling=benchmark.sampling,
+        decides=benchmark.score,
+        sft=read_json(layout.metrics("sft", teacher, student)),
+        align=read_json(layout.metrics("align")),
+        scores=scores,
+        confidence=params.section(Report, "report").confidence,
+    )
 
 
 def write_model_card(out: Path, facts: StudentFacts, cards: Path = CARDS) -> None:

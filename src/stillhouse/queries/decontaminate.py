@@ -6,14 +6,14 @@ than n words can only match exactly. Words are compared without case and punctua
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import msgspec
 
 from stillhouse.params import Decontaminate
 from stillhouse.queries.text import Word, words
-from stillhouse.records import Query, Rejected
+from stillhouse.records import Message, Query, Rejected
 
 SPAN_CHARS = 500
 
@@ -100,6 +100,13 @@ class BenchmarkIndex:
                 span = _longest_span(text, turn, [ngram in common for ngram in ngrams], self._n)
                 kind: Literal["item_inside", "ngram"] = "item_inside" if inside else "ngram"
                 yield _contamination(query, reference, kind, overlap, span)
+
+    def overlap_of_chat(self, chat: Sequence[Mapping[str, str]]) -> str | None:
+        """Return task and item, as `task/id`, that a chat (turns of role and content) overlaps most; null: none."""
+        messages = [Message(role="user", content=t["content"]) for t in chat if t["role"] == "user"]
+        query = Query(id="", category="other", source="", license="", messages=messages)
+        found = self.strongest(query)
+        return None if found is None else f"{found.task}/{found.item_id}"
 
     def _ngrams(self, found: list[Word]) -> Iterator[tuple[str, ...]]:
         texts = _texts(found)

@@ -96,9 +96,7 @@ def read_run(root: Path, teacher_ids: Sequence[str], student_ids: Sequence[str])
         samples=_present(
             {(t, s): _columns(root / layout.samples(t, s), SAMPLE_COLUMNS) for t, s in pairs}
         ),
-        losses=_present(
-            {(t, s): _losses(root / layout.plot("sft", t, s)) for t, s in pairs}
-        ),
+        losses=_present({(t, s): _losses(root / layout.plot("sft", t, s)) for t, s in pairs}),
         chosen=_chosen(root, teacher_ids),
     )
 
