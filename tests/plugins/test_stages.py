@@ -9,11 +9,11 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from conftest import EXAMPLES, ROOT
 
 from stillhouse.params import read_yaml
 from stillhouse.records import Decision, Example, Perplexity, Query, Rejected, Verdict
 from stillhouse.tables.table import read_table, write_table
-from tests.plugins.conftest import EXAMPLES, ROOT
 
 # What the teacher prints: a right date, a wrong one, a right one after many equal lines.
 ANSWERS = {
