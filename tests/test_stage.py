@@ -141,3 +141,23 @@ def test_a_missing_or_broken_file_is_named_with_the_remedy(tmp_path: Path, conte
         path.write_bytes(content)
     with pytest.raises(StillhouseError, match=r"x\.json.*run the stage that makes it"):
         read_json(path)
+
+
+def test_a_stage_under_pdb_starts_workers(tmp_path: Path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import multiprocessing\n"
+        "from stillhouse.stage import stage_command\n"
+        "@stage_command\n"
+        "def main():\n"
+        "    context = multiprocessing.get_context('forkserver')\n"
+        "    worker = context.Process(target=print, args=('a worker ran',))\n"
+        "    worker.start()\n"
+        "    worker.join()\n"
+        "if __name__ == '__main__':\n"
+        "    main()\n"
+    )
+    command = [sys.executable, "-m", "pdb", "-c", "continue", str(script)]
+    done = subprocess.run(command, input="quit\n", capture_output=True, text=True, check=False)
+    assert "a worker ran" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr

@@ -38,6 +38,8 @@ def stage_command(function: Callable[..., None]) -> click.Command:
         # A shell that starts us in the background has SIGINT ignored, and SIGTERM comes by way of it.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, terminate)
+        # `python -m pdb` runs a script without it, and multiprocessing reads it when a worker starts.
+        vars(sys.modules["__main__"]).setdefault("__spec__", None)
         try:
             refuse_stale_stage()
             function(*args, **kwargs)
