@@ -23,7 +23,7 @@ from stillhouse.records import (
     Verdict,
     example_id,
 )
-from stillhouse.tables.table import SHARD_FORMAT
+from stillhouse.tables.write import SHARD_FORMAT
 
 CHARS_PER_TOKEN = 4  # English and mathematics, about
 BATCH = 1000

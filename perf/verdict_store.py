@@ -30,7 +30,7 @@ from stillhouse.records import (
     response_id,
 )
 from stillhouse.tables.attempts import read_attempts
-from stillhouse.tables.table import TableWriter, write_table
+from stillhouse.tables.write import TableWriter, write_table
 from stillhouse.verify.checks import make_check
 from stillhouse.verify.facts import Facts
 from stillhouse.verify.stored import Graded, Stored

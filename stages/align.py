@@ -7,7 +7,8 @@ from stillhouse.filter.align import parallel_ids, survivorship
 from stillhouse.params import load_stage
 from stillhouse.records import Example, Query
 from stillhouse.stage import stage_command
-from stillhouse.tables.table import read_table, write_table
+from stillhouse.tables.read import read_table
+from stillhouse.tables.write import write_table
 
 
 @stage_command

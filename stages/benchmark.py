@@ -26,7 +26,7 @@ from stillhouse.params import (
 )
 from stillhouse.records import Sample
 from stillhouse.stage import stage_command
-from stillhouse.tables.table import write_table
+from stillhouse.tables.write import write_table
 
 
 @stage_command

@@ -13,7 +13,8 @@ from stillhouse.params import TEACHERS_FOLDER, Filter, Teacher, load_stage
 from stillhouse.records import Decision, Example, Query, example_id
 from stillhouse.stage import stage_command
 from stillhouse.tables.attempts import Attempt, read_attempts
-from stillhouse.tables.table import TableWriter, read_table
+from stillhouse.tables.read import read_table
+from stillhouse.tables.write import TableWriter
 
 STEPS = ("queries", "answered", "passed", "kept")
 

@@ -25,7 +25,8 @@ from stillhouse.params import (
 from stillhouse.progress import Progress
 from stillhouse.records import Query, Response
 from stillhouse.stage import stage_command
-from stillhouse.tables.table import TableWriter, column_counts, read_table
+from stillhouse.tables.read import column_counts, read_table
+from stillhouse.tables.write import TableWriter
 from stillhouse.verify.facts import Facts
 from stillhouse.verify.grade import Grader
 from stillhouse.verify.stored import Stored

@@ -21,7 +21,7 @@ from stillhouse.params import (
     load_stage,
 )
 from stillhouse.stage import stage_command
-from stillhouse.tables.table import shard_paths
+from stillhouse.tables.read import shard_paths
 
 
 @stage_command

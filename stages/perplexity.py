@@ -19,7 +19,8 @@ from stillhouse.progress import Progress
 from stillhouse.records import Message, Perplexity, assistant_text
 from stillhouse.stage import stage_command
 from stillhouse.tables.attempts import read_attempts
-from stillhouse.tables.table import TableWriter, column_counts
+from stillhouse.tables.read import column_counts
+from stillhouse.tables.write import TableWriter
 
 
 @stage_command

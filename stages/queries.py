@@ -29,7 +29,7 @@ from stillhouse.queries.dedup import deduplicate
 from stillhouse.queries.sources import load_source
 from stillhouse.records import CATEGORIES, Query, Rejected
 from stillhouse.stage import stage_command
-from stillhouse.tables.table import write_table
+from stillhouse.tables.write import write_table
 from stillhouse.verify.demands import lacks_constraints, write_all_demands
 
 OUT = Path("data/queries")

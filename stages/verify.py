@@ -17,7 +17,8 @@ from stillhouse.progress import Figures, Progress
 from stillhouse.records import Verdict
 from stillhouse.stage import stage_command
 from stillhouse.tables.attempts import Attempt, read_attempts
-from stillhouse.tables.table import TableWriter, column_counts
+from stillhouse.tables.read import column_counts
+from stillhouse.tables.write import TableWriter
 from stillhouse.verify.checks import by_judge_alone
 from stillhouse.verify.facts import Facts, versions
 from stillhouse.verify.grade import Grader

@@ -14,7 +14,7 @@ from stillhouse.package.batches import Overlaps, assistant_turns
 from stillhouse.package.lint_text import text_faults
 from stillhouse.package.rows import COLUMNS, MAY_BE_NULL, Kind, kind_of, schema_of
 from stillhouse.records import CATEGORIES
-from stillhouse.tables.table import BATCH_ROWS
+from stillhouse.tables.read import BATCH_ROWS
 
 THINK_OPEN = "<think>"
 THINK_CLOSE = "</think>"

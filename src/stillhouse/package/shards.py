@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stillhouse.package.rows import SPLIT
-from stillhouse.tables.table import ROW_GROUP_BYTES, SHARD_BYTES
+from stillhouse.tables.write import ROW_GROUP_BYTES, SHARD_BYTES
 
 # Parquet compresses each page as a whole, so a changed row changes its whole page. Pages are smaller than Arrow's
 # default (256 KiB to 1 MiB), so that a changed row of about 10 kB changes fewer bytes; a page still compresses well.

@@ -10,7 +10,7 @@ from typing import Generic, NamedTuple
 
 from stillhouse.errors import StillhouseError
 from stillhouse.records import QUERY_PART, Perplexity, Query, Response, RowT, Verdict
-from stillhouse.tables.table import read_table
+from stillhouse.tables.read import read_table
 
 DATA = Path("data")
 
