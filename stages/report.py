@@ -47,8 +47,6 @@ def main() -> None:
             for teacher, steps in files.perplexities.items()
             if (values := steps.get(step)) is not None
         ],
-        mean_task=scores.MEAN_TASK,
-        all_students=scores.ALL_STUDENTS,
     )
 
     report = sections.build(files, figures, settings)
@@ -57,7 +55,7 @@ def main() -> None:
     (folder / "report.html").write_text(page.render_html(report), encoding="utf-8")
     (folder / "report.md").write_text(page.render_markdown(report), encoding="utf-8")
 
-    flat = summary.summary(files, figures.scores, scores.MEAN_TASK)
+    flat = summary.summary(files, figures.scores)
     write_json(Path("metrics/summary.json"), flat)
     plots = Path("plots")
     funnel = summary.funnel_rows(files)
