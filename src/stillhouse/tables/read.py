@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from stillhouse.errors import StillhouseError
-from stillhouse.records import SCHEMAS, Row, RowT, from_dict
+from stillhouse.records import Row, RowT, from_dict
+from stillhouse.schemas import arrow_schema
 
 BATCH_ROWS = 1000
 
@@ -33,7 +34,9 @@ def read_table(
     Raises:
         TableError: the folder holds no shard, a shard is corrupt, or a row does not fit.
     """
-    columns = [name for name in SCHEMAS[row_type].names if name not in empty] if empty else None
+    columns = (
+        [name for name in arrow_schema(row_type).names if name not in empty] if empty else None
+    )
     blank = dict.fromkeys(empty, "")
     for path in shard_paths(folder):
         # pre_buffer would keep the whole shard in memory.
@@ -83,7 +86,7 @@ def column_counts(folder: Path, column: str) -> Counter[str]:
 
 def key_column(row_type: type[Row]) -> str:
     """Return the column by which tables of a row type are sorted. Its values are unique in a table."""
-    return str(SCHEMAS[row_type].names[0])
+    return str(arrow_schema(row_type).names[0])
 
 
 def _row(row_type: type[RowT], plain: dict[str, object], path: Path, position: int) -> RowT:

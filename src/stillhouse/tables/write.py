@@ -19,7 +19,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from stillhouse.files import partial_path, remove_abandoned
-from stillhouse.records import SCHEMAS, Rejected, Row, RowT, to_dict
+from stillhouse.records import Rejected, Row, RowT, to_dict
+from stillhouse.schemas import arrow_schema
 from stillhouse.tables.read import BATCH_ROWS, TableError, key_column
 from stillhouse.tables.sort import Rebatcher, Sorter
 
@@ -70,7 +71,7 @@ class TableWriter:
 
     def __init__(self, folder: Path, row_type: type[Row]) -> None:
         self._folder, self._row_type = folder, row_type
-        self._schema = SCHEMAS[row_type]
+        self._schema = arrow_schema(row_type)
         self._partial = partial_path(folder)
         self._sorter = Sorter(self._partial / "runs", self._schema, self._keys)
         self._chunk: list[dict[str, object]] = []
