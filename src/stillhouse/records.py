@@ -43,6 +43,16 @@ class Message(Row, frozen=True, kw_only=True):
     content: str
 
 
+# The roles of turns, by their names in the two layouts of conversations that data sets use.
+ROLES = {
+    "system": "system",
+    "user": "user",
+    "human": "user",
+    "assistant": "assistant",
+    "gpt": "assistant",
+}
+
+
 class Test(Row, frozen=True, kw_only=True):
     """One test of a code query: a Python assert statement, or standard input with the expected output.
 

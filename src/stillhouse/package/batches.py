@@ -48,18 +48,7 @@ _QUERY = [
     "tests",
     "constraints",
 ]
-_SHARED = [
-    "category",
-    "source",
-    "source_license",
-    "messages",
-    "ground_truth",
-    "language",
-    "setup",
-    "entry_point",
-    "tests",
-    "constraints",
-]
+_SHARED = ["source_license" if name == "license" else name for name in _QUERY]  # in `Example`
 
 
 @dataclass(frozen=True)
