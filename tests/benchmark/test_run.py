@@ -162,6 +162,7 @@ def test_the_stage_tracks_what_decides_a_score() -> None:
     pipeline = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
     tracked = [key for key in pipeline["stages"]["benchmark"]["params"] if isinstance(key, str)]
     assert tracked == [
+        "plugins",
         "run.seed",
         "benchmark.tasks",
         "benchmark.sampling",

@@ -489,7 +489,8 @@ def test_the_teachers_budget_stops_the_run_and_keeps_what_was_answered(journal: 
     model = Model(engine, journal, "teacher", "t")
     names = ["never", "truncated", "unclosed"]
     with pytest.raises(
-        BudgetError, match=r"budget is used up: \d+ tokens.*stillhouse plan teacher"
+        BudgetError,
+        match=r"budget in conf/runtime.yaml is used up: \d+ tokens.*stillhouse plan teacher",
     ):
         run([query(name) for name in names], model, budget=Budget(tokens=20))
     asked = len(engine.requests)

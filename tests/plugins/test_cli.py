@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from conftest import ROOT
-from stillhouse.cli.params_check import survey
 
 from stillhouse.cli import main
+from stillhouse.cli.check import survey
 from stillhouse.params import read_yaml
+from tests.plugins.conftest import ROOT
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import EXAMPLES, ROOT
 
 from stillhouse import plugins
 from stillhouse.benchmark.grade import StudentGrader
@@ -21,6 +20,7 @@ from stillhouse.queries.sources import load_source
 from stillhouse.records import Message
 from stillhouse.tables.attempts import Attempt
 from tests.filter.graded import query, response
+from tests.plugins.conftest import EXAMPLES, ROOT
 
 pytestmark = pytest.mark.usefixtures("examples")
 SOURCE = PluginSource(

@@ -173,12 +173,14 @@ def installed(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_stage_loads_the_plugins_that_it_tracks(tmp_path, monkeypatch):
-    import dvc.api
+    from dvc.repo import Repo
 
     write(tmp_path / "mine_l.py", RULE.format(name="of_stage"))
+    write(tmp_path / "params.yaml", "plugins: [mine_l]\n")
+    write(tmp_path / "dvc.yaml", "stages:\n  filter:\n    cmd: 'true'\n    params: [plugins]\n")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DVC_STAGE", "filter@x")
-    monkeypatch.setattr(dvc.api, "params_show", lambda **_: {"plugins": ["mine_l"]})
+    monkeypatch.setenv("DVC_STAGE", "filter")
+    Repo.init(no_scm=True)
     assert isinstance(load_stage(), StageParams)
     assert plugins.find("filter rule", "of_stage", "here").place == "mine_l.rule"
 
@@ -189,6 +191,7 @@ def test_every_stage_that_may_use_a_plugin_tracks_the_list():
     stages = YAML(typ="safe").load(Path("dvc.yaml").read_text())["stages"]
     tracking = {name for name, stage in stages.items() if "plugins" in stage.get("params", [])}
     assert tracking == {
+        "code",
         "queries",
         "judge_audit",
         "generate",

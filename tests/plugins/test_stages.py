@@ -9,12 +9,13 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from conftest import EXAMPLES, ROOT
 
-from stillhouse.params import read_yaml
+from stillhouse import plugins
+from stillhouse.params import StageParams, read_yaml
 from stillhouse.records import Decision, Example, Perplexity, Query, Rejected, Verdict
 from stillhouse.tables.read import read_table
 from stillhouse.tables.write import write_table
+from tests.plugins.conftest import EXAMPLES, ROOT
 
 # What the teacher prints: a right date, a wrong one, a right one after many equal lines.
 ANSWERS = {
@@ -96,25 +97,28 @@ def project(inputs: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     Path("conf/teachers/scripted.yaml").write_text(json.dumps(file))
     tracked = params | {f"conf/teachers/scripted.yaml:{key}": part for key, part in file.items()}
     monkeypatch.setenv("STILLHOUSE_JOURNAL", "journal")
-    monkeypatch.setattr("dvc.api.params_show", lambda **_: tracked)
+    plugins.load(params["plugins"])
     return tracked
 
 
-def run(monkeypatch: pytest.MonkeyPatch, name: str, *arguments: str) -> None:
-    monkeypatch.setenv("DVC_STAGE", name)
-    stage(name).main.callback(*arguments)
+def run(
+    monkeypatch: pytest.MonkeyPatch, project: dict[str, Any], name: str, *arguments: str
+) -> None:
+    script = stage(name)
+    monkeypatch.setattr(script, "load_stage", lambda: StageParams(name, project))
+    script.main.callback(*arguments)
 
 
 def test_plugins_of_every_kind_from_queries_to_decisions(project, monkeypatch):
-    run(monkeypatch, "queries")
+    run(monkeypatch, project, "queries")
     queries = {q.prompt: q for q in read_table(Path("data/queries/curated"), Query)}
     assert set(queries) == {question for question, _ in DATES[:3]}
     assert {q.verifier for q in queries.values()} == {"regex"}
     (rejected,) = read_table(Path("data/queries/rejected"), Rejected)
     assert rejected.query.prompt == DATES[-1][0], "it is in the plugin's benchmark"
 
-    run(monkeypatch, "generate", "scripted")
-    run(monkeypatch, "verify", "scripted")
+    run(monkeypatch, project, "generate", "scripted")
+    run(monkeypatch, project, "verify", "scripted")
     verdicts = {v.query_id: v for v in read_table(Path("data/verdicts/scripted"), Verdict)}
     found = {
         word: verdicts[query.id]
@@ -135,7 +139,7 @@ def test_plugins_of_every_kind_from_queries_to_decisions(project, monkeypatch):
         for v in sorted(verdicts.values(), key=lambda v: v.response_id)
     ]
     write_table(Path("data/perplexity/scripted"), Perplexity, rows)
-    run(monkeypatch, "filter", "scripted")
+    run(monkeypatch, project, "filter", "scripted")
     reasons = {
         d.query_id: d.reason for d in read_table(Path("data/filtered/scripted/decisions"), Decision)
     }
@@ -155,7 +159,7 @@ def test_plugins_of_every_kind_from_queries_to_decisions(project, monkeypatch):
 
 def test_a_second_run_asks_and_grades_nothing(project, monkeypatch):
     for name, *arguments in (["queries"], ["generate", "scripted"], ["verify", "scripted"]):
-        run(monkeypatch, name, *arguments)
+        run(monkeypatch, project, name, *arguments)
     effort = Path("metrics/effort/scripted.json")
     assert json.loads(effort.read_text())["asked"] == 3
 
@@ -163,6 +167,6 @@ def test_a_second_run_asks_and_grades_nothing(project, monkeypatch):
         raise AssertionError("something was graded")
 
     monkeypatch.setattr("stillhouse.verify.pool.Pool.run", refuse)
-    run(monkeypatch, "generate", "scripted")
-    run(monkeypatch, "verify", "scripted")
+    run(monkeypatch, project, "generate", "scripted")
+    run(monkeypatch, project, "verify", "scripted")
     assert json.loads(effort.read_text())["asked"] == 0

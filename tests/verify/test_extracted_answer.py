@@ -1,11 +1,11 @@
 """The part of an answer that a rule compared is in the check, apart from the evidence."""
 
 import pytest
-from verify_builder import golden
 
 from stillhouse.verify.rules.ifeval import check_constraints
 from stillhouse.verify.rules.math import check_math
 from stillhouse.verify.rules.science import check_science
+from tests.verify.verify_builder import golden
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from verify_builder import ScriptedJudge, make_query, make_response, make_verify
 
 from stillhouse.benchmark.grade import StudentGrader
 from stillhouse.benchmark.items import Item
@@ -17,6 +16,7 @@ from stillhouse.verify.checks import Reason, make_check
 from stillhouse.verify.facts import Facts
 from stillhouse.verify.grade import Grader, judge_requests
 from stillhouse.verify.references import deciding
+from tests.verify.verify_builder import ScriptedJudge, make_query, make_response, make_verify
 
 
 @given(st.lists(st.text(min_size=1), min_size=1))

@@ -107,6 +107,8 @@ async def grade_file(
         AnswersError: a file cannot be read or written.
         SandboxError: code must be run and cannot be isolated as required.
     """
+    if not out.parent.is_dir():
+        raise AnswersError(f"{out.parent}: No such file or directory")
     summary = Summary({}, [])
     pending: list[asyncio.Task[tuple[str, GradedRow]]] = []
     try:
