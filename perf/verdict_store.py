@@ -28,7 +28,7 @@ from stillhouse.records import (
     response_id,
 )
 from stillhouse.tables.attempts import read_attempts
-from stillhouse.tables.table import TableWriter, write_table
+from stillhouse.tables.write import TableWriter, write_table
 from stillhouse.verify.attempts import grade_all
 from stillhouse.verify.checks import make_check
 from stillhouse.verify.facts import Facts

@@ -37,7 +37,7 @@ from stillhouse.records import (
     query_id,
     response_id,
 )
-from stillhouse.tables.table import write_table
+from stillhouse.tables.write import write_table
 
 ROOT = Path(__file__).parents[2]
 CARDS = ROOT / "dataset_cards"

@@ -14,7 +14,8 @@ from stillhouse.files import write_json
 from stillhouse.records import Example, Sample
 from stillhouse.report import charts, inputs, page
 from stillhouse.report.material import REPLAY_NOTE, teacher_names
-from stillhouse.tables.table import TableError, read_table, write_table
+from stillhouse.tables.read import TableError, read_table
+from stillhouse.tables.write import write_table
 from tests.report import fake_run
 
 STAGE = Path(__file__).parents[2] / "stages" / "report.py"

@@ -26,7 +26,7 @@ from stillhouse.analysis.statistics import (
 )
 from stillhouse.hashing import content_hash
 from stillhouse.params import ScoreKind
-from stillhouse.tables.table import shard_paths
+from stillhouse.tables.read import shard_paths
 
 MEAN_TASK = "mean_of_benchmarks"
 ALL_STUDENTS = "all"

@@ -14,7 +14,7 @@ from stillhouse.models.engine import Engine
 from stillhouse.models.vllm_engine import Load, VllmCore, VllmEngine
 from stillhouse.params import Benchmark, BenchmarkSampling, Sampling, Student, StudentRuntime
 from stillhouse.records import Sample
-from stillhouse.tables.table import write_table
+from stillhouse.tables.write import write_table
 
 
 async def answer(

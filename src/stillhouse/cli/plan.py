@@ -80,7 +80,7 @@ async def _plan(
 
 def _queries() -> "Iterator[Query]":
     from stillhouse.records import Query
-    from stillhouse.tables.table import read_table
+    from stillhouse.tables.read import read_table
 
     return read_table(layout.CURATED_QUERIES, Query)
 

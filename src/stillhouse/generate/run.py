@@ -16,7 +16,8 @@ from stillhouse.models.replay.engine import ReplayEngine
 from stillhouse.params import Generate, ParamsError, Teacher, Verify, load_teacher
 from stillhouse.progress import Progress
 from stillhouse.records import Query, Response
-from stillhouse.tables.table import TableWriter, column_counts, read_table
+from stillhouse.tables.read import column_counts, read_table
+from stillhouse.tables.write import TableWriter
 from stillhouse.verify.grade import Grader
 from stillhouse.verify.open import opened_grader
 

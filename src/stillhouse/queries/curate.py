@@ -15,7 +15,7 @@ from stillhouse.queries.decontaminate import Contamination, Reference, decontami
 from stillhouse.queries.dedup import deduplicate
 from stillhouse.queries.sources import load_source
 from stillhouse.records import CATEGORIES, Query, Rejected
-from stillhouse.tables.table import write_table
+from stillhouse.tables.write import write_table
 
 # lighteval takes the items of these tasks from the Hub itself, so that we cannot compare with them here.
 NOT_COMPARED = "lighteval"

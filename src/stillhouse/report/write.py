@@ -53,8 +53,6 @@ def analyse(files: inputs.RunFiles, settings: material.Settings) -> material.Ana
             for teacher, steps in files.perplexities.items()
             if (values := steps.get(step)) is not None
         ],
-        mean_task=scores.MEAN_TASK,
-        all_students=scores.ALL_STUDENTS,
     )
 
 
@@ -70,7 +68,7 @@ def write_page(
 
 def write_figures(files: inputs.RunFiles, rows: material.AnalysisRows) -> None:
     """Write metrics/summary.json and plots/*.csv."""
-    flat = summary.summary(files, rows.scores, scores.MEAN_TASK)
+    flat = summary.summary(files, rows.scores)
     write_json(layout.metrics("summary"), flat)
     for name, columns, found in (
         ("funnel", ("teacher", "stage", "rows"), summary.funnel_rows(files)),

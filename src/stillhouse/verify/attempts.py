@@ -11,7 +11,8 @@ from stillhouse.params import Teacher, Verify
 from stillhouse.progress import Progress
 from stillhouse.records import Verdict
 from stillhouse.tables.attempts import Attempt, read_attempts
-from stillhouse.tables.table import TableWriter, column_counts
+from stillhouse.tables.read import column_counts
+from stillhouse.tables.write import TableWriter
 from stillhouse.verify.grade import Grader
 from stillhouse.verify.open import opened_grader
 from stillhouse.verify.tally import Tally
