@@ -87,7 +87,7 @@ def run_stage(count: int) -> dict[str, float]:
     from stillhouse.journal.journal import Journal
     from stillhouse.models.build import ModelRoom
     from stillhouse.models.client import Model
-    from stillhouse.params import StageParams
+    from stillhouse.params.stage import StageParams
     from stillhouse.records import Message, Query, query_id
     from stillhouse.tables.table import write_table
 

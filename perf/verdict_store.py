@@ -19,7 +19,10 @@ from _answers import WORDS
 from _result import write_result
 
 from stillhouse.journal.journal import Journal
-from stillhouse.params import StageParams, Teacher, Verify, parse
+from stillhouse.params.files import parse
+from stillhouse.params.stage import StageParams
+from stillhouse.params.teacher import Teacher
+from stillhouse.params.verify import Verify
 from stillhouse.records import (
     Message,
     Query,

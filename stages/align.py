@@ -4,7 +4,7 @@ from pathlib import Path
 
 from stillhouse.files import write_json
 from stillhouse.filter.align import parallel_ids, survivorship
-from stillhouse.params import load_stage
+from stillhouse.params.stage import load_stage
 from stillhouse.records import Example, Query
 from stillhouse.stage import stage_command
 from stillhouse.tables.table import read_table, write_table

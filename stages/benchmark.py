@@ -15,15 +15,11 @@ from stillhouse.files import write_json
 from stillhouse.journal.journal import Journal
 from stillhouse.models.client import Model
 from stillhouse.models.vllm_engine import Load, VllmCore, VllmEngine
-from stillhouse.params import (
-    Benchmark,
-    BenchmarkSampling,
-    Sampling,
-    Student,
-    StudentRuntime,
-    load_stage,
-    load_student,
-)
+from stillhouse.params.benchmark import Benchmark, BenchmarkSampling
+from stillhouse.params.load import load_student
+from stillhouse.params.stage import load_stage
+from stillhouse.params.student import Student, StudentRuntime
+from stillhouse.params.teacher import Sampling
 from stillhouse.records import Sample
 from stillhouse.stage import stage_command
 from stillhouse.tables.table import write_table

@@ -9,7 +9,10 @@ import click
 from stillhouse.files import write_json
 from stillhouse.filter.rules import Rules
 from stillhouse.filter.select import select
-from stillhouse.params import TEACHERS_FOLDER, Filter, Teacher, load_stage
+from stillhouse.params.files import TEACHERS_FOLDER
+from stillhouse.params.filter import Filter
+from stillhouse.params.stage import load_stage
+from stillhouse.params.teacher import Teacher
 from stillhouse.records import Decision, Example, Query, example_id
 from stillhouse.stage import stage_command
 from stillhouse.tables.attempts import Attempt, read_attempts

@@ -14,14 +14,11 @@ from stillhouse.journal.journal import Journal
 from stillhouse.models.build import ModelRoom
 from stillhouse.models.client import Model
 from stillhouse.models.replay.engine import ReplayEngine
-from stillhouse.params import (
-    Generate,
-    ParamsError,
-    StageParams,
-    Verify,
-    load_stage,
-    load_teacher,
-)
+from stillhouse.params.base import ParamsError
+from stillhouse.params.generate import Generate
+from stillhouse.params.load import load_teacher
+from stillhouse.params.stage import StageParams, load_stage
+from stillhouse.params.verify import Verify
 from stillhouse.progress import Progress
 from stillhouse.records import Query, Response
 from stillhouse.stage import stage_command

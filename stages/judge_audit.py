@@ -6,7 +6,9 @@ from pathlib import Path
 from stillhouse.files import write_json
 from stillhouse.journal.journal import Journal
 from stillhouse.models.build import ModelRoom
-from stillhouse.params import ParamsError, load_stage, load_teacher
+from stillhouse.params.base import ParamsError
+from stillhouse.params.load import load_teacher
+from stillhouse.params.stage import load_stage
 from stillhouse.progress import Progress
 from stillhouse.stage import stage_command
 from stillhouse.verify.judge_audit import Judged, answers_of, ask_all, load_questions, summary

@@ -10,16 +10,12 @@ from pydantic import TypeAdapter
 from stillhouse.analysis.scores import SAMPLE_COLUMNS, score_rows
 from stillhouse.files import read_json
 from stillhouse.package.model_card import StudentFacts, write_model_card
-from stillhouse.params import (
-    Benchmark,
-    Id,
-    Package,
-    Report,
-    Run,
-    Teacher,
-    load_recorded,
-    load_stage,
-)
+from stillhouse.params.base import Id
+from stillhouse.params.benchmark import Benchmark
+from stillhouse.params.package import Package
+from stillhouse.params.run import Report, Run
+from stillhouse.params.stage import load_recorded, load_stage
+from stillhouse.params.teacher import Teacher
 from stillhouse.stage import stage_command
 from stillhouse.tables.table import shard_paths
 

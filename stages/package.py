@@ -12,21 +12,16 @@ from stillhouse.package.batches import Overlaps, TeacherTables
 from stillhouse.package.facts import RunFacts, TeacherFacts
 from stillhouse.package.provenance import dvc_digests
 from stillhouse.package.write import RunTables, write_release
-from stillhouse.params import (
-    BenchmarkTask,
-    Filter,
-    Generate,
-    Id,
-    Package,
-    PerplexityScorer,
-    Queries,
-    Run,
-    StageParams,
-    Teacher,
-    Verify,
-    load_recorded,
-    load_stage,
-)
+from stillhouse.params.base import Id
+from stillhouse.params.benchmark import BenchmarkTask
+from stillhouse.params.filter import Filter, PerplexityScorer
+from stillhouse.params.generate import Generate
+from stillhouse.params.package import Package
+from stillhouse.params.queries import Queries
+from stillhouse.params.run import Run
+from stillhouse.params.stage import StageParams, load_recorded, load_stage
+from stillhouse.params.teacher import Teacher
+from stillhouse.params.verify import Verify
 from stillhouse.queries.decontaminate import BenchmarkIndex, Reference
 from stillhouse.records import Message, Query
 from stillhouse.stage import stage_command

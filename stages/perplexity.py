@@ -14,7 +14,8 @@ import click
 from stillhouse.files import write_json
 from stillhouse.journal.journal import Journal
 from stillhouse.models.scorer import Scorer
-from stillhouse.params import PerplexityScorer, load_stage
+from stillhouse.params.filter import PerplexityScorer
+from stillhouse.params.stage import load_stage
 from stillhouse.progress import Progress
 from stillhouse.records import Message, Perplexity, assistant_text
 from stillhouse.stage import stage_command

@@ -14,14 +14,11 @@ from stillhouse.benchmark.items import load_items
 from stillhouse.files import write_json
 from stillhouse.journal.journal import Journal
 from stillhouse.models.build import ModelRoom
-from stillhouse.params import (
-    BenchmarkTask,
-    ParamsError,
-    Queries,
-    StageParams,
-    load_stage,
-    load_teacher,
-)
+from stillhouse.params.base import ParamsError
+from stillhouse.params.benchmark import BenchmarkTask
+from stillhouse.params.load import load_teacher
+from stillhouse.params.queries import Queries
+from stillhouse.params.stage import StageParams, load_stage
 from stillhouse.progress import Progress
 from stillhouse.queries.clean import clean
 from stillhouse.queries.decontaminate import Contamination, Reference, decontaminate

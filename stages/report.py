@@ -7,7 +7,11 @@ import numpy as np
 
 from stillhouse.analysis import lengths, mixture, scores, statistics
 from stillhouse.files import write_json
-from stillhouse.params import Benchmark, Report, Run, Teacher, Verify, load_recorded, load_stage
+from stillhouse.params.benchmark import Benchmark
+from stillhouse.params.run import Report, Run
+from stillhouse.params.stage import load_recorded, load_stage
+from stillhouse.params.teacher import Teacher
+from stillhouse.params.verify import Verify
 from stillhouse.report import inputs, material, page, sections, summary
 from stillhouse.stage import stage_command
 

@@ -12,7 +12,9 @@ import click
 from stillhouse.files import write_json
 from stillhouse.journal.journal import Journal
 from stillhouse.models.build import ModelRoom
-from stillhouse.params import CodeLimits, StageParams, Verify, load_stage, load_teacher
+from stillhouse.params.load import load_teacher
+from stillhouse.params.stage import StageParams, load_stage
+from stillhouse.params.verify import CodeLimits, Verify
 from stillhouse.progress import Figures, Progress
 from stillhouse.records import Verdict
 from stillhouse.stage import stage_command

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from stages.generate import generate
 from stillhouse.journal.journal import Journal
-from stillhouse.params import StageParams
+from stillhouse.params.stage import StageParams
 from stillhouse.stage import stage_command
 
 

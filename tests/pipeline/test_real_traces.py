@@ -17,7 +17,9 @@ from stages.generate import QUERIES, generate
 from stages.verify import Tally, grade_all
 from stillhouse.files import read_json
 from stillhouse.journal.journal import Journal
-from stillhouse.params import FileSource, StageParams, Verify
+from stillhouse.params.queries import FileSource
+from stillhouse.params.stage import StageParams
+from stillhouse.params.verify import Verify
 from stillhouse.queries.sources import load_source
 from stillhouse.records import Query, Verdict
 from stillhouse.tables.table import read_table, write_table

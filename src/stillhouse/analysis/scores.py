@@ -23,7 +23,7 @@ from stillhouse.analysis.statistics import (
     mean_of_means,
 )
 from stillhouse.hashing import content_hash
-from stillhouse.params import ScoreKind
+from stillhouse.params.benchmark import ScoreKind
 
 MEAN_TASK = "mean_of_benchmarks"
 ALL_STUDENTS = "all"

@@ -95,7 +95,7 @@ def _audit_judge(cases: Path | None, judge: str, json: bool) -> None:
     import asyncio
 
     from stillhouse import plugins
-    from stillhouse.params import load_run
+    from stillhouse.params.load import load_run
     from stillhouse.verify.judge_audit import QUESTIONS, load_questions, summary
 
     require_project()
@@ -138,7 +138,7 @@ async def _judged(
 ) -> "list[Judged]":
     from stillhouse.journal.journal import Journal
     from stillhouse.models.build import ModelRoom
-    from stillhouse.params import load_teacher
+    from stillhouse.params.load import load_teacher
     from stillhouse.progress import Progress
     from stillhouse.verify.judge_audit import answers_of, ask_all
 

@@ -10,7 +10,11 @@ from stillhouse.package import figures
 from stillhouse.package.card import CARDS, render, yaml_text
 from stillhouse.package.facts import repositories
 from stillhouse.package.licenses import TERMS
-from stillhouse.params import BenchmarkSampling, Package, Run, ScoreKind, Student, Teacher
+from stillhouse.params.benchmark import BenchmarkSampling, ScoreKind
+from stillhouse.params.package import Package
+from stillhouse.params.run import Run
+from stillhouse.params.student import Student
+from stillhouse.params.teacher import Teacher
 
 STUDENT_CARD = "student.md.jinja"
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")  # does not match `package:...` and `path:...`

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from stillhouse.params import JUDGE_ROLES, Teacher
+from stillhouse.params.teacher import Teacher
+from stillhouse.params.verify import JUDGE_ROLES
 from stillhouse.records import CATEGORIES, Example
 from stillhouse.report import charts
 from stillhouse.report.formats import bracket, count, general, integer, number, percent, share

@@ -1,0 +1,78 @@
+"""Reading the YAML files: where they are, and errors that name file, key, what was found and what is allowed."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from stillhouse.params.base import ParamsError, Section
+
+PARAMS_FILE = Path("params.yaml")
+TEACHERS_FOLDER = Path("conf/teachers")
+STUDENTS_FOLDER = Path("conf/students")
+RUNTIME_FILE = Path("conf/runtime.yaml")
+SectionT = TypeVar("SectionT", bound=Section)
+
+
+def parse(section: type[SectionT], content: object, where: str) -> SectionT:
+    """Return the checked section.
+
+    Raises:
+        ParamsError: one line per fault, each with `where` (the file), the key, what was found and what is allowed.
+    """
+    try:
+        return section.model_validate(content)
+    except ValidationError as error:
+        lines = []
+        for fault in error.errors(include_url=False):
+            key = ".".join(str(part) for part in fault["loc"]) or "(top level)"
+            message = {"extra_forbidden": "unknown key", "missing": "missing key"}.get(
+                fault["type"], fault["msg"].removeprefix("Value error, ")
+            )
+            found = (
+                ""
+                if fault["type"] == "missing" or isinstance(fault["input"], dict)
+                else f" (found {fault['input']!r})"
+            )
+            lines.append(f"{where}: {key}: {message}{found}{_allowed(section, fault)}")
+        raise ParamsError("\n".join(lines)) from None
+
+
+def _allowed(section: type[BaseModel], fault: Mapping[str, Any]) -> str:
+    """Return the keys allowed beside an unknown one, as a hint."""
+    if fault["type"] != "extra_forbidden":
+        return ""
+    here: Any = section
+    for part in fault["loc"][:-1]:
+        field = (
+            here.model_fields.get(part)
+            if isinstance(part, str) and hasattr(here, "model_fields")
+            else None
+        )
+        here = field.annotation if field else None
+        if not (isinstance(here, type) and issubclass(here, BaseModel)):
+            return ""
+    return f"; allowed here: {', '.join(sorted(here.model_fields))}"
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return a YAML file as DVC reads it (YAML 1.2: `1e-5` is a number, `no` is text).
+
+    Raises:
+        ParamsError: the file is missing, is not YAML, or its top level is not a mapping.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParamsError(f"{path}: no such file") from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise ParamsError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise ParamsError(
+            f"{path}: a mapping of keys was expected at the top level, found {type(content).__name__}"
+        )
+    return content

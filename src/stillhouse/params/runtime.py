@@ -1,0 +1,45 @@
+"""Reading conf/runtime.yaml: where each teacher and student runs and how fast.
+
+It changes no output, and no stage tracks it. `TeacherRuntime` and `StudentRuntime` are the models of its entries.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from stillhouse.params.base import ParamsError
+from stillhouse.params.files import RUNTIME_FILE, read_yaml
+
+
+def runtime_of(kind: str, file_id: str, root: Path = Path()) -> dict[str, Any]:
+    """Return the keys of one teacher or student in conf/runtime.yaml, over those of `defaults`.
+
+    Args:
+        kind: "teachers" or "students".
+        file_id: the teacher's or student's id.
+        root: the project.
+
+    Raises:
+        ParamsError: the file is no YAML, or not a mapping of mappings.
+    """
+    path = root / RUNTIME_FILE
+    if not path.is_file():
+        return {}
+    content = read_yaml(path)
+    if unknown := sorted(set(content) - {"defaults", "teachers", "students"}):
+        raise ParamsError(
+            f"{path}: {unknown[0]}: unknown key; allowed here: defaults, students, teachers"
+        )
+    own: dict[str, Any] = {}
+    for keys in (("defaults", kind), (kind, file_id)):
+        found: Any = content
+        for key in keys:
+            found = found.get(key) or {}
+            if not isinstance(found, dict):
+                raise ParamsError(f"{path}: {'.'.join(keys)}: a mapping of keys was expected")
+        own |= found
+    return own
+
+
+def old_runtime(path: Path) -> str:
+    """Return the note on a `runtime` section in a teacher's or student's file, which version 0.2 still reads."""
+    return f"{path}: runtime: move it to {RUNTIME_FILE} ({path.parent.name}.{path.stem}); here it will be an error"
