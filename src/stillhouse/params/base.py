@@ -1,4 +1,4 @@
-"""What the models of all files share: the strict base class, checked types and the error."""
+"""What the models of all files share: the strict base class, constrained types and the error."""
 
 import re
 from typing import Annotated
@@ -7,7 +7,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from stillhouse.errors import StillhouseError
 
-PLACEHOLDER = "FILL_IN"  # stands in a profile where only the user can know the value
+# A profile has this where only the user knows the value.
+PLACEHOLDER = "FILL_IN"
 
 
 class ParamsError(StillhouseError):
@@ -49,14 +50,14 @@ Id = Annotated[str, AfterValidator(_check_id)]
 Revision = Annotated[str, AfterValidator(_check_revision)]
 TeacherRevision = Annotated[str, AfterValidator(_check_teacher_revision)]
 InputPath = Annotated[str, AfterValidator(_check_input)]
-# Column of a row -> the value that it must have, or a list of those it may have.
+# Column of a row -> its required value, or a list of its allowed values.
 Scalar = str | bool | int | float
 Where = dict[str, Scalar | Annotated[list[Scalar], Field(min_length=1)]]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Section(BaseModel):
-    """Base of all parameter sections: immutable, and unknown keys are errors."""
+    """Base of all models of parameters: immutable; unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 

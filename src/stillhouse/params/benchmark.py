@@ -10,10 +10,11 @@ from stillhouse.params.base import Id, InputPath, Section, Share, _unique
 class BenchmarkTask(Section):
     """One benchmark of this run.
 
-    `kind: reasoning_gym` takes items of a generator at held-out seeds; `gsm8k` packaged GSM8K items; `file` a JSONL
-    file with `prompt` and `answer`; `plugin` items of a plugin's task, `plugin` being its name and `config` its keyword
-    arguments; `lighteval` a task that lighteval has itself (its items come from the Hub). `verifier` names one of a
-    plugin's that grades the answers; each item of `plugin` may name its own.
+    The items come from, by `kind`: `reasoning_gym`, a generator with held-out seeds; `gsm8k`, the packaged GSM8K items;
+    `file`, a JSONL file with `prompt` and `answer`; `plugin`, the benchmark task `plugin` of a plugin, with the keyword
+    arguments `config`; `lighteval`, a task of lighteval's (its items are on the Hub). `count` is the number of items,
+    `samples` the number of answers per item. `verifier` names a plugin's verifier for the answers; an item of kind
+    `plugin` may name another.
     """
 
     id: Id
@@ -47,7 +48,7 @@ class BenchmarkTask(Section):
 
 
 class BenchmarkSampling(Section):
-    """Sampling of the student under test (paper section 4: temperature 0.6, top-p 0.95)."""
+    """Sampling parameters of the student (paper section 4: temperature 0.6, top-p 0.95)."""
 
     temperature: NonNegativeFloat
     top_p: Share
@@ -55,15 +56,16 @@ class BenchmarkSampling(Section):
     system_prompt: str | None
 
 
-# Which of the three scores of an answer decides; docs/scoring.md says what each is.
+# The three scores of an answer; docs/scoring.md defines them.
 ScoreKind = Literal["strict", "lenient", "finished"]
 
 
 class Benchmark(Section):
     """Parameters of the benchmark stage.
 
-    `score` names the score that decides; all three are reported. `strict`: an answer cut at the token limit scores 0.
-    `lenient`: a cut answer counts if it marks its result already. `finished`: cut answers are left out.
+    `score` is the score of the headline results; the report has all three. `strict`: a truncated answer scores 0.
+    `lenient`: a truncated answer is graded if it has already marked its result. `finished`: truncated answers are left
+    out.
     """
 
     tasks: list[BenchmarkTask]

@@ -1,4 +1,4 @@
-"""Reading the YAML files: where they are, and errors that name file, key, what was found and what is allowed."""
+"""Paths of the YAML files, and how one is read; errors name file, key, what was found and what is allowed."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,10 +16,15 @@ SectionT = TypeVar("SectionT", bound=Section)
 
 
 def parse(section: type[SectionT], content: object, where: str) -> SectionT:
-    """Return the checked section.
+    """Return a section built from the content of a file.
+
+    Args:
+        section: the model.
+        content: what YAML gave.
+        where: the file, and the key of the section in it, as messages name them.
 
     Raises:
-        ParamsError: one line per fault, each with `where` (the file), the key, what was found and what is allowed.
+        ParamsError: one line per fault, each with `where`, the key, what was found and what is allowed.
     """
     try:
         return section.model_validate(content)
@@ -40,7 +45,7 @@ def parse(section: type[SectionT], content: object, where: str) -> SectionT:
 
 
 def _allowed(section: type[BaseModel], fault: Mapping[str, Any]) -> str:
-    """Return the keys allowed beside an unknown one, as a hint."""
+    """Return the allowed keys of the section with the unknown key, as the end of a message; "" for other faults."""
     if fault["type"] != "extra_forbidden":
         return ""
     here: Any = section
@@ -57,7 +62,7 @@ def _allowed(section: type[BaseModel], fault: Mapping[str, Any]) -> str:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Return a YAML file as DVC reads it (YAML 1.2: `1e-5` is a number, `no` is text).
+    """Return the content of a YAML file, read as DVC reads it (YAML 1.2: `1e-5` is a number, `no` is text).
 
     Raises:
         ParamsError: the file is missing, is not YAML, or its top level is not a mapping.

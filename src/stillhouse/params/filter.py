@@ -8,7 +8,7 @@ from stillhouse.params.base import Id, Revision, Section, _unique
 
 
 class PerplexityScorer(Section):
-    """The model whose surprise is measured."""
+    """The model that scores perplexity."""
 
     model: str
     revision: Revision
@@ -17,9 +17,9 @@ class PerplexityScorer(Section):
 
 
 class NgramFilter(Section):
-    """Template-like repetition: n-grams of `n` tokens that occur more than `max_count` times over the teacher's set.
+    """Template-like repetition: n-grams of `n` tokens that occur more than `max_count` times in a teacher's responses.
 
-    `action` says what is dropped: `sample` the whole response, `off` nothing.
+    `action` sets what is dropped: `sample` the whole response, `off` nothing.
     """
 
     n: PositiveInt
@@ -28,10 +28,10 @@ class NgramFilter(Section):
 
 
 class Filter(Section):
-    """Parameters of the filter stage. The perplexity cut is in each teacher's file: it differs by teacher.
+    """Parameters of the filter stage. The perplexity cut differs by teacher and is in the teacher's file.
 
-    `rules` are those of plugins, in order: `name`, or `name: {parameter: value}`. They are applied after the built-in
-    rules on one response and before `repetition`, which compares responses.
+    `rules` lists rules of plugins, in order: `name`, or `name: {parameter: value}`. They are applied after the built-in
+    rules for one response and before `repetition`, which compares responses.
     """
 
     require_think: bool
@@ -41,7 +41,7 @@ class Filter(Section):
 
     @property
     def custom_rules(self) -> list[tuple[str, dict[str, Any]]]:
-        """The names of the plugins' rules, in order, each with its parameters."""
+        """The plugins' rules in order: name and parameters."""
         return [
             named
             for rule in self.rules

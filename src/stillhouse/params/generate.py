@@ -9,7 +9,7 @@ from stillhouse.records import Category
 
 
 class Budget(Section):
-    """An upper limit: tokens of prompts and completions together, or US dollars by the teacher's `price`, or both."""
+    """A limit on tokens (of prompts and completions), on US dollars (by the teacher's `price`), or on both."""
 
     tokens: PositiveInt | None = None
     cost: PositiveFloat | None = None
@@ -22,24 +22,25 @@ class Budget(Section):
 
 
 class Longer(Section):
-    """Where an answer hit the token limit, the next attempt may have `factor` times as many, up to `max_tokens`."""
+    """The token limit after a truncated answer: the next attempt has `factor` times as many, up to `max_tokens`."""
 
     factor: Annotated[float, Field(gt=1)]
     max_tokens: PositiveInt
 
 
 class CategoryRules(Section):
-    """What one category has otherwise than `generate` says; null: the same."""
+    """Values of one category that override those of `generate`; null: no override."""
 
     max_attempts: PositiveInt | None = None
     query_budget: Budget | None = None
 
 
 class Generate(Section):
-    """Parameters of the generate stage: when to stop asking a query.
+    """Parameters of the generate stage: when a query gets no further attempt.
 
-    A query is asked until an answer is accepted, or `max_attempts` answers were not, or its attempts have used up
-    `query_budget` (the one that reaches it is still kept). `after_truncated` gives longer answers a second chance.
+    A query is sent to the teacher until an answer is accepted, `max_attempts` answers are rejected, or its attempts
+    have used `query_budget`. The attempt that reaches the budget is kept. `after_truncated` raises the token limit
+    after a truncated answer.
     """
 
     max_attempts: PositiveInt
@@ -48,12 +49,12 @@ class Generate(Section):
     by_category: dict[Category, CategoryRules] = {}
 
     def rules(self, category: Category) -> tuple[int, Budget | None]:
-        """Return the largest number of attempts and the budget of one query of a category."""
+        """Return `max_attempts` and `query_budget` for a category."""
         own = self.by_category.get(category, CategoryRules())
         return own.max_attempts or self.max_attempts, own.query_budget or self.query_budget
 
     @property
     def needs_price(self) -> bool:
-        """Whether a budget is in dollars, so that each teacher needs a price."""
+        """Whether a budget has a limit in dollars. If so, each teacher needs a price."""
         budgets = [self.query_budget, *(own.query_budget for own in self.by_category.values())]
         return any(budget is not None and budget.cost is not None for budget in budgets)

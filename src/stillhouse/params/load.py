@@ -1,4 +1,4 @@
-"""Loading the files of a project, each checked as a whole."""
+"""Whole files of a project, loaded and checked."""
 
 import warnings
 from pathlib import Path
@@ -20,7 +20,11 @@ from stillhouse.params.teacher import TeacherFile, TeacherRuntime
 
 
 def load_run(root: Path = Path()) -> RunParams:
-    """Return params.yaml of the project in `root`."""
+    """Return params.yaml of the project in `root`.
+
+    Raises:
+        ParamsError: the file is missing, or has a fault.
+    """
     path = root / PARAMS_FILE
     return parse(RunParams, read_yaml(path), str(path))
 
@@ -29,7 +33,7 @@ def load_teacher(teacher_id: str, root: Path = Path()) -> TeacherFile:
     """Return conf/teachers/<id>.yaml, with its runtime from conf/runtime.yaml.
 
     Raises:
-        ParamsError: no such teacher (the message lists those there are), or a fault in one of the files.
+        ParamsError: there is no such file (the message lists the ids that have one), or one of the files has a fault.
     """
     return _load_by_id(TeacherFile, TeacherRuntime, teacher_id, TEACHERS_FOLDER, root)
 

@@ -12,11 +12,11 @@ PARALLEL = "parallel"  # folder and repository of all teachers' answers side by 
 class Package(Section):
     """Names and terms of the released data sets.
 
-    `layout: per_teacher` makes one repository per teacher and one with all answers side by side; `single` makes one
-    repository with a configuration per teacher. `allow_licenses` names licences of sources or teachers that stillhouse
-    does not know and that you have read; any other unknown licence stops the release. `code_url` is where the git
-    repository of this project can be cloned from. `gated` makes readers ask for access first, which is granted at once
-    (auto) or by hand (manual).
+    `layout: per_teacher` makes one repository per teacher and one with the answers of all teachers side by side;
+    `single` makes one repository with a configuration per teacher. `allow_licenses` names licences of sources or
+    teachers that stillhouse does not know and you have read; any other unknown licence stops the release. `code_url` is
+    the address to clone this project's git repository from. `gated` requires readers to request access, which the Hub
+    grants at once (auto) or you grant by hand (manual).
     """
 
     namespace: str

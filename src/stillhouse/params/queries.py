@@ -9,7 +9,7 @@ from stillhouse.records import Category
 
 
 class GeneratorSource(Section):
-    """Queries of one seeded reasoning-gym generator."""
+    """Queries of one reasoning-gym generator, drawn with the seed of the run."""
 
     id: Id
     kind: Literal["reasoning_gym"]
@@ -33,13 +33,13 @@ class EmbeddedSource(Section):
 
 
 class FileSource(Section):
-    """Queries of the user's own: JSONL or Parquet with the columns of `Query`.
+    """Queries of a JSONL or Parquet file with the columns of `Query`.
 
-    `columns` maps these to the file's own names; given, no other column is read. `where` takes only the rows that have
-    the given value, or one of the given values, in each of the named columns (the file's own names); `limit` counts
-    what is taken. A row's own `license` goes before the source's.
+    `columns` maps these columns to the file's names; if set, no other column is read. `where` selects the rows
+    that have the given value, or one of the given values, in each of the named columns (the file's names). `limit` is
+    the largest number of rows, counted after `where`. The `license` of a row overrides the license of the source.
 
-    Any source may name the `verifier` of a plugin that grades its answers in place of the category's.
+    Any source may name the `verifier` of a plugin, which grades its answers instead of the category's verifier.
     """
 
     id: Id
@@ -54,7 +54,7 @@ class FileSource(Section):
 
 
 class HubSource(Section):
-    """Queries of a Hub data set at a pinned commit; `columns` and `where` as for a file."""
+    """Queries of a Hub data set at a pinned commit; `columns`, `where` and `limit` as for a file."""
 
     id: Id
     kind: Literal["hub"]
@@ -71,7 +71,7 @@ class HubSource(Section):
 
 
 class PluginSource(Section):
-    """Queries that a plugin's source adapter yields; `config` is its keyword arguments."""
+    """Queries from a plugin's source adapter; `config` is its keyword arguments."""
 
     id: Id
     kind: Literal["plugin"]
@@ -89,7 +89,7 @@ Source = Annotated[
 
 
 class Clean(Section):
-    """Rules that drop a query for its text alone (paper section 2.1; the non-ASCII limit was never published)."""
+    """Rules that drop a query for its text alone (paper section 2.1, which has no value for the non-ASCII limit)."""
 
     min_chars: NonNegativeInt
     max_chars: PositiveInt
@@ -100,7 +100,7 @@ class Clean(Section):
 
 
 class Dedup(Section):
-    """Near-duplicate removal by MinHash over word shingles that keep every number."""
+    """Near-duplicate removal by MinHash over word shingles. Queries with different numbers are never duplicates."""
 
     threshold: Share
     permutations: PositiveInt
@@ -108,7 +108,7 @@ class Dedup(Section):
 
 
 class Decontaminate(Section):
-    """Removal of queries that overlap a benchmark of this run: exact text, or a shared word n-gram."""
+    """Removal of queries that overlap a benchmark of this run, by exact text or by a shared word n-gram."""
 
     ngram_words: PositiveInt
     min_overlap: Share

@@ -12,14 +12,14 @@ from stillhouse.params.verify import Verify
 
 
 class Run(Section):
-    """Identity of the run."""
+    """The name of the run, and the seed of everything that is drawn."""
 
     name: Id
     seed: NonNegativeInt
 
 
 class Report(Section):
-    """Parameters of the report stage."""
+    """Parameters of the report stage: bootstrap resamples, and the confidence level of its intervals."""
 
     resamples: PositiveInt
     confidence: Share
@@ -28,7 +28,7 @@ class Report(Section):
 class RunParams(Section):
     """All of params.yaml.
 
-    `plugins` are Python modules of the project or installed ones, which extend stillhouse (docs/how-to/extend.md).
+    `plugins` are Python modules, of the project or installed, that extend stillhouse (docs/how-to/extend.md).
     """
 
     run: Run

@@ -1,6 +1,6 @@
-"""Reading conf/runtime.yaml: where each teacher and student runs and how fast.
+"""How conf/runtime.yaml is read, which sets where each teacher and student runs and how fast.
 
-It changes no output, and no stage tracks it. `TeacherRuntime` and `StudentRuntime` are the models of its entries.
+It changes no output, and no stage tracks it. The models of its entries are `TeacherRuntime` and `StudentRuntime`.
 """
 
 from pathlib import Path
@@ -11,7 +11,7 @@ from stillhouse.params.files import RUNTIME_FILE, read_yaml
 
 
 def runtime_of(kind: str, file_id: str, root: Path = Path()) -> dict[str, Any]:
-    """Return the keys of one teacher or student in conf/runtime.yaml, over those of `defaults`.
+    """Return the entry of one teacher or student in conf/runtime.yaml, merged over `defaults`; {} without the file.
 
     Args:
         kind: "teachers" or "students".
@@ -19,7 +19,7 @@ def runtime_of(kind: str, file_id: str, root: Path = Path()) -> dict[str, Any]:
         root: the project.
 
     Raises:
-        ParamsError: the file is no YAML, or not a mapping of mappings.
+        ParamsError: the file is not YAML, has an unknown top-level key, or is not a mapping of mappings.
     """
     path = root / RUNTIME_FILE
     if not path.is_file():
@@ -41,5 +41,5 @@ def runtime_of(kind: str, file_id: str, root: Path = Path()) -> dict[str, Any]:
 
 
 def old_runtime(path: Path) -> str:
-    """Return the note on a `runtime` section in a teacher's or student's file, which version 0.2 still reads."""
+    """Return the warning about a `runtime` section in a teacher's or student's file, which version 0.2 still reads."""
     return f"{path}: runtime: move it to {RUNTIME_FILE} ({path.parent.name}.{path.stem}); here it will be an error"

@@ -1,4 +1,4 @@
-"""What one pipeline stage may read: the parameters that dvc.yaml lists for it, and records of other stages."""
+"""What a pipeline stage may read: the parameters that dvc.yaml lists for it, and records of other stages."""
 
 import os
 from pathlib import Path
@@ -23,11 +23,11 @@ ValueT = TypeVar("ValueT")
 
 
 class StageParams:
-    """The parameters that one pipeline stage tracks, and nothing else.
+    """The parameters that a pipeline stage tracks, and no others.
 
     Args:
         stage: its name, for messages.
-        tracked: values by what dvc.yaml lists: a dotted key of params.yaml, or `<file>:<key>`.
+        tracked: values by their names in dvc.yaml: a dotted key of params.yaml, or `<file>:<key>`.
     """
 
     def __init__(self, stage: str, tracked: dict[str, Any]) -> None:
@@ -35,10 +35,10 @@ class StageParams:
         self._tracked = tracked
 
     def value(self, key: str, path: Path = PARAMS_FILE) -> Any:
-        """Return the value of a dotted key that the stage tracks, by itself or with a section around it.
+        """Return the value of a dotted key that the stage tracks, alone or as part of a tracked section.
 
         Raises:
-            ParamsError: the stage does not track it: its output would depend on something untracked.
+            ParamsError: the stage does not track the key, so that its output would depend on an untracked value.
         """
         parts = key.split(".")
         for length in range(len(parts), 0, -1):
@@ -58,7 +58,7 @@ class StageParams:
         return value
 
     def read(self, kind: type[ValueT], key: str) -> ValueT:
-        """Return a checked value of params.yaml that is no section, such as a list of sections."""
+        """Return a checked value of params.yaml that is not a section, such as a number or a list of sections."""
         value = self.value(key)
         try:
             return TypeAdapter(kind).validate_python(value)
@@ -66,10 +66,10 @@ class StageParams:
             raise ParamsError(f"{PARAMS_FILE}: {key}: {error.errors()[0]['msg']}") from None
 
     def section(self, section: type[SectionT], key: str) -> SectionT:
-        """Return a checked section of params.yaml, which the stage tracks as a whole or key by key.
+        """Return a checked section of params.yaml that the stage tracks as a whole, or of which it tracks every key.
 
         Raises:
-            ParamsError: a fault in it, or it is tracked key by key and one key is not.
+            ParamsError: the section has a fault, or the stage tracks only some of its keys.
         """
         parts = {
             name.removeprefix(f"{key}."): value
@@ -83,12 +83,12 @@ class StageParams:
         return parse(section, self.value(key), f"{PARAMS_FILE}: {key}")
 
     def teacher(self, teacher_id: str) -> Teacher:
-        """Return what decides what a teacher says."""
+        """Return the tracked part of a teacher's file, which decides the teacher's answers."""
         path = TEACHERS_FOLDER / f"{teacher_id}.yaml"
         return parse(Teacher, self.value("teacher", path), f"{path}: teacher")
 
     def student(self, student_id: str) -> Student:
-        """Return what decides what a student learns."""
+        """Return the tracked part of a student's file, which decides what the student learns."""
         path = STUDENTS_FOLDER / f"{student_id}.yaml"
         return parse(Student, self.value("student", path), f"{path}: student")
 
@@ -97,7 +97,7 @@ def load_stage() -> StageParams:
     """Return the parameters that the running DVC stage tracks.
 
     Raises:
-        ParamsError: not started by DVC, or a tracked file or key is missing.
+        ParamsError: DVC did not start this process, or a tracked file or key is missing.
     """
     stage = os.environ.get("DVC_STAGE")
     if not stage:
@@ -121,7 +121,7 @@ def load_stage() -> StageParams:
     except DvcException as error:
         raise ParamsError(f"parameters of stage {stage}: {error}") from error
     found = StageParams(stage, tracked)
-    if "plugins" in tracked:  # a stage that uses none does not track them
+    if "plugins" in tracked:  # only stages that use plugins track them
         plugins.load(tracked["plugins"])
     return found
 

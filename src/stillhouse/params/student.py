@@ -25,8 +25,8 @@ class Recipe(Section):
 class Student(Section):
     """All that decides what a student learns, in conf/students/<id>.yaml; tracked by its stages.
 
-    `chat_template` is a file whose assistant turns stand between `{% generation %}` marks, so that the loss can be
-    masked to them.
+    `chat_template` is a file that puts the assistant's turns between `{% generation %}` and `{% endgeneration %}`, so
+    that the loss is computed on them alone.
     """
 
     label: str
@@ -50,7 +50,7 @@ class StudentRuntime(Section):
 
 
 class StudentFile(Section):
-    """All of conf/students/<id>.yaml. `runtime` comes from conf/runtime.yaml."""
+    """All of conf/students/<id>.yaml. `runtime` is read from conf/runtime.yaml."""
 
     student: Student
     runtime: StudentRuntime = StudentRuntime()

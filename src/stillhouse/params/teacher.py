@@ -14,7 +14,7 @@ from pydantic import (
 from stillhouse.params.base import Id, InputPath, Revision, Section, Share, TeacherRevision
 from stillhouse.params.generate import Budget
 
-# How a teacher marks its reasoning; stillhouse.generate.reasoning says what each means.
+# How a teacher marks its reasoning; stillhouse.generate.reasoning defines each.
 Reasoning = Literal[
     "none",
     "think_tags",
@@ -27,7 +27,7 @@ Reasoning = Literal[
 
 
 class Sampling(Section):
-    """How tokens are drawn. `top_k: 0` and `min_p: 0` switch these off."""
+    """Sampling parameters. `top_k: 0` and `min_p: 0` switch these off."""
 
     temperature: NonNegativeFloat
     top_p: Share
@@ -38,14 +38,14 @@ class Sampling(Section):
 
 
 class Tokenizer(Section):
-    """A tokenizer by the model that has it."""
+    """The tokenizer of a model."""
 
     model: str
     revision: Revision
 
 
 class ReplaySolutions(Section):
-    """The worked solutions that the query sources carry."""
+    """The worked solutions of the queries."""
 
     kind: Literal["solutions"]
 
@@ -53,7 +53,7 @@ class ReplaySolutions(Section):
 class ReplayFile(Section):
     """Answers in a JSONL or Parquet file.
 
-    `columns` maps the columns of `stillhouse.models.replay.rows` to the file's own names; given, no other is read.
+    `columns` maps the columns of `stillhouse.models.replay.rows` to the file's names; if set, no other is read.
     """
 
     kind: Literal["file"]
@@ -78,7 +78,7 @@ Replay = Annotated[ReplaySolutions | ReplayFile | ReplayHub, Field(discriminator
 
 
 class EnginePlugin(Section):
-    """The engine of a plugin; `config` is its keyword arguments."""
+    """An engine of a plugin; `config` is its keyword arguments."""
 
     name: Id
     config: dict[str, Any] = {}
@@ -91,17 +91,17 @@ class Price(Section):
     completion: NonNegativeFloat
 
     def cost(self, prompt_tokens: int, completion_tokens: int) -> float:
-        """Return what so many tokens cost."""
+        """Return the price of one answer, in US dollars."""
         return (self.prompt * prompt_tokens + self.completion * completion_tokens) / 1e6
 
 
 class Teacher(Section):
-    """All that decides what a teacher says, in conf/teachers/<id>.yaml; tracked by the stages that ask it.
+    """All that decides a teacher's answers, in conf/teachers/<id>.yaml; tracked by the stages that ask it.
 
-    `engine: replay` plays back answers that exist already (`replay`); `tokenizer` counts their tokens. `engine: plugin`
-    asks the engine that `plugin` names.
-    `label` is what tables and cards call this teacher. `price` gives each answer its cost. `batch_invariant` makes
-    vLLM's output independent of what else runs in the batch (GPUs of compute capability 8.0 and above).
+    `engine: replay` takes existing answers (`replay`) and counts their tokens with `tokenizer`. `engine: plugin` uses
+    the engine that `plugin` names. `label` is the teacher's name in tables and cards. `price` sets the cost of an
+    answer. `batch_invariant` makes vLLM's output independent of the rest of the batch (GPUs of compute capability 8.0
+    and above).
     """
 
     label: str
@@ -138,7 +138,7 @@ class Teacher(Section):
 
     @property
     def replay_source(self) -> str | None:
-        """Where a replay's answers are from, as reports show it; null for a model."""
+        """The source of a replay's answers, as reports show it; None for a model."""
         match self.replay:
             case ReplaySolutions():
                 return "worked solutions of the queries"
@@ -151,15 +151,14 @@ class Teacher(Section):
 
 
 class TeacherRuntime(Section):
-    """Where a teacher runs and how fast, never what it says; an entry of `teachers` in conf/runtime.yaml.
+    """Where a teacher runs and how fast; an entry of `teachers` in conf/runtime.yaml. It changes no answer.
 
-    `in_flight_per_endpoint` is the most that an endpoint may have at once; below that its limit finds itself. The API
-    key is read from the environment variable that `api_key_variable` names. A request that has not ended after
-    `request_seconds` is cut off and sent again.
+    `in_flight_per_endpoint` is the largest number of concurrent requests to an endpoint; below it, the limit adapts to
+    the endpoint. The API key is in the environment variable that `api_key_variable` names. A request that takes longer
+    than `request_seconds` is cancelled and sent again.
 
-    `budget` limits what all answers of a run may cost together; its dollars include those of the judge, if that has a
-    price. It changes no answer either: a run that would go beyond it stops with an error, and goes on where it stopped
-    when the budget is raised.
+    `budget` limits the cost of all answers of a run. Its dollars include those of the judge, if the judge has a price.
+    A run that would exceed it stops with an error, and continues where it stopped when the budget is raised.
     """
 
     budget: Budget | None = None
@@ -178,7 +177,7 @@ class TeacherRuntime(Section):
 class TeacherFile(Section):
     """All of conf/teachers/<id>.yaml.
 
-    `perplexity_cut` is the largest perplexity that the filter keeps; null: no cut. `runtime` comes from
+    `perplexity_cut` is the largest perplexity that the filter keeps; null: no limit. `runtime` is read from
     conf/runtime.yaml.
     """
 

@@ -8,10 +8,10 @@ from stillhouse.params.base import Id, Revision, Section, Share
 
 
 class CodeLimits(Section):
-    """Limits on one program under test; seconds are of processor time.
+    """Limits on one program under test. Seconds are processor time.
 
-    `pass_share` is the share of the tests run that must pass. `packages` are distributions of this environment that
-    programs may import, beside the standard library.
+    At most `max_tests` tests are run; a program passes if at least `pass_share` of them pass. Programs may import the
+    standard library and `packages`, distributions of this environment.
     """
 
     isolation: Literal["bubblewrap", "rlimits"]
@@ -25,7 +25,7 @@ class CodeLimits(Section):
 
 
 class RewardModel(Section):
-    """A reward model for free answers: a sequence classifier with one output per attribute, on a scale of 0..4.
+    """A reward model for free answers: a sequence classifier with one output per attribute, each from 0 to 4.
 
     `attributes` names the outputs in their order; coherence, correctness and helpfulness must be among them.
     """
@@ -47,7 +47,7 @@ class RewardModel(Section):
 
 
 AskJudge = Literal["never", "unread_only", "any_no"]
-# What each means, to be read after "in math" and "in science".
+# The meaning of each, as cards and reports print it after "in math" and "in science".
 JUDGE_ROLES: dict[AskJudge, str] = {
     "never": "it is never asked",
     "unread_only": "it decides only where the rule could not read both sides or there is no rule",
@@ -56,11 +56,11 @@ JUDGE_ROLES: dict[AskJudge, str] = {
 
 
 class JudgePolicy(Section):
-    """The judge: `model` names a file in conf/teachers; `math` and `science` say when it decides beside the rule.
+    """The judge: `model` is an id in conf/teachers; `math` and `science` set when it decides in addition to the rule.
 
-    `never`: it is not asked. `unread_only`: it is asked where the rule could not read both sides, and where science has
-    no rule for the reference; it never overrules a rule that read both and found them different. `any_no`: it may turn
-    every no of the rule into a yes, as in the paper. Free answers and demands have no rule, so the judge decides them.
+    `never`: the judge is not asked. `unread_only`: it decides where the rule cannot read both answer and reference, and
+    where science has no rule for the reference. It does not overrule a rule that read both. `any_no`: it also decides
+    where the rule rejects, as in the paper. Free answers and demands have no rule: the judge always decides.
     """
 
     model: Id
@@ -71,7 +71,9 @@ class JudgePolicy(Section):
 class Verify(Section):
     """Parameters of verification.
 
-    `reward` scores the categories multiturn and other; where it is null, the judge does.
+    An answer is accepted if its score is at least `threshold`; for programs, `code.pass_share` decides. `reward` scores
+    the categories multiturn and other; if it is null, the judge scores them. `item_cpu_seconds` limits the processor
+    time for grading one answer by rules.
     """
 
     threshold: Share
