@@ -88,7 +88,7 @@ def run_stage(count: int) -> dict[str, float]:
     from stillhouse.generate import run as room
     from stillhouse.models.build import ModelRoom
     from stillhouse.models.client import Model
-    from stillhouse.params import StageParams
+    from stillhouse.params.stage import StageParams
     from stillhouse.records import Message, Query, query_id
     from stillhouse.tables.write import write_table
 

@@ -17,7 +17,9 @@ from _answers import WORDS
 from _result import write_result
 
 from stillhouse.journal.journal import Journal
-from stillhouse.params import Teacher, Verify, parse
+from stillhouse.params.files import parse
+from stillhouse.params.teacher import Teacher
+from stillhouse.params.verify import Verify
 from stillhouse.records import (
     Message,
     Query,

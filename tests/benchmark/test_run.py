@@ -16,7 +16,10 @@ from stillhouse.benchmark.items import Item
 from stillhouse.benchmark.run import BenchmarkError, run_lighteval, sample_seed
 from stillhouse.benchmark.spec import SPEC_VARIABLE
 from stillhouse.models.engine import Completion, EngineError, Request
-from stillhouse.params import BenchmarkTask, StageParams, Verify, load_run, load_student
+from stillhouse.params.benchmark import BenchmarkTask
+from stillhouse.params.load import load_run, load_student
+from stillhouse.params.stage import StageParams
+from stillhouse.params.verify import Verify
 from stillhouse.records import Sample
 from stillhouse.tables.read import read_table
 

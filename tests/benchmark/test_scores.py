@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from stillhouse.benchmark.run import BenchmarkError
 from stillhouse.benchmark.scores import metrics, read_samples
-from stillhouse.params import Benchmark, BenchmarkTask
+from stillhouse.params.benchmark import Benchmark, BenchmarkTask
 from stillhouse.records import Sample
 from stillhouse.tables.read import read_table
 from stillhouse.tables.write import write_table

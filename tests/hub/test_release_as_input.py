@@ -20,7 +20,8 @@ READ = """
 import json
 import msgspec
 from stillhouse.models.replay.rows import ReplaySource
-from stillhouse.params import HubSource, ReplayHub
+from stillhouse.params.queries import HubSource
+from stillhouse.params.teacher import ReplayHub
 from stillhouse.queries.sources import load_source
 
 repo = {{"kind": "hub", "repo": "{repo}", "revision": "{commit}"}}

@@ -15,7 +15,8 @@ import pytest
 from stages import generate, verify
 from stillhouse import layout
 from stillhouse.files import read_json
-from stillhouse.params import FileSource, StageParams
+from stillhouse.params.queries import FileSource
+from stillhouse.params.stage import StageParams
 from stillhouse.queries.sources import load_source
 from stillhouse.records import Query, Verdict
 from stillhouse.tables.read import read_table

@@ -9,7 +9,8 @@ import msgspec
 
 from stillhouse import layout
 from stillhouse.files import write_json
-from stillhouse.params import BenchmarkTask, Queries
+from stillhouse.params.benchmark import BenchmarkTask
+from stillhouse.params.queries import Queries
 from stillhouse.queries.clean import clean
 from stillhouse.queries.decontaminate import Contamination, Reference, decontaminate
 from stillhouse.queries.dedup import deduplicate

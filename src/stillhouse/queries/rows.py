@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from stillhouse.errors import StillhouseError
-from stillhouse.params import Source
+from stillhouse.params.queries import Source
 from stillhouse.queries.text import nfc
 from stillhouse.records import (
     CONSTRAINT_KWARGS,

@@ -5,7 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stillhouse.params import Benchmark, Report, Run, Teacher, Verify
+from stillhouse.params.benchmark import Benchmark
+from stillhouse.params.run import Report, Run
+from stillhouse.params.teacher import Teacher
+from stillhouse.params.verify import Verify
 
 Rows = Sequence[Mapping[str, Any]]
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from stillhouse.analysis.scores import ALL_STUDENTS, MEAN_TASK
-from stillhouse.params import Teacher
+from stillhouse.params.teacher import Teacher
 from stillhouse.report import charts
 from stillhouse.report.formats import bracket, count, number, percent, points, share
 from stillhouse.report.inputs import RunFiles

@@ -7,16 +7,12 @@ import numpy as np
 from stillhouse import layout
 from stillhouse.analysis import lengths, mixture, scores, statistics
 from stillhouse.files import write_json
-from stillhouse.params import (
-    Benchmark,
-    Id,
-    Report,
-    Run,
-    StageParams,
-    Teacher,
-    Verify,
-    load_recorded,
-)
+from stillhouse.params.base import Id
+from stillhouse.params.benchmark import Benchmark
+from stillhouse.params.run import Report, Run
+from stillhouse.params.stage import StageParams, load_recorded
+from stillhouse.params.teacher import Teacher
+from stillhouse.params.verify import Verify
 from stillhouse.report import inputs, material, page, sections, summary
 
 

@@ -16,7 +16,7 @@ import msgspec
 
 from stillhouse.hashing import content_hash, file_sha256
 from stillhouse.models.weights import resolve
-from stillhouse.params import Recipe, Student, StudentRuntime
+from stillhouse.params.student import Recipe, Student, StudentRuntime
 from stillhouse.progress import quiet_libraries
 from stillhouse.records import Example
 from stillhouse.sft.encoding import Counts, write_encoded

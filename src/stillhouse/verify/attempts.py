@@ -7,7 +7,8 @@ from itertools import islice
 from stillhouse import layout
 from stillhouse.journal.journal import Journal
 from stillhouse.models.build import ModelRoom
-from stillhouse.params import Teacher, Verify
+from stillhouse.params.teacher import Teacher
+from stillhouse.params.verify import Verify
 from stillhouse.progress import Progress
 from stillhouse.records import Verdict
 from stillhouse.tables.attempts import Attempt, read_attempts

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from stillhouse.hashing import content_hash
 from stillhouse.models.engine import Completion, EngineError, NoAnswerError, RefusedError, Request
-from stillhouse.params import AskJudge
+from stillhouse.params.verify import AskJudge
 from stillhouse.records import Check, Message, Query
 from stillhouse.verify.checks import Reason, kind_of, make_check
 

@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 
 from stillhouse.hashing import file_sha256
 from stillhouse.models.engine import EngineError
-from stillhouse.params import ReplayFile, ReplayHub
+from stillhouse.params.teacher import ReplayFile, ReplayHub
 from stillhouse.records import ROLES, FinishReason, Message, nfc, query_id
 
 COLUMNS = (

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from stillhouse.params import Teacher
+from stillhouse.params.teacher import Teacher
 from stillhouse.report.formats import count, integer
 from stillhouse.report.inputs import RunFiles
 from stillhouse.report.material import Settings, model_text

@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from stillhouse.params import JUDGE_ROLES, Teacher
+from stillhouse.params.teacher import Teacher
+from stillhouse.params.verify import JUDGE_ROLES
 from stillhouse.report.formats import bracket, integer, percent, share
 from stillhouse.report.inputs import Columns, RunFiles
 from stillhouse.report.material import Settings, model_text
