@@ -14,7 +14,7 @@ import asyncio
 import msgspec
 
 from stillhouse.models.engine import Completion, EngineError, Request
-from stillhouse.params import Teacher
+from stillhouse.params.teacher import Teacher
 from stillhouse.plugins import engine
 
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from stillhouse.params import Verify, load_run
+from stillhouse.params.load import load_run
+from stillhouse.params.verify import Verify
 from stillhouse.records import Message, Query, Response, Test
 
 WORDS = ["so", "we", "add", "both", "sides", "then", "divide", "by", "the", "factor", "and", "see"]

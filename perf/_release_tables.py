@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 from stillhouse.package.batches import TeacherTables
 from stillhouse.package.write import RunTables
 from stillhouse.records import (
-    SCHEMAS,
     Decision,
     Example,
     Perplexity,
@@ -23,7 +22,8 @@ from stillhouse.records import (
     Verdict,
     example_id,
 )
-from stillhouse.tables.table import SHARD_FORMAT
+from stillhouse.schemas import arrow_schema
+from stillhouse.tables.write import SHARD_FORMAT
 
 CHARS_PER_TOKEN = 4  # English and mathematics, about
 BATCH = 1000
@@ -177,7 +177,7 @@ class _Writer:
 
     def __init__(self, folder: Path, row_type: type[Row]) -> None:
         folder.mkdir(parents=True)
-        self._folder, self._schema = folder, SCHEMAS[row_type]
+        self._folder, self._schema = folder, arrow_schema(row_type)
         self._shards = self._rows = 0
         self._open()
 

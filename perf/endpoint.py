@@ -27,7 +27,7 @@ from stillhouse.journal.journal import Journal
 from stillhouse.models.client import Model
 from stillhouse.models.engine import Request
 from stillhouse.models.openai_engine import OpenAIEngine
-from stillhouse.params import Sampling, TeacherRuntime
+from stillhouse.params.teacher import Sampling, TeacherRuntime
 from stillhouse.records import Message
 
 GOAL = 1000  # answers a second

@@ -20,7 +20,8 @@ from stillhouse.models.client import Model
 from stillhouse.models.engine import Completion, Engine, Request
 from stillhouse.models.openai_engine import OpenAIEngine
 from stillhouse.models.vllm_engine import VllmCore, VllmEngine
-from stillhouse.params import Sampling, TeacherRuntime, load_teacher
+from stillhouse.params.load import load_teacher
+from stillhouse.params.teacher import Sampling, TeacherRuntime
 from stillhouse.records import Message
 
 GOAL = 20_000  # hits a second

@@ -88,9 +88,9 @@ def run_stage(count: int) -> dict[str, float]:
     from stillhouse.generate import run as room
     from stillhouse.models.build import ModelRoom
     from stillhouse.models.client import Model
-    from stillhouse.params import StageParams
+    from stillhouse.params.stage import StageParams
     from stillhouse.records import Message, Query, query_id
-    from stillhouse.tables.table import write_table
+    from stillhouse.tables.write import write_table
 
     class StandInRoom(ModelRoom):
         def model(self, name: str, _: Any, __: Any, purpose: Any, ___: Any = None) -> Model:

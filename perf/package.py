@@ -23,18 +23,15 @@ from _result import write_result
 from stillhouse.package import write as package
 from stillhouse.package.facts import RunFacts, TeacherFacts
 from stillhouse.package.shards import FORMAT
-from stillhouse.params import (
-    Filter,
-    Generate,
-    Package,
-    PerplexityScorer,
-    Queries,
-    Run,
-    Teacher,
-    Verify,
-    load_run,
-    parse,
-)
+from stillhouse.params.files import parse
+from stillhouse.params.filter import Filter, PerplexityScorer
+from stillhouse.params.generate import Generate
+from stillhouse.params.load import load_run
+from stillhouse.params.package import Package
+from stillhouse.params.queries import Queries
+from stillhouse.params.run import Run
+from stillhouse.params.teacher import Teacher
+from stillhouse.params.verify import Verify
 
 GOAL = 0.6
 MEMORY_GOAL_GB = 1.5

@@ -17,7 +17,9 @@ from _answers import WORDS
 from _result import write_result
 
 from stillhouse.journal.journal import Journal
-from stillhouse.params import Teacher, Verify, parse
+from stillhouse.params.files import parse
+from stillhouse.params.teacher import Teacher
+from stillhouse.params.verify import Verify
 from stillhouse.records import (
     Message,
     Query,
@@ -28,7 +30,7 @@ from stillhouse.records import (
     response_id,
 )
 from stillhouse.tables.attempts import read_attempts
-from stillhouse.tables.table import TableWriter, write_table
+from stillhouse.tables.write import TableWriter, write_table
 from stillhouse.verify.attempts import grade_all
 from stillhouse.verify.checks import make_check
 from stillhouse.verify.facts import Facts

@@ -40,7 +40,9 @@ from stillhouse.models.vllm_engine import (
     engine_arguments,
     engine_environment,
 )
-from stillhouse.params import Generate, Teacher, TeacherRuntime, load_run, load_teacher
+from stillhouse.params.generate import Generate
+from stillhouse.params.load import load_run, load_teacher
+from stillhouse.params.teacher import Teacher, TeacherRuntime
 from stillhouse.records import Message, Query, Response, Verdict, query_id, response_id
 from stillhouse.verify.grade import Grader
 

@@ -3,7 +3,8 @@
 from stillhouse import layout
 from stillhouse.files import write_json
 from stillhouse.filter.align import align
-from stillhouse.params import Id, load_stage
+from stillhouse.params.base import Id
+from stillhouse.params.stage import load_stage
 from stillhouse.stage import stage_command
 
 

@@ -9,7 +9,9 @@ from stillhouse import layout
 from stillhouse.benchmark.scores import metrics
 from stillhouse.benchmark.student import answer, student_engine
 from stillhouse.files import write_json
-from stillhouse.params import Benchmark, load_stage, load_student
+from stillhouse.params.benchmark import Benchmark
+from stillhouse.params.load import load_student
+from stillhouse.params.stage import load_stage
 from stillhouse.stage import stage_command
 
 

@@ -6,7 +6,9 @@ from stillhouse import layout
 from stillhouse.files import write_json
 from stillhouse.filter.attempts import filter_all
 from stillhouse.filter.rules import Rules
-from stillhouse.params import TEACHERS_FOLDER, Filter, load_stage
+from stillhouse.params.files import TEACHERS_FOLDER
+from stillhouse.params.filter import Filter
+from stillhouse.params.stage import load_stage
 from stillhouse.stage import stage_command
 
 

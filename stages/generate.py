@@ -8,7 +8,9 @@ from stillhouse import layout
 from stillhouse.files import write_json
 from stillhouse.generate.run import Generation, generate
 from stillhouse.journal.journal import Journal
-from stillhouse.params import Generate, StageParams, Verify, load_stage
+from stillhouse.params.generate import Generate
+from stillhouse.params.stage import StageParams, load_stage
+from stillhouse.params.verify import Verify
 from stillhouse.stage import stage_command
 
 

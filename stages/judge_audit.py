@@ -5,7 +5,7 @@ import asyncio
 from stillhouse import layout
 from stillhouse.files import write_json
 from stillhouse.models.judge import judge_of
-from stillhouse.params import load_stage
+from stillhouse.params.stage import load_stage
 from stillhouse.stage import stage_command
 from stillhouse.verify.judge_audit import load_questions, question_judge, summary
 

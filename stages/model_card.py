@@ -5,7 +5,9 @@ import click
 from stillhouse import layout
 from stillhouse.analysis.scores import sample_columns, score_rows
 from stillhouse.package.model_card import student_facts, write_model_card
-from stillhouse.params import Benchmark, Report, load_stage
+from stillhouse.params.benchmark import Benchmark
+from stillhouse.params.run import Report
+from stillhouse.params.stage import load_stage
 from stillhouse.stage import stage_command
 
 

@@ -7,7 +7,7 @@ from stillhouse.benchmark.items import load_items
 from stillhouse.files import write_json
 from stillhouse.package.gather import run_facts, run_tables
 from stillhouse.package.write import write_release
-from stillhouse.params import load_stage
+from stillhouse.params.stage import load_stage
 from stillhouse.queries.decontaminate import BenchmarkIndex, Reference
 from stillhouse.stage import stage_command
 

@@ -8,7 +8,8 @@ from stillhouse import layout
 from stillhouse.files import write_json
 from stillhouse.journal.journal import Journal
 from stillhouse.models.scorer import Scorer
-from stillhouse.params import PerplexityScorer, load_stage
+from stillhouse.params.filter import PerplexityScorer
+from stillhouse.params.stage import load_stage
 from stillhouse.perplexity.attempts import metrics, score_all
 from stillhouse.stage import stage_command
 

@@ -11,7 +11,9 @@ from stillhouse.hub.readiness import (
     refuse_stale_pipeline,
 )
 from stillhouse.package.facts import repositories
-from stillhouse.params import Id, Package, load_stage
+from stillhouse.params.base import Id
+from stillhouse.params.package import Package
+from stillhouse.params.stage import load_stage
 from stillhouse.stage import stage_command
 
 

@@ -11,7 +11,8 @@ from stillhouse.hub.readiness import (
 )
 from stillhouse.hub.student import student_folder
 from stillhouse.package.facts import student_repository
-from stillhouse.params import Package, load_stage
+from stillhouse.params.package import Package
+from stillhouse.params.stage import load_stage
 from stillhouse.stage import stage_command
 
 

@@ -11,7 +11,9 @@ from stillhouse import layout
 from stillhouse.benchmark.items import load_items
 from stillhouse.files import write_json
 from stillhouse.models.judge import judge_of
-from stillhouse.params import BenchmarkTask, Queries, load_stage
+from stillhouse.params.benchmark import BenchmarkTask
+from stillhouse.params.queries import Queries
+from stillhouse.params.stage import load_stage
 from stillhouse.queries.curate import curate, write
 from stillhouse.queries.decontaminate import Reference
 from stillhouse.stage import stage_command

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from stillhouse.params import Id, load_stage
+from stillhouse.params.base import Id
+from stillhouse.params.stage import load_stage
 from stillhouse.report.inputs import read_run
 from stillhouse.report.write import analyse, settings_of, write_figures, write_page
 from stillhouse.stage import stage_command

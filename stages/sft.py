@@ -8,7 +8,8 @@ import click
 
 from stillhouse import layout
 from stillhouse.files import write_json
-from stillhouse.params import load_stage, load_student
+from stillhouse.params.load import load_student
+from stillhouse.params.stage import load_stage
 from stillhouse.sft.train import is_main_process, launch_command, train, write_curve
 from stillhouse.stage import stage_command
 

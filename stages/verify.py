@@ -7,7 +7,8 @@ import click
 from stillhouse import layout
 from stillhouse.files import write_json
 from stillhouse.journal.journal import Journal
-from stillhouse.params import StageParams, Verify, load_stage
+from stillhouse.params.stage import StageParams, load_stage
+from stillhouse.params.verify import Verify
 from stillhouse.stage import stage_command
 from stillhouse.verify.attempts import grade_all
 

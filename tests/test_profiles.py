@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from stillhouse.cli.check import survey
-from stillhouse.params import HubSource, load_run, load_student, load_teacher
+from stillhouse.params.load import load_run, load_student, load_teacher
+from stillhouse.params.queries import HubSource
 from stillhouse.sft.gates import check_template
 
 PROFILES = ["paper", "single_gpu"]

@@ -10,15 +10,9 @@ from hypothesis import strategies as st
 from stillhouse.hashing import ID_HEX_DIGITS, content_hash
 from stillhouse.records import (
     CATEGORIES,
-    CONSTRAINT_KWARGS,
-    SCHEMAS,
-    Check,
     Constraint,
     Message,
     Query,
-    Rejected,
-    Row,
-    Verdict,
     assistant_text,
     example_id,
     from_dict,
@@ -26,6 +20,7 @@ from stillhouse.records import (
     response_id,
     to_dict,
 )
+from stillhouse.schemas import arrow_schema
 
 texts = st.text(max_size=40)
 
@@ -89,33 +84,6 @@ def test_the_query_id_depends_on_roles_and_turns() -> None:
     assert query_id([user]) != query_id([user, user])
 
 
-@pytest.mark.parametrize("row_type", SCHEMAS, ids=lambda t: t.__name__)
-def test_schema_and_struct_name_the_same_fields_in_the_same_order(row_type: type[Row]) -> None:
-    fields = [field.name for field in msgspec.structs.fields(row_type)]
-    assert SCHEMAS[row_type].names == fields
-
-
-def test_every_row_type_but_the_nested_ones_has_a_schema() -> None:
-    nested = {"Message", "Test", "Constraint", "Trace", "Check"}
-    assert {t.__name__ for t in Row.__subclasses__()} == nested | {t.__name__ for t in SCHEMAS}
-
-
-def test_nested_structs_match_their_rows() -> None:
-    query = SCHEMAS[Query]
-    assert [f.name for f in query.field("messages").type.value_type] == ["role", "content"]
-    assert [f.name for f in query.field("tests").type.value_type] == [
-        "kind",
-        "code",
-        "input",
-        "output",
-        "tolerance",
-    ]
-    assert [f.name for f in SCHEMAS[Verdict].field("checks").type.value_type] == [
-        f.name for f in msgspec.structs.fields(Check)
-    ]
-    assert [f.name for f in SCHEMAS[Rejected].field("query").type] == query.names
-
-
 def test_a_row_comes_back_from_arrow_without_the_nulls_of_other_constraints() -> None:
     row = Query(
         id="0" * ID_HEX_DIGITS,
@@ -128,7 +96,7 @@ def test_a_row_comes_back_from_arrow_without_the_nulls_of_other_constraints() ->
             Constraint(id="keywords:existence", kwargs={"keywords": ["a", "b"]}),
         ],
     )
-    table = pa.Table.from_pylist([to_dict(row)], schema=SCHEMAS[Query])
+    table = pa.Table.from_pylist([to_dict(row)], schema=arrow_schema(Query))
     assert from_dict(Query, table.to_pylist()[0]) == row
     assert from_dict(Query, table.to_pylist()[0]).constraints[0].kwargs == {"num_words": 3}
 
@@ -154,8 +122,3 @@ def test_the_assistant_turn_has_think_tags_only_where_there_was_reasoning() -> N
 
 def test_the_categories_are_those_of_the_released_files_of_the_paper() -> None:
     assert set(CATEGORIES) == {"math", "code", "science", "if", "multiturn", "other"}
-
-
-def test_constraint_arguments_are_typed() -> None:
-    arguments = SCHEMAS[Query].field("constraints").type.value_type.field("kwargs").type
-    assert {field.name for field in arguments} == CONSTRAINT_KWARGS

@@ -12,7 +12,9 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from stillhouse.params import RunParams, StudentFile, StudentRuntime, TeacherFile, TeacherRuntime
+from stillhouse.params.run import RunParams
+from stillhouse.params.student import StudentFile, StudentRuntime
+from stillhouse.params.teacher import TeacherFile, TeacherRuntime
 
 PAGE = Path("docs/reference/params.md")
 

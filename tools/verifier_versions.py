@@ -1,8 +1,9 @@
 """Hold each verifier's version and its code together: a verdict is stored under the version, never under the code.
 
 tests/verify/versions.json has, per verifier, its VERSION and a hash of what decides its verdicts: the module and the
-modules of stillhouse.verify that it imports, without comments, docstrings and layout, and the files that they name
-(the referee, prompts) by content. After a change that can change a verdict, raise VERSION in the module; then write.
+modules of stillhouse.verify that it imports, and the files that they name (the referee, prompts). Of Python, comments,
+docstrings and layout do not count, nor does the module of another package that a name is imported from. After a change
+that can change a verdict, raise VERSION in the module; then write.
 
 Usage: python tools/verifier_versions.py [--write]
 """
@@ -13,6 +14,7 @@ import importlib
 import json
 import sys
 from pathlib import Path
+from typing import TypeGuard
 
 SOURCE = Path("src/stillhouse")
 VERIFY = SOURCE / "verify"
@@ -67,7 +69,7 @@ def _hash(name: str, module: str) -> str:
     for path in sorted(code | named):
         text = path.read_text(encoding="utf-8")
         digest.update(f"{path.relative_to(SOURCE)}\0".encode())
-        digest.update((text if path in named else meaning(text)).encode() + b"\0")
+        digest.update((meaning(text) if path.suffix == ".py" else text).encode() + b"\0")
     return digest.hexdigest()
 
 
@@ -112,8 +114,10 @@ def _named_files(path: Path) -> set[Path]:
 
 
 def meaning(source: str) -> str:
-    """Return a Python text without comments, docstrings, layout, and the value of its version."""
+    """Return a Python text without comments, docstrings, layout, its version, and the packages it imports from."""
     tree = ast.parse(source)
+    imports = [node for node in tree.body if _of_another_package(node)]
+    imported = sorted(alias.asname or alias.name for node in imports for alias in node.names)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             first = node.body[0] if node.body else None
@@ -131,8 +135,16 @@ def meaning(source: str) -> str:
             and isinstance(node.targets[0], ast.Name)
             and node.targets[0].id == "VERSION"
         )
+        and node not in imports
     ]
-    return ast.dump(tree)
+    return f"{imported}{ast.dump(tree)}"
+
+
+def _of_another_package(node: ast.stmt) -> TypeGuard[ast.ImportFrom]:
+    if not isinstance(node, ast.ImportFrom):
+        return False
+    name = f"{node.module}."
+    return name.startswith("stillhouse.") and not name.startswith(PACKAGE)
 
 
 def main() -> None:

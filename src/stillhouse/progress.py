@@ -6,8 +6,23 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, NamedTuple
 
-LINE_SECONDS = 15.0  # between plain lines
+LINE_SECONDS = 15.0  # at least, between plain lines
 REFRESHES_PER_SECOND = 2.0
+
+
+class LineTimer:
+    """Limits plain lines to one in `LINE_SECONDS`, and counts the seconds since the start."""
+
+    def __init__(self) -> None:
+        self._started = self._last_line = time.monotonic()
+
+    def due(self, at_the_end: bool) -> float | None:
+        """Return the seconds since the start if a line is due, as it always is at the end; else None."""
+        now = time.monotonic()
+        if not at_the_end and now - self._last_line < LINE_SECONDS:
+            return None
+        self._last_line = now
+        return now - self._started
 
 
 class Figures(NamedTuple):
@@ -25,7 +40,7 @@ class Progress:
         self._name = name
         self._total = total
         self._done = 0
-        self._started = self._told = time.monotonic()
+        self._timer = LineTimer()
         self._text = ""
         self._figures = figures or (lambda: Figures(self._text))
         self._view = _View(self, name, total) if sys.stderr.isatty() else None
@@ -50,10 +65,8 @@ class Progress:
         self._text = text
         if self._view:
             return
-        now = time.monotonic()
-        if now - self._told >= LINE_SECONDS or self._done == self._total:
-            self._told = now
-            seconds = now - self._started
+        seconds = self._timer.due(self._done == self._total)
+        if seconds is not None:
             line = f"{self._name}: {self._done}/{self._total} in {seconds:.0f} s  {self.figures().line}"
             print(line.rstrip(), file=sys.stderr, flush=True)
 

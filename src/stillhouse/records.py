@@ -1,14 +1,14 @@
-"""The rows that walk through the DAG, their Arrow schemas and their content-hash ids.
+"""The row types of all tables, and their content-hash ids.
 
-Every table on disk holds one of these row types. A row type is an immutable msgspec struct (fast, checked
-conversion from and to plain dicts) beside an explicit Arrow schema; a test holds the two together. Ids are content
-hashes over NFC text, so that the same content has the same id in every run and a file sorted by id is stable.
-No logic beyond ids and conversion belongs here.
+Every table on disk holds one of these row types. A row type is an immutable msgspec struct, with fast and checked
+conversion from and to plain dicts; `schemas` derives the Arrow schema of its table. Ids are content hashes over NFC
+text, so that the same content has the same id in every run and a file sorted by id is stable. No logic beyond ids and
+conversion belongs here.
 """
 
 import unicodedata
 from collections.abc import Sequence
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypedDict, TypeVar
 
 import msgspec
 import pyarrow as pa
@@ -43,6 +43,16 @@ class Message(Row, frozen=True, kw_only=True):
     content: str
 
 
+# The roles of turns, by their names in the two layouts of conversations that data sets use.
+ROLES = {
+    "system": "system",
+    "user": "user",
+    "human": "user",
+    "assistant": "assistant",
+    "gpt": "assistant",
+}
+
+
 class Test(Row, frozen=True, kw_only=True):
     """One test of a code query: a Python assert statement, or standard input with the expected output.
 
@@ -56,6 +66,42 @@ class Test(Row, frozen=True, kw_only=True):
     tolerance: float | None = None
 
 
+class ConstraintArguments(TypedDict):
+    """The arguments of constraints in a table: those of the 25 IFEval checkers, and `demand`.
+
+    Each has a column of its type, so that the table needs no JSON inside strings. A constraint has few of them.
+    """
+
+    capital_frequency: int
+    capital_relation: str
+    demand: str
+    end_phrase: str
+    first_word: str
+    forbidden_words: list[str]
+    frequency: int
+    keyword: str
+    keywords: list[str]
+    language: str
+    let_frequency: int
+    let_relation: str
+    letter: str
+    nth_paragraph: int
+    num_bullets: int
+    num_highlights: int
+    num_paragraphs: int
+    num_placeholders: int
+    num_sections: int
+    num_sentences: int
+    num_words: int
+    postscript_marker: str
+    prompt_to_repeat: str
+    relation: str
+    section_spliter: str
+
+
+CONSTRAINT_KWARGS = frozenset(ConstraintArguments.__annotations__)
+
+
 class Constraint(Row, frozen=True, kw_only=True):
     """One checkable instruction of an `if` query, named as in IFEval ("length_constraints:number_words").
 
@@ -63,7 +109,7 @@ class Constraint(Row, frozen=True, kw_only=True):
     """
 
     id: str
-    kwargs: dict[str, Any] = {}
+    kwargs: Annotated[dict[str, Any], ConstraintArguments] = {}
 
 
 class Trace(Row, frozen=True, kw_only=True):
@@ -152,7 +198,7 @@ class Response(Row, frozen=True, kw_only=True):
     id: str
     query_id: str
     teacher: str
-    attempt: int
+    attempt: Annotated[int, pa.int32()]
     seed: int
     text: str
     think: str
@@ -255,7 +301,7 @@ class Example(Row, frozen=True, kw_only=True):
     teacher: str
     model: str
     model_revision: str
-    attempt: int
+    attempt: Annotated[int, pa.int32()]
     seed: int
     finish_reason: FinishReason
     prompt_tokens: int
@@ -289,7 +335,7 @@ class Sample(Row, frozen=True, kw_only=True):
     id: str
     task: str
     item_id: str
-    sample: int
+    sample: Annotated[int, pa.int32()]
     teacher: str
     student: str
     text: str
@@ -301,176 +347,6 @@ class Sample(Row, frozen=True, kw_only=True):
     completion_tokens: int
     finish_reason: FinishReason
 
-
-_string_list = pa.list_(pa.string())
-_message = pa.struct({"role": pa.string(), "content": pa.string()})
-_messages = pa.list_(_message)
-_test = pa.struct(
-    {
-        "kind": pa.string(),
-        "code": pa.string(),
-        "input": pa.string(),
-        "output": pa.string(),
-        "tolerance": pa.float64(),
-    }
-)
-# Every argument that the 25 IFEval checkers take, and `demand`, typed, so that the column needs no JSON inside strings.
-_constraint_kwargs: dict[str, pa.DataType] = {
-    "capital_frequency": pa.int64(),
-    "capital_relation": pa.string(),
-    "demand": pa.string(),
-    "end_phrase": pa.string(),
-    "first_word": pa.string(),
-    "forbidden_words": _string_list,
-    "frequency": pa.int64(),
-    "keyword": pa.string(),
-    "keywords": _string_list,
-    "language": pa.string(),
-    "let_frequency": pa.int64(),
-    "let_relation": pa.string(),
-    "letter": pa.string(),
-    "nth_paragraph": pa.int64(),
-    "num_bullets": pa.int64(),
-    "num_highlights": pa.int64(),
-    "num_paragraphs": pa.int64(),
-    "num_placeholders": pa.int64(),
-    "num_sections": pa.int64(),
-    "num_sentences": pa.int64(),
-    "num_words": pa.int64(),
-    "postscript_marker": pa.string(),
-    "prompt_to_repeat": pa.string(),
-    "relation": pa.string(),
-    "section_spliter": pa.string(),
-}
-CONSTRAINT_KWARGS = frozenset(_constraint_kwargs)
-_constraint = pa.struct({"id": pa.string(), "kwargs": pa.struct(_constraint_kwargs)})
-_trace = pa.struct({"think": pa.string(), "answer": pa.string()})
-_check = pa.struct(
-    {
-        "verifier": pa.string(),
-        "version": pa.string(),
-        "state": pa.string(),
-        "score": pa.float64(),
-        "reason": pa.string(),
-        "evidence": pa.string(),
-        "answer": pa.string(),
-    }
-)
-_query_fields: dict[str, pa.DataType] = {
-    "id": pa.string(),
-    "category": pa.string(),
-    "source": pa.string(),
-    "license": pa.string(),
-    "messages": _messages,
-    "ground_truth": pa.string(),
-    "language": pa.string(),
-    "setup": pa.string(),
-    "entry_point": pa.string(),
-    "tests": pa.list_(_test),
-    "constraints": pa.list_(_constraint),
-    "solution": _trace,
-    "verifier": pa.string(),
-}
-
-SCHEMAS: dict[type[Row], pa.Schema] = {
-    Query: pa.schema(_query_fields),
-    Response: pa.schema(
-        {
-            "id": pa.string(),
-            "query_id": pa.string(),
-            "teacher": pa.string(),
-            "attempt": pa.int32(),
-            "seed": pa.int64(),
-            "text": pa.string(),
-            "think": pa.string(),
-            "answer": pa.string(),
-            "finish_reason": pa.string(),
-            "prompt_tokens": pa.int64(),
-            "completion_tokens": pa.int64(),
-            "cost": pa.float64(),
-            "fingerprint": pa.string(),
-        }
-    ),
-    Verdict: pa.schema(
-        {
-            "response_id": pa.string(),
-            "query_id": pa.string(),
-            "state": pa.string(),
-            "score": pa.float64(),
-            "reason": pa.string(),
-            "verifier": pa.string(),
-            "cost": pa.float64(),
-            "checks": pa.list_(_check),
-        }
-    ),
-    Perplexity: pa.schema(
-        {"response_id": pa.string(), "perplexity": pa.float64(), "tokens": pa.int64()}
-    ),
-    Decision: pa.schema(
-        {
-            "response_id": pa.string(),
-            "query_id": pa.string(),
-            "kept": pa.bool_(),
-            "reason": pa.string(),
-        }
-    ),
-    Rejected: pa.schema(
-        {
-            "query": pa.struct(_query_fields),
-            "reason": pa.string(),
-            "evidence": pa.string(),
-            "duplicate_of": pa.string(),
-        }
-    ),
-    Sample: pa.schema(
-        {
-            "id": pa.string(),
-            "task": pa.string(),
-            "item_id": pa.string(),
-            "sample": pa.int32(),
-            "teacher": pa.string(),
-            "student": pa.string(),
-            "text": pa.string(),
-            "score": pa.float64(),
-            "score_strict": pa.float64(),
-            "score_lenient": pa.float64(),
-            "reason": pa.string(),
-            "unread": pa.bool_(),
-            "completion_tokens": pa.int64(),
-            "finish_reason": pa.string(),
-        }
-    ),
-    Example: pa.schema(
-        {
-            "id": pa.string(),
-            "query_id": pa.string(),
-            "category": pa.string(),
-            "source": pa.string(),
-            "source_license": pa.string(),
-            "messages": _messages,
-            "ground_truth": pa.string(),
-            "language": pa.string(),
-            "setup": pa.string(),
-            "entry_point": pa.string(),
-            "tests": pa.list_(_test),
-            "constraints": pa.list_(_constraint),
-            "teacher": pa.string(),
-            "model": pa.string(),
-            "model_revision": pa.string(),
-            "attempt": pa.int32(),
-            "seed": pa.int64(),
-            "finish_reason": pa.string(),
-            "prompt_tokens": pa.int64(),
-            "completion_tokens": pa.int64(),
-            "think": pa.string(),
-            "answer": pa.string(),
-            "verify_score": pa.float64(),
-            "verifier": pa.string(),
-            "perplexity": pa.float64(),
-            "fingerprint": pa.string(),
-        }
-    ),
-}
 
 RowT = TypeVar("RowT", bound=Row)
 

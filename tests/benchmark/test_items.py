@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stillhouse.benchmark.items import ItemsError, load_items
-from stillhouse.params import BenchmarkTask
+from stillhouse.params.benchmark import BenchmarkTask
 from stillhouse.queries.gym import held_out_seed, query_seed, questions
 from stillhouse.records import references_of
 

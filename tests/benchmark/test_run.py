@@ -16,9 +16,12 @@ from stillhouse.benchmark.items import Item
 from stillhouse.benchmark.run import BenchmarkError, run_lighteval, sample_seed
 from stillhouse.benchmark.spec import SPEC_VARIABLE
 from stillhouse.models.engine import Completion, EngineError, Request
-from stillhouse.params import BenchmarkTask, StageParams, Verify, load_run, load_student
+from stillhouse.params.benchmark import BenchmarkTask
+from stillhouse.params.load import load_run, load_student
+from stillhouse.params.stage import StageParams
+from stillhouse.params.verify import Verify
 from stillhouse.records import Sample
-from stillhouse.tables.table import read_table
+from stillhouse.tables.read import read_table
 
 ROOT = Path(__file__).parents[2]
 EVAL_PYTHON = Path(os.environ.get(run.ENVIRONMENT_VARIABLE, ".venv-eval/bin/python"))

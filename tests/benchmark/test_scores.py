@@ -9,9 +9,10 @@ from pydantic import ValidationError
 
 from stillhouse.benchmark.run import BenchmarkError
 from stillhouse.benchmark.scores import metrics, read_samples
-from stillhouse.params import Benchmark, BenchmarkTask
+from stillhouse.params.benchmark import Benchmark, BenchmarkTask
 from stillhouse.records import Sample
-from stillhouse.tables.table import read_table, write_table
+from stillhouse.tables.read import read_table
+from stillhouse.tables.write import write_table
 
 TASK = BenchmarkTask(id="sums", kind="file", path="inputs/unused.jsonl", count=2, samples=2)
 # strict, lenient, reason, unread; then tokens and how it ended

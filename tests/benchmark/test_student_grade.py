@@ -17,7 +17,7 @@ from stillhouse.benchmark.grade import GradingError, Marks, StudentGrader, answe
 from stillhouse.benchmark.items import Item
 from stillhouse.generate.reasoning import split
 from stillhouse.models.engine import Completion
-from stillhouse.params import load_run
+from stillhouse.params.load import load_run
 from stillhouse.records import (
     Check,
     FinishReason,

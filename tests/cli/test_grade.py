@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from stillhouse.cli import main
-from stillhouse.params import read_yaml
+from stillhouse.params.files import read_yaml
 from tests.cli.json_output import document
 from tests.doubles.scripted_endpoint import ScriptedEndpoint, completion
 

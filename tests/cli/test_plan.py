@@ -9,9 +9,10 @@ from stillhouse.cli import main
 from stillhouse.generate.loop import Loop
 from stillhouse.journal.journal import FOLDER_VARIABLE, Journal
 from stillhouse.models.build import ModelRoom
-from stillhouse.params import load_run, load_teacher, read_yaml
+from stillhouse.params.files import read_yaml
+from stillhouse.params.load import load_run, load_teacher
 from stillhouse.records import Message, Query, Trace, Verdict, query_id
-from stillhouse.tables.table import write_table
+from stillhouse.tables.write import write_table
 from stillhouse.verify.grade import judge_requests
 from tests.cli.json_output import document
 from tests.doubles.scripted_endpoint import ScriptedEndpoint, completion

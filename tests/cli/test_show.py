@@ -20,7 +20,8 @@ from stillhouse.records import (
     response_id,
 )
 from stillhouse.tables.lineage import LineageError, find, trace
-from stillhouse.tables.table import TableError, write_table
+from stillhouse.tables.read import TableError
+from stillhouse.tables.write import write_table
 from tests.cli.json_output import document
 
 TEACHERS = ["qwen3_8b", "openthinker3_7b"]

@@ -9,7 +9,7 @@ import pytest
 from stillhouse.code_hash.digest import Hasher
 
 ROOT = Path(__file__).resolve().parents[2]
-PARAMS = "src/stillhouse/params.py"
+TEACHER = "src/stillhouse/params/teacher.py"
 
 
 @pytest.fixture(scope="module")
@@ -52,11 +52,11 @@ def test_the_runtime_of_a_teacher_retrains_nobody(
         "max_num_seqs: PositiveInt = 64\n    tensor",
         "max_num_seqs: PositiveInt = 65\n    tensor",
     )
-    text = (copy / PARAMS).read_text(encoding="utf-8")
+    text = (copy / TEACHER).read_text(encoding="utf-8")
     _, teacher = text.split("class TeacherRuntime")
     edited = teacher.replace(old, new, 1)
     assert edited != teacher
-    assert changed(copy / PARAMS, teacher, edited, "sft", "align", "filter", "generate") == {
+    assert changed(copy / TEACHER, teacher, edited, "sft", "align", "filter", "generate") == {
         "generate"
     }
 

@@ -7,7 +7,7 @@ import pytest
 from stillhouse import plugins
 from stillhouse.filter.rules import BUILT_IN, Rules
 from stillhouse.filter.select import select
-from stillhouse.params import Filter, NgramFilter
+from stillhouse.params.filter import Filter, NgramFilter
 from stillhouse.plugins import PluginError
 from stillhouse.tables.attempts import Attempt
 from tests.filter.graded import perplexity, query, response, verdict

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from stillhouse.filter.rules import Rules
 from stillhouse.filter.select import select
-from stillhouse.params import Filter, NgramFilter
+from stillhouse.params.filter import Filter, NgramFilter
 from stillhouse.records import Decision, Query, Response, State
 from stillhouse.tables.attempts import Attempt
 from tests.filter.graded import perplexity, query, response, verdict

@@ -26,7 +26,9 @@ from stillhouse.models.engine import (
     RefusedError,
     Request,
 )
-from stillhouse.params import Budget, Generate, Teacher, parse
+from stillhouse.params.files import parse
+from stillhouse.params.generate import Budget, Generate
+from stillhouse.params.teacher import Teacher
 from stillhouse.records import Category, Message, Query, Response, Verdict, query_id, response_id
 from tests.doubles.scripted_engine import ScriptedEngine, said
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from stillhouse.generate.reasoning import Parts, split
 from stillhouse.models.engine import Completion
-from stillhouse.params import Reasoning
+from stillhouse.params.teacher import Reasoning
 
 CASES = json.loads(Path(__file__).with_name("reasoning_cases.json").read_text(encoding="utf-8"))
 FORMATS = get_args(Reasoning)

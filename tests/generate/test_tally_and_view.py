@@ -10,7 +10,7 @@ from stillhouse.generate import view as view_module
 from stillhouse.generate.loop import Attempt, Stop, Walk
 from stillhouse.generate.tally import Tally
 from stillhouse.generate.view import View
-from stillhouse.params import Price
+from stillhouse.params.teacher import Price
 from stillhouse.records import Category, Message, Query, Response
 from tests.doubles.scripted_engine import said
 

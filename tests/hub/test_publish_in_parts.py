@@ -100,7 +100,7 @@ def test_as_many_files_as_fit_are_one_commit(
 def test_it_tells_files_bytes_and_time(
     hub: HubStandIn, api: HfApi, many: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stillhouse.hub.transfer.SECONDS_BETWEEN_LINES", 0)
+    monkeypatch.setattr("stillhouse.progress.LINE_SECONDS", 0)
     lines: list[str] = []
     publish(many, REPO, "1.0.0", access=PUBLIC, api=api, report=lines.append)
     sent = [line for line in lines if "pull request 1: sent" in line]

@@ -11,7 +11,7 @@ from huggingface_hub import HfApi
 from stillhouse.hub.publish import Access, publish
 from stillhouse.package.write import write_release
 from stillhouse.records import CATEGORIES, Example, Query
-from stillhouse.tables.table import read_table
+from stillhouse.tables.read import read_table
 from tests.hub.stand_in import TOKEN, HubStandIn
 from tests.package.release_fixture import CARDS, facts, metrics, of_every_category, write_tables
 
@@ -20,7 +20,8 @@ READ = """
 import json
 import msgspec
 from stillhouse.models.replay.rows import ReplaySource
-from stillhouse.params import HubSource, ReplayHub
+from stillhouse.params.queries import HubSource
+from stillhouse.params.teacher import ReplayHub
 from stillhouse.queries.sources import load_source
 
 repo = {{"kind": "hub", "repo": "{repo}", "revision": "{commit}"}}

@@ -11,7 +11,8 @@ from stillhouse.models.build import ModelRoom
 from stillhouse.models.client import Model, fingerprint_hash
 from stillhouse.models.declared import declared
 from stillhouse.models.engine import Completion, EngineError, Request
-from stillhouse.params import Teacher, TeacherRuntime, parse
+from stillhouse.params.files import parse
+from stillhouse.params.teacher import Teacher, TeacherRuntime
 from stillhouse.records import Message
 from tests.doubles.scripted_engine import ScriptedEngine, said
 

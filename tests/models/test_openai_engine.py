@@ -11,7 +11,7 @@ import pytest
 from stillhouse.models import endpoints, openai_engine
 from stillhouse.models.engine import Completion, EngineError, RefusedError, Request
 from stillhouse.models.openai_engine import OpenAIEngine
-from stillhouse.params import Sampling, TeacherRuntime
+from stillhouse.params.teacher import Sampling, TeacherRuntime
 from stillhouse.records import Message
 from tests.doubles.scripted_endpoint import Reply, ScriptedEndpoint, completion
 

@@ -11,7 +11,7 @@ import pytest
 from stillhouse.models.engine import Completion, EngineError, NoAnswerError, Request
 from stillhouse.models.replay import rows as replay_rows
 from stillhouse.models.replay.engine import ReplayEngine
-from stillhouse.params import ReplayFile, ReplayHub, ReplaySolutions
+from stillhouse.params.teacher import ReplayFile, ReplayHub, ReplaySolutions
 from stillhouse.records import Message, Query, Trace, query_id
 
 

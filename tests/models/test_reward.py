@@ -10,7 +10,7 @@ import pytest
 from stillhouse.journal.journal import Journal
 from stillhouse.models.engine import EngineError
 from stillhouse.models.reward import HEAD_BIAS, Reward, TooLongError
-from stillhouse.params import RewardModel
+from stillhouse.params.verify import RewardModel
 from stillhouse.records import Message
 
 ATTRIBUTES = ["helpfulness", "correctness", "coherence", "complexity", "verbosity"]

@@ -8,7 +8,7 @@ from stillhouse.journal.journal import Journal
 from stillhouse.models import scorer as scorer_module
 from stillhouse.models.engine import EngineError
 from stillhouse.models.scorer import Scored, Scorer
-from stillhouse.params import PerplexityScorer
+from stillhouse.params.filter import PerplexityScorer
 from stillhouse.records import Message
 
 MAX_TOKENS = 200

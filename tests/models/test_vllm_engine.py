@@ -7,7 +7,7 @@ import pytest
 
 from stillhouse.models.engine import Completion, RefusedError, Request
 from stillhouse.models.vllm_engine import Load, VllmCore, VllmEngine
-from stillhouse.params import Sampling, TeacherRuntime
+from stillhouse.params.teacher import Sampling, TeacherRuntime
 from stillhouse.records import Message
 
 pytestmark = pytest.mark.slow

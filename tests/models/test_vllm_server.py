@@ -17,7 +17,8 @@ from stillhouse.models.openai_engine import OpenAIEngine
 from stillhouse.models.vllm_engine import Load
 from stillhouse.models.vllm_server import VllmServer, server_arguments
 from stillhouse.models.weights import CACHE_VARIABLE
-from stillhouse.params import Sampling, TeacherRuntime, load_teacher
+from stillhouse.params.load import load_teacher
+from stillhouse.params.teacher import Sampling, TeacherRuntime
 from stillhouse.records import Message
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,19 +9,15 @@ from stillhouse.hashing import content_hash
 from stillhouse.package.batches import TeacherTables
 from stillhouse.package.facts import RunFacts, TeacherFacts
 from stillhouse.package.write import RunTables
-from stillhouse.params import (
-    Benchmark,
-    Filter,
-    Generate,
-    Package,
-    PerplexityScorer,
-    Queries,
-    ReplaySolutions,
-    Run,
-    Teacher,
-    Verify,
-    parse,
-)
+from stillhouse.params.benchmark import Benchmark
+from stillhouse.params.files import parse
+from stillhouse.params.filter import Filter, PerplexityScorer
+from stillhouse.params.generate import Generate
+from stillhouse.params.package import Package
+from stillhouse.params.queries import Queries
+from stillhouse.params.run import Run
+from stillhouse.params.teacher import ReplaySolutions, Teacher
+from stillhouse.params.verify import Verify
 from stillhouse.records import (
     Constraint,
     Decision,
@@ -37,7 +33,7 @@ from stillhouse.records import (
     query_id,
     response_id,
 )
-from stillhouse.tables.table import write_table
+from stillhouse.tables.write import write_table
 
 ROOT = Path(__file__).parents[2]
 CARDS = ROOT / "dataset_cards"

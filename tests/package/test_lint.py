@@ -169,7 +169,7 @@ def test_broken_text_of_a_rejected_attempt_is_what_the_model_said(release: Path)
 def test_a_category_that_a_viewer_does_not_show_is_a_warning(
     release: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stillhouse.package.lint_rows.FIRST_ROWS", 2)
+    monkeypatch.setattr("stillhouse.package.lint_rules.FIRST_ROWS", 2)
     found = [finding for finding in lint_rows(release) if finding.file == SHARD]
     assert rules(found) == {"category"}
     assert all(finding.level == "warning" and finding.row for finding in found)

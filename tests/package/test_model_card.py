@@ -6,7 +6,12 @@ from huggingface_hub import ModelCard
 
 from stillhouse.package.card import CardError
 from stillhouse.package.model_card import StudentFacts, write_model_card
-from stillhouse.params import BenchmarkSampling, Package, Run, Student, load_student, parse
+from stillhouse.params.benchmark import BenchmarkSampling
+from stillhouse.params.files import parse
+from stillhouse.params.load import load_student
+from stillhouse.params.package import Package
+from stillhouse.params.run import Run
+from stillhouse.params.student import Student
 from tests.package.release_fixture import CARDS, facts, teacher
 
 SFT = {

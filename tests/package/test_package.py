@@ -16,8 +16,9 @@ from stillhouse.package.rows import COLUMNS, MAY_BE_NULL, schema_of
 from stillhouse.package.shards import ShardWriter
 from stillhouse.package.write import PackageError, ReleaseStats, write_release
 from stillhouse.records import Message, Perplexity, Rejected
+from stillhouse.tables.read import TableError
 from stillhouse.tables.streams import JoinError
-from stillhouse.tables.table import TableError, write_table
+from stillhouse.tables.write import write_table
 from tests.package.release_fixture import (
     CARDS,
     example,

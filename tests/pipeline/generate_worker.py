@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from stages.generate import run
-from stillhouse.params import StageParams
+from stillhouse.params.stage import StageParams
 from stillhouse.stage import stage_command
 
 

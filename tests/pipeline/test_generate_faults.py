@@ -20,7 +20,8 @@ import pytest
 from stillhouse.files import read_json
 from stillhouse.generate.loop import ASKED_PER_SLOT, request_seed
 from stillhouse.records import Message, Query, Response, query_id
-from stillhouse.tables.table import read_table, write_table
+from stillhouse.tables.read import read_table
+from stillhouse.tables.write import write_table
 from tests.doubles.scripted_endpoint import Reply, ScriptedEndpoint, completion
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,7 +9,7 @@ import pytest
 
 from stillhouse.files import read_json
 from stillhouse.records import Decision, Example, Query, Rejected, Response
-from stillhouse.tables.table import read_table
+from stillhouse.tables.read import read_table
 from tests.doubles.scripted_endpoint import ScriptedEndpoint
 from tests.pipeline.micro_run import DEMANDS, EXPECTED, MicroRun, ScriptedTeachers
 

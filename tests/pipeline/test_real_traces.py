@@ -15,10 +15,12 @@ import pytest
 from stages import generate, verify
 from stillhouse import layout
 from stillhouse.files import read_json
-from stillhouse.params import FileSource, StageParams
+from stillhouse.params.queries import FileSource
+from stillhouse.params.stage import StageParams
 from stillhouse.queries.sources import load_source
 from stillhouse.records import Query, Verdict
-from stillhouse.tables.table import read_table, write_table
+from stillhouse.tables.read import read_table
+from stillhouse.tables.write import write_table
 from tests.doubles.scripted_endpoint import ScriptedEndpoint, completion
 
 ROOT = Path(__file__).resolve().parents[2]

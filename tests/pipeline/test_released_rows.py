@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from stillhouse.records import Example
-from stillhouse.tables.table import read_table
+from stillhouse.tables.read import read_table
 
 ALIGNED = Path(__file__).resolve().parents[2] / "data/aligned"
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?")

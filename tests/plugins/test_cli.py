@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from stillhouse.cli import main
 from stillhouse.cli.check import survey
-from stillhouse.params import read_yaml
+from stillhouse.params.files import read_yaml
 from tests.plugins.conftest import ROOT
 
 

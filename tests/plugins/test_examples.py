@@ -14,7 +14,9 @@ from stillhouse.models.build import ModelRoom
 from stillhouse.models.client import Model
 from stillhouse.models.declared import declared
 from stillhouse.models.engine import Completion, EngineError, Request
-from stillhouse.params import BenchmarkTask, PluginSource, Teacher, TeacherRuntime
+from stillhouse.params.benchmark import BenchmarkTask
+from stillhouse.params.queries import PluginSource
+from stillhouse.params.teacher import Teacher, TeacherRuntime
 from stillhouse.queries.rows import QueriesError
 from stillhouse.queries.sources import load_source
 from stillhouse.records import Message

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from stillhouse import plugins
-from stillhouse.params import Filter, RunParams, StageParams, load_stage
+from stillhouse.params.filter import Filter
+from stillhouse.params.run import RunParams
+from stillhouse.params.stage import StageParams, load_stage
 from stillhouse.plugins import PluginError
 
 RULE = """

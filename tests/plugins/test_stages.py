@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from stillhouse import plugins
-from stillhouse.params import StageParams, read_yaml
+from stillhouse.params.files import read_yaml
+from stillhouse.params.stage import StageParams
 from stillhouse.records import Decision, Example, Perplexity, Query, Rejected, Verdict
-from stillhouse.tables.table import read_table, write_table
+from stillhouse.tables.read import read_table
+from stillhouse.tables.write import write_table
 from tests.plugins.conftest import EXAMPLES, ROOT
 
 # What the teacher prints: a right date, a wrong one, a right one after many equal lines.

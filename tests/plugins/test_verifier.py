@@ -8,7 +8,7 @@ import pytest
 
 from stillhouse import plugins
 from stillhouse.journal.journal import Journal
-from stillhouse.params import load_run
+from stillhouse.params.load import load_run
 from stillhouse.plugins import PluginError, Score
 from stillhouse.records import Message, Query, Response, Verdict, query_id, response_id
 from stillhouse.verify import pool, reward

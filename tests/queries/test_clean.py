@@ -1,6 +1,6 @@
 import pytest
 
-from stillhouse.params import Clean
+from stillhouse.params.queries import Clean
 from stillhouse.queries.clean import clean
 from stillhouse.records import Query, Rejected
 from tests.queries.query_builder import make_query

@@ -1,6 +1,6 @@
 import random
 
-from stillhouse.params import Decontaminate
+from stillhouse.params.queries import Decontaminate
 from stillhouse.queries.decontaminate import Contamination, Reference, decontaminate
 from stillhouse.records import Query, Rejected
 from tests.queries.query_builder import make_query

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stillhouse.params import Dedup
+from stillhouse.params.queries import Dedup
 from stillhouse.queries.dedup import deduplicate
 from stillhouse.queries.text import quantities
 from stillhouse.records import Query, Rejected

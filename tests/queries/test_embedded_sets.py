@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stillhouse.params import EmbeddedSource
+from stillhouse.params.queries import EmbeddedSource
 from stillhouse.queries.sources import EMBEDDED_FOLDER, load_source
 from stillhouse.records import CONSTRAINT_KWARGS, Query
 

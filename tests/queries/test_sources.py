@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
-from stillhouse.params import EmbeddedSource, FileSource, GeneratorSource, HubSource, load_run
+from stillhouse.params.load import load_run
+from stillhouse.params.queries import EmbeddedSource, FileSource, GeneratorSource, HubSource
 from stillhouse.queries.rows import QueriesError
 from stillhouse.queries.sources import load_source
 from stillhouse.records import Constraint, Message, Query

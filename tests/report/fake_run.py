@@ -6,10 +6,13 @@ from pathlib import Path
 import numpy as np
 
 from stillhouse.hashing import content_hash
-from stillhouse.params import Benchmark, Report, Run, Teacher, Verify
+from stillhouse.params.benchmark import Benchmark
+from stillhouse.params.run import Report, Run
+from stillhouse.params.teacher import Teacher
+from stillhouse.params.verify import Verify
 from stillhouse.records import Decision, Example, Message, Perplexity, Sample, Verdict, query_id
 from stillhouse.report.material import Settings
-from stillhouse.tables.table import write_table
+from stillhouse.tables.write import write_table
 
 TEACHERS = ["smollm2_cool", "smollm2_warm", "worked"]
 STUDENT = "smollm2_135m"

@@ -9,12 +9,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from stillhouse import params
 from stillhouse.files import write_json
+from stillhouse.params.stage import StageParams
 from stillhouse.records import Example, Sample
 from stillhouse.report import charts, inputs, page
 from stillhouse.report.material import REPLAY_NOTE, teacher_names
-from stillhouse.tables.table import TableError, read_table, write_table
+from stillhouse.tables.read import TableError, read_table
+from stillhouse.tables.write import write_table
 from tests.report import fake_run
 
 STAGE = Path(__file__).parents[2] / "stages" / "report.py"
@@ -92,7 +93,7 @@ def render(root, monkeypatch, students=(fake_run.STUDENT,), settings=None):
     spec = importlib.util.spec_from_file_location("report_stage", STAGE)
     stage = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(stage)
-    monkeypatch.setattr(stage, "load_stage", lambda: params.StageParams("report", tracked))
+    monkeypatch.setattr(stage, "load_stage", lambda: StageParams("report", tracked))
     monkeypatch.chdir(root)
     stage.main.callback()
     return (root / FILES[0]).read_text("utf-8"), (root / FILES[1]).read_text("utf-8")

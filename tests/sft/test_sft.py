@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from stillhouse.params import Recipe, Student, StudentRuntime, load_student
+from stillhouse.params.load import load_student
+from stillhouse.params.student import Recipe, Student, StudentRuntime
 from stillhouse.records import Example
 from stillhouse.sft import train as sft
 from stillhouse.sft.gates import StudentError
-from stillhouse.tables.table import write_table
+from stillhouse.tables.write import write_table
 from tests.sft.student_examples import TEMPLATE, example
 
 

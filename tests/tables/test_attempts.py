@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from stillhouse.records import Perplexity, Query, Response, State, Verdict
 from stillhouse.tables.attempts import AttemptsError, read_attempts
-from stillhouse.tables.table import write_table
+from stillhouse.tables.write import write_table
 from tests.filter.graded import perplexity, query, response, verdict
 
 QUERIES = [query(name=f"question {i}") for i in range(4)]

@@ -12,15 +12,9 @@ from hypothesis import strategies as st
 from stillhouse.hashing import content_hash
 from stillhouse.records import Constraint, Message, Query, Rejected, Response, Trace, query_id
 from stillhouse.records import Test as CodeTest  # pytest would collect a class called Test
-from stillhouse.tables import table as tables
-from stillhouse.tables.table import (
-    TableError,
-    TableWriter,
-    column_counts,
-    read_table,
-    shard_paths,
-    write_table,
-)
+from stillhouse.tables import read, sort, write
+from stillhouse.tables.read import TableError, column_counts, read_table, shard_paths
+from stillhouse.tables.write import TableWriter, write_table
 
 # Parquet holds any text but lone surrogates.
 texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=60)
@@ -120,15 +114,15 @@ def test_the_order_of_writing_does_not_change_a_byte(tmp_path: Path) -> None:
 def test_a_table_sorted_in_runs_has_the_bytes_of_one_sorted_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, row_groups: str
 ) -> None:
-    monkeypatch.setattr(tables, "BATCH_ROWS", 5)
+    monkeypatch.setattr(write, "BATCH_ROWS", 5)
     if row_groups == "many":
-        monkeypatch.setattr(tables, "GROUP_BYTES", 3000)
-        monkeypatch.setattr(tables, "SHARD_BYTES", 9000)
+        monkeypatch.setattr(write, "GROUP_BYTES", 3000)
+        monkeypatch.setattr(write, "SHARD_BYTES", 9000)
     rows = [make_response(i, "word " * (i % 40)) for i in range(401)]
     write_table(tmp_path / "at_once", Response, rows)
-    monkeypatch.setattr(tables, "RUN_BYTES", 4000)
-    monkeypatch.setattr(tables, "RUN_BATCH_BYTES", 700)
-    monkeypatch.setattr(tables, "FAN_IN", 3)  # so that runs are merged twice and more
+    monkeypatch.setattr(sort, "RUN_BYTES", 4000)
+    monkeypatch.setattr(sort, "RUN_BATCH_BYTES", 700)
+    monkeypatch.setattr(sort, "FAN_IN", 3)  # so that runs are merged twice and more
     for seed in range(3):
         random.Random(seed).shuffle(rows)
         with TableWriter(tmp_path / "in_runs", Response) as writer:
@@ -144,8 +138,8 @@ def test_a_table_sorted_in_runs_has_the_bytes_of_one_sorted_at_once(
 def test_a_key_repeated_in_two_runs_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tables, "BATCH_ROWS", 2)
-    monkeypatch.setattr(tables, "RUN_BYTES", 1)
+    monkeypatch.setattr(write, "BATCH_ROWS", 2)
+    monkeypatch.setattr(sort, "RUN_BYTES", 1)
     rows = [make_response(i) for i in (1, 2, 3, 4, 1, 5)]
     with pytest.raises(TableError, match="1 rows repeat a 'id'"):
         write_table(tmp_path / "t", Response, rows)
@@ -169,9 +163,10 @@ def test_a_disk_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
 def test_writing_holds_a_run_and_not_the_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for limit, value in (("GROUP_BYTES", 200_000), ("RUN_BYTES", 200_000), ("BATCH_ROWS", 10)):
-        monkeypatch.setattr(tables, limit, value)
-    monkeypatch.setattr(tables, "RUN_BATCH_BYTES", 10_000)
+    monkeypatch.setattr(write, "GROUP_BYTES", 200_000)
+    monkeypatch.setattr(write, "BATCH_ROWS", 10)
+    monkeypatch.setattr(sort, "RUN_BYTES", 200_000)
+    monkeypatch.setattr(sort, "RUN_BATCH_BYTES", 10_000)
     before = most = pa.total_allocated_bytes()
 
     def rows():  # type: ignore[no-untyped-def]
@@ -200,7 +195,7 @@ def test_an_empty_table_is_a_table(tmp_path: Path) -> None:
 def test_a_large_table_has_several_shards_in_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tables, "SHARD_BYTES", 2000)
+    monkeypatch.setattr(write, "SHARD_BYTES", 2000)
     rows = [make_response(i, "word " * 20) for i in range(60)]
     stats = write_table(tmp_path / "t", Response, rows)
     assert len(stats.shards) > 3
@@ -240,7 +235,7 @@ def test_a_failed_write_keeps_the_old_table_and_leaves_no_partial_one(tmp_path: 
 
 
 def test_writing_again_replaces_all_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "SHARD_BYTES", 1000)
+    monkeypatch.setattr(write, "SHARD_BYTES", 1000)
     write_table(tmp_path / "t", Response, [make_response(i) for i in range(30)])
     monkeypatch.undo()
     write_table(tmp_path / "t", Response, [make_response(99)])
@@ -272,8 +267,9 @@ def test_no_table_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
 def test_reading_holds_a_few_row_groups_and_not_the_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tables, "GROUP_BYTES", 100_000)
-    monkeypatch.setattr(tables, "BATCH_ROWS", 10)
+    monkeypatch.setattr(write, "GROUP_BYTES", 100_000)
+    monkeypatch.setattr(write, "BATCH_ROWS", 10)
+    monkeypatch.setattr(read, "BATCH_ROWS", 10)
     rows = (make_response(i, random.Random(i).randbytes(4000).hex()) for i in range(600))
     write_table(tmp_path / "t", Response, rows)
     whole = pq.read_table(shard_paths(tmp_path / "t")[0]).nbytes

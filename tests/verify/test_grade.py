@@ -8,7 +8,7 @@ import pytest
 
 from stillhouse.models.engine import Completion, EngineError, RefusedError, Request
 from stillhouse.models.reward import TooLongError
-from stillhouse.params import Price
+from stillhouse.params.teacher import Price
 from stillhouse.records import Check, Message, Query, Verdict
 from stillhouse.verify.checks import make_check
 from stillhouse.verify.code import sandbox

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from stillhouse.benchmark.grade import StudentGrader
 from stillhouse.benchmark.items import Item
 from stillhouse.models.engine import Completion
-from stillhouse.params import Teacher, Verify, parse
+from stillhouse.params.files import parse
+from stillhouse.params.teacher import Teacher
+from stillhouse.params.verify import Verify
 from stillhouse.records import Check, Query, State, Verdict, ground_truth_of, references_of
 from stillhouse.verify.checks import Reason, make_check
 from stillhouse.verify.facts import Facts

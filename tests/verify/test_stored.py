@@ -10,7 +10,9 @@ import pytest
 
 from stillhouse.journal.journal import Journal
 from stillhouse.models.engine import Completion, EngineError, Request
-from stillhouse.params import Price, Teacher, Verify, parse
+from stillhouse.params.files import parse
+from stillhouse.params.teacher import Price, Teacher
+from stillhouse.params.verify import Verify
 from stillhouse.records import Constraint, Message, Query, Response, Verdict
 from stillhouse.verify import checks, demands, facts, judge
 from stillhouse.verify.code import check as code

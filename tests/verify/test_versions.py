@@ -37,10 +37,20 @@ def test_what_is_no_meaning_changes_nothing() -> None:
     assert meaning(plain) != meaning(plain.replace("1\n", "2\n"))
 
 
+def test_where_a_name_is_imported_from_is_no_meaning_outside_verify() -> None:
+    one = "from stillhouse.params.verify import CodeLimits, Verify\n"
+    moved = "from stillhouse.params.code import CodeLimits\nfrom stillhouse.params.grading import Verify\n"
+    assert meaning(one) == meaning(moved)
+    assert meaning(one) != meaning(one.replace("Verify", "Queries"))
+    assert meaning("from stillhouse.verify.a import f\n") != meaning(
+        "from stillhouse.verify.b import f\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("file", "old", "new", "changed"),
     [
-        ("code/referee/main.py", "\n", "\nEXTRA = 1\n", {"code_tests"}),
+        ("code/referee/main.py", "SPARE_CPU_SECONDS = 2", "SPARE_CPU_SECONDS = 3", {"code_tests"}),
         ("prompts/math_v1.jinja", "e", "E", {"judge"}),
         ("prompts/demand_v1.jinja", "e", "E", {"judge_demands"}),
         ("rules/ifeval.py", "LANGUAGE_SEED = 0", "LANGUAGE_SEED = 1", {"ifeval"}),

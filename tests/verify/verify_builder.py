@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.models.engine import Completion, Request
-from stillhouse.params import Verify
+from stillhouse.params.verify import Verify
 from stillhouse.records import Constraint, Message, Query, Response, Test, query_id, response_id
 from stillhouse.verify.audit import LIMITS
 

@@ -25,8 +25,8 @@ from stillhouse.analysis.statistics import (
     mean_of_means,
 )
 from stillhouse.hashing import content_hash
-from stillhouse.params import ScoreKind
-from stillhouse.tables.table import shard_paths
+from stillhouse.params.benchmark import ScoreKind
+from stillhouse.tables.read import shard_paths
 
 MEAN_TASK = "mean_of_benchmarks"
 ALL_STUDENTS = "all"

@@ -16,7 +16,7 @@ from stillhouse import plugins
 from stillhouse.errors import StillhouseError
 from stillhouse.files import FileError, json_objects
 from stillhouse.hashing import content_hash
-from stillhouse.params import BenchmarkTask
+from stillhouse.params.benchmark import BenchmarkTask
 from stillhouse.queries.gym import GymError, held_out_seed, questions
 from stillhouse.records import ground_truth_of
 

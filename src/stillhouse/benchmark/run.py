@@ -26,7 +26,7 @@ from stillhouse.benchmark.spec import PREFIX, SPEC_VARIABLE
 from stillhouse.errors import StillhouseError
 from stillhouse.hashing import seed_of
 from stillhouse.models.engine import Completion, Request
-from stillhouse.params import BenchmarkTask
+from stillhouse.params.benchmark import BenchmarkTask
 from stillhouse.records import Message
 
 ENVIRONMENT_VARIABLE = "STILLHOUSE_EVAL_PYTHON"

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from stillhouse.benchmark.run import BenchmarkError
 from stillhouse.benchmark.spec import LENIENT, PREFIX, RECORD, STRICT
 from stillhouse.hashing import content_hash
-from stillhouse.params import Benchmark, BenchmarkTask, ScoreKind
+from stillhouse.params.benchmark import Benchmark, BenchmarkTask, ScoreKind
 from stillhouse.records import Sample
 
 TOLERANCE = 1e-6

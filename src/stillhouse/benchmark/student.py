@@ -12,9 +12,11 @@ from stillhouse.journal.journal import Journal
 from stillhouse.models.client import Model
 from stillhouse.models.engine import Engine
 from stillhouse.models.vllm_engine import Load, VllmCore, VllmEngine
-from stillhouse.params import Benchmark, BenchmarkSampling, Sampling, Student, StudentRuntime
+from stillhouse.params.benchmark import Benchmark, BenchmarkSampling
+from stillhouse.params.student import Student, StudentRuntime
+from stillhouse.params.teacher import Sampling
 from stillhouse.records import Sample
-from stillhouse.tables.table import write_table
+from stillhouse.tables.write import write_table
 
 
 async def answer(

@@ -12,7 +12,7 @@ from stillhouse.errors import StillhouseError
 from stillhouse.files import lines, partial
 from stillhouse.generate.reasoning import split
 from stillhouse.models.engine import Completion
-from stillhouse.params import CodeLimits, JudgePolicy, Verify
+from stillhouse.params.verify import CodeLimits, JudgePolicy, Verify
 from stillhouse.plugins import PluginError
 from stillhouse.queries.rows import constraints_of
 from stillhouse.records import (

@@ -14,7 +14,9 @@ import click
 from stillhouse.cli.output import json_option, print_json, require_project
 
 if TYPE_CHECKING:
-    from stillhouse.params import RunParams, StudentFile, TeacherFile
+    from stillhouse.params.run import RunParams
+    from stillhouse.params.student import StudentFile
+    from stillhouse.params.teacher import TeacherFile
 
 PROFILES_FOLDER = Path("profiles")
 # DVC's run-cache ignores parameters of these names (dvc#10296) and would restore stale data.
@@ -63,7 +65,7 @@ def check(profile: str | None, json: bool) -> None:
     Reads params.yaml and every teacher, judge and student file that it uses. Exit code 2 if there is a fault, or a
     value to fill in that is not in a profile.
     """
-    from stillhouse.params import ParamsError
+    from stillhouse.params.base import ParamsError
 
     if profile is None:
         require_project()
@@ -106,16 +108,9 @@ def survey(root: Path, project: Path) -> Survey:
     `project` is the folder that a profile is copied over. A file named in the YAML may be in either folder.
     """
     from stillhouse import plugins
-    from stillhouse.params import (
-        PARAMS_FILE,
-        RUNTIME_FILE,
-        STUDENTS_FOLDER,
-        TEACHERS_FOLDER,
-        ParamsError,
-        load_run,
-        load_student,
-        load_teacher,
-    )
+    from stillhouse.params.base import ParamsError
+    from stillhouse.params.files import PARAMS_FILE, RUNTIME_FILE, STUDENTS_FOLDER, TEACHERS_FOLDER
+    from stillhouse.params.load import load_run, load_student, load_teacher
 
     found = Survey()
     try:
@@ -191,7 +186,7 @@ def _run_faults(run: "RunParams", path: Path, folders: tuple[Path, Path]) -> Ite
 def _plugin_faults(run: "RunParams", teachers: "dict[str, TeacherFile]") -> Iterator[str]:
     """Find the uses of plugins that nothing is registered for, or that have other parameters."""
     from stillhouse import plugins
-    from stillhouse.params import PARAMS_FILE, TEACHERS_FOLDER
+    from stillhouse.params.files import PARAMS_FILE, TEACHERS_FOLDER
 
     sources, tasks = run.queries.sources, run.benchmark.tasks
     uses: list[tuple[plugins.Kind, str, str, dict[str, Any] | None, int]] = [
@@ -243,7 +238,7 @@ def _teacher_faults(file: "TeacherFile", path: Path, folders: tuple[Path, Path])
 def _missing_file(
     name: str | None, path: Path, key: str, folders: tuple[Path, Path]
 ) -> Iterator[str]:
-    from stillhouse.params import PLACEHOLDER
+    from stillhouse.params.base import PLACEHOLDER
 
     if name and name != PLACEHOLDER and not any((folder / name).is_file() for folder in folders):
         yield f"{path}: {key}: no such file: {name}"
@@ -263,7 +258,7 @@ def _yaml_traps(path: Path) -> Iterator[str]:
     from ruamel.yaml import YAML
     from ruamel.yaml.events import AliasEvent
 
-    from stillhouse.params import read_yaml
+    from stillhouse.params.files import read_yaml
 
     for event in YAML(typ="safe", pure=True).parse(path.read_text(encoding="utf-8")):
         if isinstance(event, AliasEvent):
@@ -292,7 +287,7 @@ def _leaves(node: Any, keys: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...],
 
 def _placeholders(path: Path, owners: dict[str, str]) -> Iterator[Placeholder]:
     """Yield the keys to fill in; `owners` are the models of teachers and students by id, for conf/runtime.yaml."""
-    from stillhouse.params import RUNTIME_FILE, read_yaml
+    from stillhouse.params.files import RUNTIME_FILE, read_yaml
 
     content = read_yaml(path)
     if path.name != RUNTIME_FILE.name:
@@ -308,7 +303,7 @@ def _placeholders(path: Path, owners: dict[str, str]) -> Iterator[Placeholder]:
 def _placeholders_below(
     node: Any, path: Path, keys: tuple[str, ...], owner: str
 ) -> Iterator[Placeholder]:
-    from stillhouse.params import PLACEHOLDER
+    from stillhouse.params.base import PLACEHOLDER
 
     if isinstance(node, dict):
         named = node.get("repo") or node.get("model") or node.get("id")

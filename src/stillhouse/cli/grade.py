@@ -10,7 +10,7 @@ from stillhouse.cli.output import json_option, print_json
 
 if TYPE_CHECKING:
     from stillhouse.cli.answers import Summary
-    from stillhouse.params import Verify
+    from stillhouse.params.verify import Verify
 
 NO_JUDGE = "none"
 STATES = ("pass", "fail", "ungradable")
@@ -96,7 +96,8 @@ def _states(summary: "Summary") -> dict[str, dict[str, int]]:
 def _params(isolation: str | None) -> "Verify":
     from stillhouse import plugins
     from stillhouse.cli.answers import DEFAULTS
-    from stillhouse.params import PARAMS_FILE, load_run
+    from stillhouse.params.files import PARAMS_FILE
+    from stillhouse.params.load import load_run
 
     found = DEFAULTS
     if Path(PARAMS_FILE).is_file():
@@ -122,7 +123,7 @@ async def _grade(
         model = None
         if judge != NO_JUDGE:
             from stillhouse.models.judge import opened_judge
-            from stillhouse.params import load_teacher
+            from stillhouse.params.load import load_teacher
 
             spec = load_teacher(judge).teacher
             model = await stack.enter_async_context(opened_judge(judge, spec))

@@ -12,7 +12,8 @@ from stillhouse.cli.output import json_option, print_json, require_project
 if TYPE_CHECKING:
     from stillhouse.generate.plan import Account, Plan
     from stillhouse.journal.journal import Journal
-    from stillhouse.params import Price, RunParams, TeacherFile
+    from stillhouse.params.run import RunParams
+    from stillhouse.params.teacher import Price, TeacherFile
     from stillhouse.records import Query
 
 
@@ -29,7 +30,7 @@ def plan(teachers: tuple[str, ...], json: bool) -> None:
 
     from stillhouse import plugins
     from stillhouse.journal.journal import Journal
-    from stillhouse.params import load_run, load_teacher
+    from stillhouse.params.load import load_run, load_teacher
 
     require_project()
     run = load_run()
@@ -80,7 +81,7 @@ async def _plan(
 
 def _queries() -> "Iterator[Query]":
     from stillhouse.records import Query
-    from stillhouse.tables.table import read_table
+    from stillhouse.tables.read import read_table
 
     return read_table(layout.CURATED_QUERIES, Query)
 

@@ -57,7 +57,7 @@ def preview(json: bool) -> None:
     from stillhouse.hub.publish import preview as preview_of
     from stillhouse.hub.transfer import size_text
     from stillhouse.package.facts import repositories
-    from stillhouse.params import load_run
+    from stillhouse.params.load import load_run
 
     require_project()
     run = load_run()

@@ -7,7 +7,7 @@ import click
 
 if TYPE_CHECKING:
     from stillhouse.models.vllm_engine import Load
-    from stillhouse.params import TeacherRuntime
+    from stillhouse.params.teacher import TeacherRuntime
 
 
 @click.command()
@@ -57,7 +57,7 @@ def _is_teacher(name: str, revision: str | None) -> bool:
 def _of_teacher(teacher: str) -> "tuple[Load, TeacherRuntime, str | None]":
     from stillhouse.models.build import load_of
     from stillhouse.models.engine import EngineError
-    from stillhouse.params import load_teacher
+    from stillhouse.params.load import load_teacher
 
     file = load_teacher(teacher)
     if file.teacher.engine != "vllm":
@@ -71,7 +71,7 @@ def _of_teacher(teacher: str) -> "tuple[Load, TeacherRuntime, str | None]":
 def _of_model(model: str, revision: str | None) -> "tuple[Load, TeacherRuntime, str | None]":
     from stillhouse.models.engine import EngineError
     from stillhouse.models.vllm_engine import Load, vllm_version
-    from stillhouse.params import TeacherRuntime
+    from stillhouse.params.teacher import TeacherRuntime
 
     if model.startswith("path:"):
         revision = "local"

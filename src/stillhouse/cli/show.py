@@ -28,7 +28,7 @@ def show(row_id: str, json: bool) -> None:
     """
     from rich.console import Console
 
-    from stillhouse.params import load_run
+    from stillhouse.params.load import load_run
     from stillhouse.tables.lineage import find, trace
 
     require_project()

@@ -95,7 +95,7 @@ def _audit_judge(cases: Path | None, judge: str, json: bool) -> None:
     import asyncio
 
     from stillhouse import plugins
-    from stillhouse.params import load_run, load_teacher
+    from stillhouse.params.load import load_run, load_teacher
     from stillhouse.verify.judge_audit import QUESTIONS, load_questions, question_judge, summary
 
     require_project()

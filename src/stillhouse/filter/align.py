@@ -10,7 +10,8 @@ from typing import Any
 
 from stillhouse import layout
 from stillhouse.records import Example, Query
-from stillhouse.tables.table import read_table, write_table
+from stillhouse.tables.read import read_table
+from stillhouse.tables.write import write_table
 
 
 def align(teachers: Sequence[str]) -> dict[str, Any]:

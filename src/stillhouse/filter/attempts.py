@@ -6,10 +6,12 @@ from stillhouse import layout
 from stillhouse.filter.rules import Rules
 from stillhouse.filter.select import select
 from stillhouse.filter.tally import Tally
-from stillhouse.params import NgramFilter, Teacher
+from stillhouse.params.filter import NgramFilter
+from stillhouse.params.teacher import Teacher
 from stillhouse.records import Decision, Example, Query, example_id
 from stillhouse.tables.attempts import Attempt, read_attempts
-from stillhouse.tables.table import TableWriter, read_table
+from stillhouse.tables.read import read_table
+from stillhouse.tables.write import TableWriter
 
 
 def filter_all(teacher: str, spec: Teacher, rules: Rules, ngram: NgramFilter) -> Tally:

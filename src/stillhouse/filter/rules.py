@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from stillhouse import plugins
 from stillhouse.filter.structure import structure_fault
-from stillhouse.params import Filter
+from stillhouse.params.filter import Filter
 from stillhouse.tables.attempts import Attempt
 
 BETWEEN_RESPONSES = ("repetition", "surplus")

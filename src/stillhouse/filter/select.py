@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from stillhouse.filter.ngrams import repeated
 from stillhouse.filter.rules import Rules
-from stillhouse.params import NgramFilter
+from stillhouse.params.filter import NgramFilter
 from stillhouse.records import Decision, assistant_text
 from stillhouse.tables.attempts import Attempt
 

@@ -24,7 +24,8 @@ from stillhouse.generate.reasoning import split
 from stillhouse.hashing import seed_of
 from stillhouse.models.client import Model, fingerprint_hash
 from stillhouse.models.engine import Completion, EngineError, NoAnswerError, RefusedError, Request
-from stillhouse.params import Budget, Generate, Teacher
+from stillhouse.params.generate import Budget, Generate
+from stillhouse.params.teacher import Teacher
 from stillhouse.records import Query, Response, Verdict, response_id
 from stillhouse.verify.checks import kind_of
 

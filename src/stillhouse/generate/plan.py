@@ -10,7 +10,8 @@ from stillhouse.journal.journal import Journal
 from stillhouse.models.client import Model
 from stillhouse.models.engine import Completion, Engine, NoAnswerError, Request
 from stillhouse.models.vllm_engine import VllmEngine
-from stillhouse.params import Generate, Price, Teacher
+from stillhouse.params.generate import Generate
+from stillhouse.params.teacher import Price, Teacher
 from stillhouse.records import Query, Response, Verdict
 
 COUNTED = (

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from stillhouse.models.engine import Completion
-from stillhouse.params import Reasoning
+from stillhouse.params.teacher import Reasoning
 
 _OPEN, _CLOSE = "<think>", "</think>"
 _ANSWER = re.compile(r"\A\s*<answer>(.*)</answer>\s*\Z", re.DOTALL)

@@ -13,10 +13,15 @@ from stillhouse.journal.journal import Journal
 from stillhouse.models.build import ModelRoom
 from stillhouse.models.client import Model
 from stillhouse.models.replay.engine import ReplayEngine
-from stillhouse.params import Generate, ParamsError, Teacher, Verify, load_teacher
+from stillhouse.params.base import ParamsError
+from stillhouse.params.generate import Generate
+from stillhouse.params.load import load_teacher
+from stillhouse.params.teacher import Teacher
+from stillhouse.params.verify import Verify
 from stillhouse.progress import Progress
 from stillhouse.records import Query, Response
-from stillhouse.tables.table import TableWriter, column_counts, read_table
+from stillhouse.tables.read import column_counts, read_table
+from stillhouse.tables.write import TableWriter
 from stillhouse.verify.grade import Grader
 from stillhouse.verify.open import opened_grader
 

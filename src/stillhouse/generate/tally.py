@@ -4,7 +4,7 @@ from collections import Counter
 from typing import Any
 
 from stillhouse.generate.loop import Attempt, Walk
-from stillhouse.params import Price
+from stillhouse.params.teacher import Price
 from stillhouse.verify.trouble import Ungradable
 
 LATENCY_DIGITS = 2  # significant digits of a latency that are kept

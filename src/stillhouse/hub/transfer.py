@@ -1,9 +1,8 @@
-"""Reports the progress of a transfer of many files: a line with files, bytes and time at most every ten seconds."""
+"""Reports the progress of a transfer of many files: now and then a line with files, bytes and time."""
 
-import time
 from collections.abc import Callable
 
-SECONDS_BETWEEN_LINES = 10.0
+from stillhouse.progress import LineTimer
 
 
 class TransferProgress:
@@ -18,20 +17,18 @@ class TransferProgress:
     def __init__(self, what: str, files: dict[str, int], report: Callable[[str], None]) -> None:
         self._what, self._files, self._report = what, files, report
         self._done: set[str] = set()
-        self._started = time.monotonic()
-        self._last_line = self._started
+        self._timer = LineTimer()
 
     def done(self, *names: str) -> None:
         """Count files as done. The end of the transfer is always reported."""
         self._done.update(names)
-        now = time.monotonic()
-        if len(self._done) < len(self._files) and now - self._last_line < SECONDS_BETWEEN_LINES:
+        seconds = self._timer.due(len(self._done) == len(self._files))
+        if seconds is None:
             return
-        self._last_line = now
         size = sum(self._files[name] for name in self._done)
         self._report(
             f"{self._what} {len(self._done)} of {len(self._files)} files, {size_text(size)} of "
-            f"{size_text(sum(self._files.values()))}, {now - self._started:.0f} s"
+            f"{size_text(sum(self._files.values()))}, {seconds:.0f} s"
         )
 
 

@@ -12,7 +12,8 @@ from stillhouse.models.plugin_engine import PluginEngine
 from stillhouse.models.replay.engine import ReplayEngine
 from stillhouse.models.reward import Reward
 from stillhouse.models.vllm_engine import Load, VllmCore, VllmEngine
-from stillhouse.params import RewardModel, Teacher, TeacherRuntime
+from stillhouse.params.teacher import Teacher, TeacherRuntime
+from stillhouse.params.verify import RewardModel
 from stillhouse.records import Query
 
 

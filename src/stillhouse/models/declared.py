@@ -11,7 +11,8 @@ from stillhouse.errors import StillhouseError
 from stillhouse.hashing import file_sha256
 from stillhouse.models.plugin_engine import declared_plugin
 from stillhouse.models.vllm_engine import vllm_version
-from stillhouse.params import RewardModel, Teacher
+from stillhouse.params.teacher import Teacher
+from stillhouse.params.verify import RewardModel
 
 
 class DeclaredError(StillhouseError):

@@ -6,7 +6,10 @@ from contextlib import asynccontextmanager
 from stillhouse.journal.journal import Journal
 from stillhouse.models.build import ModelRoom
 from stillhouse.models.client import Model
-from stillhouse.params import ParamsError, StageParams, Teacher, load_teacher
+from stillhouse.params.base import ParamsError
+from stillhouse.params.load import load_teacher
+from stillhouse.params.stage import StageParams
+from stillhouse.params.teacher import Teacher
 
 
 def judge_of(params: StageParams) -> tuple[str, Teacher]:

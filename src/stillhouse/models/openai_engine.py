@@ -21,7 +21,7 @@ import msgspec
 
 from stillhouse.models.endpoints import Endpoint, Endpoints
 from stillhouse.models.engine import Completion, EngineError, RefusedError, Request
-from stillhouse.params import Sampling, TeacherRuntime
+from stillhouse.params.teacher import Sampling, TeacherRuntime
 
 TRIES = 8  # failed tries of a request; about five minutes with the waits below
 # Upper bound of the first wait. The bound doubles with each try, and the wait is uniform below it ("full jitter").

@@ -4,7 +4,7 @@ from typing import Any
 
 from stillhouse import plugins
 from stillhouse.models.engine import Completion, Engine, EngineError, Request
-from stillhouse.params import EnginePlugin, Teacher
+from stillhouse.params.teacher import EnginePlugin, Teacher
 
 MEMBERS = ("concurrency", "fingerprint", "journaled", "render", "complete", "close")
 

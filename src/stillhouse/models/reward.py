@@ -18,7 +18,7 @@ from stillhouse.models.chat import ChatTokenizer
 from stillhouse.models.client import fingerprint_hash
 from stillhouse.models.engine import EngineError
 from stillhouse.models.weights import resolve
-from stillhouse.params import RewardModel
+from stillhouse.params.verify import RewardModel
 from stillhouse.records import Message
 
 DIGITS = 3  # decimal places of a score; further digits depend on the order of summation

@@ -11,7 +11,7 @@ from stillhouse.models.chat import ChatTokenizer
 from stillhouse.models.client import fingerprint_hash
 from stillhouse.models.engine import EngineError
 from stillhouse.models.weights import resolve
-from stillhouse.params import PerplexityScorer
+from stillhouse.params.filter import PerplexityScorer
 from stillhouse.progress import quiet_libraries
 from stillhouse.records import Message
 

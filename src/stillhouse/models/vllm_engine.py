@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 from stillhouse.models.chat import ChatTokenizer
 from stillhouse.models.engine import Completion, EngineError, RefusedError, Request
 from stillhouse.models.weights import resolve
-from stillhouse.params import Sampling, StudentRuntime, TeacherRuntime
+from stillhouse.params.student import StudentRuntime
+from stillhouse.params.teacher import Sampling, TeacherRuntime
 
 Runtime = TeacherRuntime | StudentRuntime
 BATCH_INVARIANT = "VLLM_BATCH_INVARIANT"

@@ -19,7 +19,7 @@ from types import TracebackType
 from stillhouse.models.engine import EngineError
 from stillhouse.models.vllm_engine import Load, engine_arguments, engine_environment
 from stillhouse.models.weights import cache_folder
-from stillhouse.params import TeacherRuntime
+from stillhouse.params.teacher import TeacherRuntime
 
 MODULE = "vllm.entrypoints.openai.api_server"
 POLL_SECONDS = 0.5  # interval of the checks whether the server is ready or has exited

@@ -16,7 +16,8 @@ from stillhouse.package.rows import (
     REJECTED_SCHEMA,
     parallel_schema,
 )
-from stillhouse.records import SCHEMAS, Example
+from stillhouse.records import Example
+from stillhouse.schemas import arrow_schema
 from stillhouse.tables.streams import Follower, JoinError, read_batches
 
 # Returns the benchmark item that a chat (turns of role and content) overlaps, or None.
@@ -47,18 +48,7 @@ _QUERY = [
     "tests",
     "constraints",
 ]
-_SHARED = [
-    "category",
-    "source",
-    "source_license",
-    "messages",
-    "ground_truth",
-    "language",
-    "setup",
-    "entry_point",
-    "tests",
-    "constraints",
-]
+_SHARED = ["source_license" if name == "license" else name for name in _QUERY]  # in `Example`
 
 
 @dataclass(frozen=True)
@@ -79,7 +69,7 @@ def data_batches(aligned: Path) -> Iterator[pa.RecordBatch]:
         JoinError: a chat does not end with the user's turn.
         TableError: the table is missing or corrupt.
     """
-    own = SCHEMAS[Example].names
+    own = arrow_schema(Example).names
     for batch in read_batches(aligned):
         columns = {
             "tokens" if name == "completion_tokens" else name: batch.column(name) for name in own

@@ -16,7 +16,8 @@ from stillhouse.package.counts import ConfigCounts, TeacherCounts
 from stillhouse.package.facts import Repository, RunFacts, repositories
 from stillhouse.package.licenses import Consequences, consequences
 from stillhouse.package.rows import ABOUT, COLUMNS, SPLIT
-from stillhouse.params import JUDGE_ROLES, Teacher
+from stillhouse.params.teacher import Teacher
+from stillhouse.params.verify import JUDGE_ROLES
 
 if TYPE_CHECKING:
     from jinja2 import Template

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from stillhouse.errors import StillhouseError
 from stillhouse.package.chunks import new_bytes
 from stillhouse.package.manifest import ManifestError, read_manifest, release_files
-from stillhouse.tables.table import BATCH_ROWS
+from stillhouse.tables.read import BATCH_ROWS
 
 SHOWN_IDS = 5  # ids shown of each kind of change
 

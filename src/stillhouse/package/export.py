@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from stillhouse.errors import StillhouseError
 from stillhouse.files import partial
 from stillhouse.package.rows import DATA_SCHEMA
-from stillhouse.tables.table import BATCH_ROWS
+from stillhouse.tables.read import BATCH_ROWS
 
 # The system prompt that asks a model for the form of this layout; the wording is our own.
 SYSTEM = (

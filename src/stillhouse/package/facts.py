@@ -6,18 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.package.rows import Config, Kind, schema_of
-from stillhouse.params import (
-    PARALLEL,
-    BenchmarkTask,
-    Filter,
-    Generate,
-    Package,
-    PerplexityScorer,
-    Queries,
-    Run,
-    Teacher,
-    Verify,
-)
+from stillhouse.params.benchmark import BenchmarkTask
+from stillhouse.params.filter import Filter, PerplexityScorer
+from stillhouse.params.generate import Generate
+from stillhouse.params.package import PARALLEL, Package
+from stillhouse.params.queries import Queries
+from stillhouse.params.run import Run
+from stillhouse.params.teacher import Teacher
+from stillhouse.params.verify import Verify
 
 TOGETHER = "all"  # folder of the one repository of `layout: single`
 

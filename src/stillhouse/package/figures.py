@@ -8,23 +8,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from stillhouse import vega
 from stillhouse.package.counts import Tokens
 
 Rows = Sequence[Mapping[str, Any]]
 
-COLOURS = ["#3f88c5", "#e07a2f", "#2fa37c", "#b565c4", "#c79a1e", "#d9536f"]
 WIDTH = 560
 BAR = 17  # height of one bar
 SCALE = 2.0  # pixels per unit, so that text is sharp on a high-resolution screen
-_CONFIG = {
+_CONFIG: dict[str, Any] = {
     "background": "white",
     "font": "DejaVu Sans, sans-serif",
-    "view": {"stroke": None},
-    "axis": {"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal", "labelLimit": 300},
-    "legend": {"orient": "top", "direction": "vertical", "title": None, "labelLimit": 560, "labelFontSize": 12},
+    "axis": {"labelLimit": 300},
+    "legend": {"labelLimit": 560},
     "title": {"anchor": "start", "fontSize": 13, "fontWeight": "normal", "offset": 10},
-    "text": {"fontSize": 11},
-}  # fmt: skip
+}
 
 
 def funnel(rows: Rows, names: Mapping[str, str], path: Path) -> None:
@@ -143,8 +141,7 @@ def _named(rows: Rows, names: Mapping[str, str]) -> list[dict[str, Any]]:
 
 
 def _by_teacher(names: Mapping[str, str], *, legend: bool = True) -> dict[str, Any]:
-    colours = [COLOURS[i % len(COLOURS)] for i in range(len(names))]
-    scale = {"domain": list(names.values()), "range": colours}
+    scale = {"domain": list(names.values()), "range": vega.teacher_colours(len(names))}
     return {
         "field": "name",
         "type": "nominal",
@@ -183,7 +180,7 @@ def _write(
 
     spec = {
         "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
-        "config": _CONFIG,
+        "config": vega.config(_CONFIG),
         "title": title,
         "data": {"values": [dict(row) for row in rows]},
         "width": WIDTH,

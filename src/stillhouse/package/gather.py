@@ -8,20 +8,16 @@ from stillhouse.package.batches import TeacherTables
 from stillhouse.package.facts import RunFacts, TeacherFacts
 from stillhouse.package.provenance import dvc_digests
 from stillhouse.package.write import RunTables
-from stillhouse.params import (
-    BenchmarkTask,
-    Filter,
-    Generate,
-    Id,
-    Package,
-    PerplexityScorer,
-    Queries,
-    Run,
-    StageParams,
-    Teacher,
-    Verify,
-    load_recorded,
-)
+from stillhouse.params.base import Id
+from stillhouse.params.benchmark import BenchmarkTask
+from stillhouse.params.filter import Filter, PerplexityScorer
+from stillhouse.params.generate import Generate
+from stillhouse.params.package import Package
+from stillhouse.params.queries import Queries
+from stillhouse.params.run import Run
+from stillhouse.params.stage import StageParams, load_recorded
+from stillhouse.params.teacher import Teacher
+from stillhouse.params.verify import Verify
 
 PER_TEACHER = ("generate", "verify", "perplexity", "filter")  # stages with metrics of each teacher
 INPUTS = ("responses", "verdicts", "perplexity", "filtered")  # folders of data/ with one of each

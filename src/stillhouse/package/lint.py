@@ -1,8 +1,9 @@
 """Lints a release folder before it is published.
 
 Every finding names the file and, if there is one, the row. An error stops the package and publish stages; the card
-lists the warnings. Checks never change a file. `lint_rows` checks the rows and `lint_text` the texts. This module
-checks the files, the card, and whether `datasets` can load the configurations of the card.
+lists the warnings. Checks never change a file. `lint_rows` checks the rows by the rules of `lint_rules`, and
+`lint_text` the texts. This module checks the files, the card, and whether `datasets` can load the configurations of the
+card.
 """
 
 import re
@@ -15,7 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stillhouse.package.batches import Overlaps
-from stillhouse.package.lint_rows import LintFinding, lint_rows
+from stillhouse.package.lint_rows import lint_rows
+from stillhouse.package.lint_rules import LintFinding
 from stillhouse.package.lint_text import secrets_in
 from stillhouse.package.manifest import MANIFEST, ManifestError, differences, release_files
 from stillhouse.package.rows import COLUMNS, SPLIT, kind_of

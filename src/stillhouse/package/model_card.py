@@ -12,19 +12,13 @@ from stillhouse.package import figures
 from stillhouse.package.card import CARDS, render, yaml_text
 from stillhouse.package.facts import repositories
 from stillhouse.package.licenses import TERMS
-from stillhouse.params import (
-    Benchmark,
-    BenchmarkSampling,
-    Id,
-    Package,
-    Report,
-    Run,
-    ScoreKind,
-    StageParams,
-    Student,
-    Teacher,
-    load_recorded,
-)
+from stillhouse.params.base import Id
+from stillhouse.params.benchmark import Benchmark, BenchmarkSampling, ScoreKind
+from stillhouse.params.package import Package
+from stillhouse.params.run import Report, Run
+from stillhouse.params.stage import StageParams, load_recorded
+from stillhouse.params.student import Student
+from stillhouse.params.teacher import Teacher
 
 STUDENT_CARD = "student.md.jinja"
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")  # does not match `package:...` and `path:...`

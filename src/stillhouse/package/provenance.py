@@ -12,7 +12,8 @@ from typing import Any
 from stillhouse.errors import StillhouseError
 from stillhouse.hashing import file_sha256
 from stillhouse.package.facts import Repository, RunFacts
-from stillhouse.params import HubSource, Teacher
+from stillhouse.params.queries import HubSource
+from stillhouse.params.teacher import Teacher
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://slsa.dev/provenance/v1"

@@ -11,7 +11,8 @@ from typing import Literal
 
 import pyarrow as pa
 
-from stillhouse.records import SCHEMAS, Example, Query
+from stillhouse.records import Example, Query
+from stillhouse.schemas import arrow_schema
 
 Kind = Literal["data", "all_attempts", "rejected", "rejected_queries", "parallel"]
 SPLIT = "train"
@@ -119,9 +120,9 @@ ANSWER_FIELDS = {
     "perplexity": "perplexity",
 }
 
-_TYPES: dict[str, pa.DataType] = {field.name: field.type for field in SCHEMAS[Example]} | {
+_TYPES: dict[str, pa.DataType] = {field.name: field.type for field in arrow_schema(Example)} | {
     "tokens": pa.int64(),
-    "prompt": SCHEMAS[Query].field("messages").type,
+    "prompt": arrow_schema(Query).field("messages").type,
     "state": pa.string(),
     "verify_reason": pa.string(),
     "kept": pa.bool_(),
@@ -142,7 +143,7 @@ ALL_ATTEMPTS_SCHEMA = _schema(ALL_ATTEMPTS_COLUMNS)
 REJECTED_SCHEMA = _schema(REJECTED_COLUMNS)
 REJECTED_QUERIES_SCHEMA = _schema(REJECTED_QUERIES_COLUMNS)
 _ANSWER = pa.struct(
-    [(name, SCHEMAS[Example].field(column).type) for column, name in ANSWER_FIELDS.items()]
+    [(name, arrow_schema(Example).field(column).type) for column, name in ANSWER_FIELDS.items()]
 )
 
 

@@ -13,16 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stillhouse.package.rows import SPLIT
-from stillhouse.tables.table import ROW_GROUP_BYTES, SHARD_BYTES
+from stillhouse.tables.write import ROW_GROUP_BYTES, SHARD_BYTES, SHARD_FORMAT
 
 # Parquet compresses each page as a whole, so a changed row changes its whole page. Pages are smaller than Arrow's
 # default (256 KiB to 1 MiB), so that a changed row of about 10 kB changes fewer bytes; a page still compresses well.
 CHUNKING = {"min_chunk_size": 32 * 1024, "max_chunk_size": 128 * 1024, "norm_level": 0}
-FORMAT: dict[str, Any] = {
-    "compression": "zstd",
-    "use_content_defined_chunking": CHUNKING,
-    "write_page_index": True,
-}
+FORMAT: dict[str, Any] = SHARD_FORMAT | {"use_content_defined_chunking": CHUNKING}
 
 
 class ShardWriter:

@@ -12,7 +12,8 @@ from stillhouse.models.scorer import Scorer
 from stillhouse.progress import Progress
 from stillhouse.records import Message, Perplexity, assistant_text
 from stillhouse.tables.attempts import read_attempts
-from stillhouse.tables.table import TableWriter, column_counts
+from stillhouse.tables.read import column_counts
+from stillhouse.tables.write import TableWriter
 
 
 def verified(teacher: str) -> Iterator[tuple[str, list[Message], str]]:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 
-from stillhouse.params import Clean
+from stillhouse.params.queries import Clean
 from stillhouse.records import Query, Rejected
 
 EVIDENCE_CHARS = 200

@@ -9,13 +9,14 @@ import msgspec
 
 from stillhouse import layout
 from stillhouse.files import write_json
-from stillhouse.params import BenchmarkTask, Queries
+from stillhouse.params.benchmark import BenchmarkTask
+from stillhouse.params.queries import Queries
 from stillhouse.queries.clean import clean
 from stillhouse.queries.decontaminate import Contamination, Reference, decontaminate
 from stillhouse.queries.dedup import deduplicate
 from stillhouse.queries.sources import load_source
 from stillhouse.records import CATEGORIES, Query, Rejected
-from stillhouse.tables.table import write_table
+from stillhouse.tables.write import write_table
 
 # lighteval takes the items of these tasks from the Hub itself, so that we cannot compare with them here.
 NOT_COMPARED = "lighteval"

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from stillhouse.params import Decontaminate
+from stillhouse.params.queries import Decontaminate
 from stillhouse.queries.text import Word, words
 from stillhouse.records import Message, Query, Rejected
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from stillhouse.params import Dedup
+from stillhouse.params.queries import Dedup
 from stillhouse.queries.text import conversation_text, folded, quantities, words
 from stillhouse.records import Query, Rejected
 

@@ -10,10 +10,11 @@ from typing import Any
 import msgspec
 
 from stillhouse.errors import StillhouseError
-from stillhouse.params import Source
+from stillhouse.params.queries import Source
 from stillhouse.queries.text import nfc
 from stillhouse.records import (
     CONSTRAINT_KWARGS,
+    ROLES,
     Constraint,
     Message,
     Query,
@@ -23,14 +24,6 @@ from stillhouse.records import (
     query_id,
 )
 
-# Names of roles and keys in the two layouts of conversations that data sets use.
-_ROLES = {
-    "system": "system",
-    "user": "user",
-    "human": "user",
-    "assistant": "assistant",
-    "gpt": "assistant",
-}
 COLUMNS = frozenset(
     {
         "prompt",
@@ -134,12 +127,12 @@ def _messages(values: Mapping[str, Any], where: str, row: Mapping[str, Any]) -> 
 def _message(turn: Mapping[str, Any]) -> Message:
     role = turn["role"] if "role" in turn else turn["from"]
     content = turn["content"] if "content" in turn else turn["value"]
-    if role not in _ROLES:
+    if role not in ROLES:
         raise ValueError(f"found the role {role!r}")
     if not isinstance(content, str):
         raise TypeError(f"content must be text, found {type(content).__name__}")
     content.encode()  # a lone surrogate is no text, and no table can hold it: UnicodeEncodeError is a ValueError
-    return msgspec.convert({"role": _ROLES[role], "content": nfc(content)}, Message)
+    return msgspec.convert({"role": ROLES[role], "content": nfc(content)}, Message)
 
 
 def _text(value: object) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from stillhouse import plugins
 from stillhouse.files import FileError, json_objects
-from stillhouse.params import (
+from stillhouse.params.queries import (
     EmbeddedSource,
     FileSource,
     GeneratorSource,

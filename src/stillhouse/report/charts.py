@@ -12,16 +12,17 @@ from typing import Any
 
 from stillhouse.records import CATEGORIES
 from stillhouse.report.formats import percent
+from stillhouse.vega import config, teacher_colours
 
 Rows = Sequence[Mapping[str, Any]]
 
-TEACHER_COLOURS = ["#3f88c5", "#e07a2f", "#2fa37c", "#b565c4", "#c79a1e", "#d9536f"]
 CATEGORY_COLOURS = ["#4f7fd1", "#d98032", "#36a38b", "#c2579b", "#a79a2c", "#8b8f98"]
 # A phone shows a chart of this width completely, with readable text; a wide screen enlarges it.
 WIDTH = 400
 PANEL_WIDTH = 290  # of charts with the teachers' names beside the axis
 ENLARGED = 1.35
 ROW_HEIGHT = 22
+_OF_THE_PAGE = {"labelColor": "currentColor", "titleColor": "currentColor"}
 _CONFIG: dict[str, Any] = {
     "background": None,
     "aria": False,
@@ -29,37 +30,23 @@ _CONFIG: dict[str, Any] = {
     "lineBreak": "\n",
     # The reader's font may be wider than the font that the labels were measured with.
     "padding": {"left": 28, "right": 12, "top": 4, "bottom": 4},
-    "view": {"stroke": None},
     "axis": {
-        "labelColor": "currentColor",
-        "titleColor": "currentColor",
-        "titleFontWeight": "normal",
-        "labelFontSize": 12,
-        "titleFontSize": 12,
+        **_OF_THE_PAGE,
         "labelLimit": 400,
         "gridColor": "#8888",
         "gridOpacity": 0.4,
         "domainColor": "#888",
         "tickColor": "#888",
     },
-    "legend": {
-        "labelColor": "currentColor",
-        "titleColor": "currentColor",
-        "labelFontSize": 12,
-        "labelLimit": 600,
-        "orient": "top",
-        "direction": "vertical",
-        "title": None,
-    },
+    "legend": {**_OF_THE_PAGE, "labelLimit": 600},
     "header": {
-        "labelColor": "currentColor",
-        "titleColor": "currentColor",
+        **_OF_THE_PAGE,
         "labelFontSize": 12,
         "labelFontWeight": "bold",
         "labelLimit": 600,
         "title": None,
     },
-    "text": {"color": "currentColor", "fontSize": 11},
+    "text": {"color": "currentColor"},
 }
 
 
@@ -252,7 +239,7 @@ def histogram(rows: Rows, names: Mapping[str, str]) -> str:
             y=alt.Y("share:Q", title="responses", axis=alt.Axis(format="%", tickCount=3)),
             color=alt.Color(
                 "name:N",
-                scale=alt.Scale(domain=list(names.values()), range=TEACHER_COLOURS),
+                scale=alt.Scale(domain=list(names.values()), range=teacher_colours(len(names))),
                 legend=None,
             ),
         )
@@ -314,10 +301,9 @@ def _order(names: Mapping[str, str]) -> list[str]:
 
 
 def _teacher_colour(alt: Any, names: Mapping[str, str], *, legend: bool = True) -> Any:
-    colours = [TEACHER_COLOURS[i % len(TEACHER_COLOURS)] for i in range(len(names))]
     return alt.Color(
         "teacher:N",
-        scale=alt.Scale(domain=_order(names), range=colours),
+        scale=alt.Scale(domain=_order(names), range=teacher_colours(len(names))),
         # A legend has the whole width, so names are not wrapped in it.
         legend=alt.Legend(labelExpr="replace(datum.label, /\\n/g, ' ')") if legend else None,
     )
@@ -332,7 +318,7 @@ def _svg(chart: Any, key: str, description: str) -> str:
 
     spec = chart.to_dict()
     # Not set through altair, whose validation refuses `currentColor`.
-    spec["config"] = _CONFIG
+    spec["config"] = config(_CONFIG)
     svg = vl_convert.vegalite_to_svg(spec)
     svg = re.sub(r'\bid="', f'id="{key}-', svg)
     svg = svg.replace("url(#", f"url(#{key}-").replace('href="#', f'href="#{key}-')

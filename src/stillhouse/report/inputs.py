@@ -21,7 +21,7 @@ from stillhouse import layout
 from stillhouse.analysis.scores import SAMPLE_COLUMNS
 from stillhouse.errors import StillhouseError
 from stillhouse.records import CATEGORIES, Example, from_dict
-from stillhouse.tables.table import shard_paths
+from stillhouse.tables.read import shard_paths
 
 Columns = dict[str, NDArray[Any]]
 Metrics = dict[str, Any]

@@ -5,7 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stillhouse.params import Benchmark, Report, Run, Teacher, Verify
+from stillhouse.params.benchmark import Benchmark
+from stillhouse.params.run import Report, Run
+from stillhouse.params.teacher import Teacher
+from stillhouse.params.verify import Verify
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -27,11 +30,11 @@ class Settings:
 
 @dataclass(frozen=True)
 class AnalysisRows:
-    """Tidy rows computed from the tables, and the names of the rows that are means.
+    """Tidy rows computed from the tables.
 
     `scores`, `paired`, `lengths`, `histogram` and `mixture` are returned by the functions `score_rows`, `paired_rows`,
     `length_rows`, `histogram_rows` and `mixture_rows` of `analysis`. `perplexity` has teacher, step and the figures of
-    a box plot. `mean_task` and `all_students` are the names of the rows over all benchmarks and all students.
+    a box plot.
     """
 
     scores: Rows
@@ -40,8 +43,6 @@ class AnalysisRows:
     histogram: Rows
     mixture: Rows
     perplexity: Rows
-    mean_task: str
-    all_students: str
 
 
 def teacher_names(teachers: Mapping[str, Teacher]) -> dict[str, str]:
@@ -61,3 +62,10 @@ def teacher_names(teachers: Mapping[str, Teacher]) -> dict[str, str]:
             names[teacher_id] = f"{re.sub(r' *[(][^()]*[)]$', '', teacher.label)} ({note})"
     twice = {name for name in names.values() if list(names.values()).count(name) > 1}
     return {i: f"{name} [{i}]" if name in twice else name for i, name in names.items()}
+
+
+def model_text(teacher: Teacher) -> str:
+    """Return the model and revision of a teacher or judge; for a replay, where its answers are from."""
+    if teacher.engine == "replay":
+        return f"replay from {teacher.replay_source}, no model asked"
+    return f"{teacher.model} @ {teacher.revision}"

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from stillhouse.params import Teacher
+from stillhouse.analysis.scores import ALL_STUDENTS, MEAN_TASK
+from stillhouse.params.teacher import Teacher
 from stillhouse.report import charts
 from stillhouse.report.formats import bracket, count, number, percent, points, share
 from stillhouse.report.inputs import RunFiles
@@ -31,7 +32,7 @@ def headline(files: RunFiles, figures: AnalysisRows, settings: Settings) -> list
     sentences = []
     students = list(files.student_ids)
     if len(students) > 1:
-        students.insert(0, figures.all_students)
+        students.insert(0, ALL_STUDENTS)
     if not students:
         sentences.append(
             "No student was trained in this run, so it cannot say which teacher's traces make the better student."
@@ -56,10 +57,8 @@ def _verdict_on(
     student: str, figures: AnalysisRows, settings: Settings, names: Mapping[str, str]
 ) -> list[str]:
     """Return who scored best with one student, and which leads are significant."""
-    who = "over all students" if student == figures.all_students else f"with student {student}"
-    rows = [
-        row for row in rows_of_mean(figures.scores, figures.mean_task) if row["student"] == student
-    ]
+    who = "over all students" if student == ALL_STUDENTS else f"with student {student}"
+    rows = [row for row in rows_of_mean(figures.scores) if row["student"] == student]
     if not rows or any(row["score"] is None for row in rows) or len(rows) < len(names):
         return [
             f"No answer {who}: the student of some teacher has no benchmark scores, or no valid ones."
@@ -105,7 +104,7 @@ def _verdict_on(
 
 def _lead(figures: AnalysisRows, student: str, first: str, second: str) -> dict[str, Any]:
     """Return the paired row of two teachers, turned so that `first` is its first teacher."""
-    for row in rows_of_mean(figures.paired, figures.mean_task):
+    for row in rows_of_mean(figures.paired):
         if row["student"] != student:
             continue
         if (row["first"], row["second"]) == (first, second):
@@ -156,24 +155,24 @@ def score_blocks(
             Text("This run has no students (student_ids is empty), so nothing was benchmarked.")
         ]
     missing = [
-        f"{names[t]} / {s}"
-        for t in files.teacher_ids
-        for s in files.student_ids
-        if (t, s) not in files.samples
+        f"{names[teacher]} / {student}"
+        for teacher in files.teacher_ids
+        for student in files.student_ids
+        if (teacher, student) not in files.samples
     ]
     blocks: list[Block] = []
     if missing:
         blocks.append(Text(f"No benchmark answers were found for {'; '.join(missing)}."))
     students = list(dict.fromkeys(row["student"] for row in figures.scores))
-    shown = [s for s in students if s == figures.all_students] or students
+    shown = [student for student in students if student == ALL_STUDENTS] or students
     level = f"{100 * settings.report.confidence:g} %"
     decides = settings.benchmark.score
     for student in shown:
         rows = [row for row in figures.scores if row["student"] == student]
-        labelled = [dict(row, task=_task(row["task"], figures)) for row in rows]
+        labelled = [dict(row, task=_task(row["task"])) for row in rows]
         if any(row["score"] is not None for row in rows):
             caption = (
-                f"pass@1 ({decides} score) with {level} intervals, {_student(student, figures)}. "
+                f"pass@1 ({decides} score) with {level} intervals, {_student(student)}. "
                 "The point is the score, the line the interval."
             )
             blocks.append(Figure(caption, charts.scores(labelled, names)))
@@ -181,28 +180,25 @@ def score_blocks(
         rows = [row for row in figures.scores if row["student"] == student]
         blocks += [
             _by_task(
-                f"Table 1. pass@1 in % ({decides} score) with {level} intervals, {_student(student, figures)}",
+                f"Table 1. pass@1 in % ({decides} score) with {level} intervals, {_student(student)}",
                 rows,
                 names,
-                figures,
-                lambda r: f"{percent(r['score'])} {bracket(r['low'], r['high'])}".strip(),
+                lambda row: f"{percent(row['score'])} {bracket(row['low'], row['high'])}".strip(),
             ),
             _by_task(
-                f"Table 2. Mean generated tokens (share cut at the limit), {_student(student, figures)}",
+                f"Table 2. Mean generated tokens (share cut at the limit), {_student(student)}",
                 rows,
                 names,
-                figures,
-                lambda r: (
-                    f"{number(r['mean_tokens'])} ({percent(r['truncated'])} %)"
-                    if r["samples"]
+                lambda row: (
+                    f"{number(row['mean_tokens'])} ({percent(row['truncated'])} %)"
+                    if row["samples"]
                     else DASH
                 ),
             ),
             _side_by_side(
-                f"Table 3. The three scores side by side, pass@1 in %, {_student(student, figures)}",
+                f"Table 3. The three scores side by side, pass@1 in %, {_student(student)}",
                 rows,
                 names,
-                figures,
             ),
         ]
     if figures.paired:
@@ -216,16 +212,16 @@ def _by_task(
     caption: str,
     rows: Rows,
     names: Mapping[str, str],
-    figures: AnalysisRows,
     cell: Callable[[Mapping[str, Any]], str],
 ) -> Table:
     tasks = list(dict.fromkeys(row["task"] for row in rows))
     found = {(row["task"], row["teacher"]): row for row in rows}
     body = []
     for task in tasks:
-        cells = [cell(found[task, t]) if (task, t) in found else DASH for t in names]
-        own = [found[task, t] for t in names if (task, t) in found]
-        body.append([_task(task, figures), *cells, _counts(own, "items"), _counts(own, "samples")])
+        of_teachers = [found.get((task, teacher)) for teacher in names]
+        cells = [DASH if row is None else cell(row) for row in of_teachers]
+        own = [row for row in of_teachers if row is not None]
+        body.append([_task(task), *cells, _counts(own, "items"), _counts(own, "samples")])
     return Table(caption, ["Benchmark", *names.values(), "Items", "Answers"], body)
 
 
@@ -235,16 +231,14 @@ def _counts(rows: Rows, key: str) -> str:
     return counts[0] if len(set(counts)) == 1 else " / ".join(counts)
 
 
-def _side_by_side(
-    caption: str, rows: Rows, names: Mapping[str, str], figures: AnalysisRows
-) -> Table:
+def _side_by_side(caption: str, rows: Rows, names: Mapping[str, str]) -> Table:
     tasks = list(dict.fromkeys(row["task"] for row in rows))
     order = [(task, teacher) for task in tasks for teacher in names]
     found = {(row["task"], row["teacher"]): row for row in rows}
     header = ["Benchmark", "Teacher", "Strict", "Lenient", "Finished", "Items finished", "Cut, %"]
     body = [
         [
-            _task(task, figures),
+            _task(task),
             names[teacher],
             *(percent(row[key]) for key in ("strict", "lenient", "finished")),
             f"{row['finished_items']:,}",
@@ -259,9 +253,9 @@ def _side_by_side(
 def _paired_table(figures: AnalysisRows, names: Mapping[str, str], level: str) -> Table:
     rows = [
         [
-            _task(row["task"], figures),
+            _task(row["task"]),
             f"{names[row['first']]} minus {names[row['second']]}",
-            row["student"] if row["student"] != figures.all_students else "all students",
+            row["student"] if row["student"] != ALL_STUDENTS else "all students",
             points(row["difference"]),
             bracket(row["low"], row["high"], signed=True) or DASH,
             percent(row["favours_first"]),
@@ -301,12 +295,12 @@ def _method(settings: Settings, figures: AnalysisRows) -> Text:
     )
 
 
-def _task(task: str, figures: AnalysisRows) -> str:
-    return "Mean of benchmarks" if task == figures.mean_task else task
+def _task(task: str) -> str:
+    return "Mean of benchmarks" if task == MEAN_TASK else task
 
 
-def _student(student: str, figures: AnalysisRows) -> str:
-    return "mean over all students" if student == figures.all_students else f"student {student}"
+def _student(student: str) -> str:
+    return "mean over all students" if student == ALL_STUDENTS else f"student {student}"
 
 
 def _in_words(

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from stillhouse.analysis.scores import MEAN_TASK
 from stillhouse.report.inputs import RunFiles
 
 Rows = Sequence[Mapping[str, Any]]
@@ -33,13 +34,12 @@ def funnel_rows(files: RunFiles) -> list[dict[str, Any]]:
     return rows
 
 
-def summary(files: RunFiles, scores: Rows, mean_task: str) -> dict[str, float]:
+def summary(files: RunFiles, scores: Rows) -> dict[str, float]:
     """Return the figures of the run and of each teacher; figures that this run does not have are left out.
 
     Args:
         files: the data of the run.
         scores: rows of task, teacher, student, and the columns that `OF_STUDENTS` names.
-        mean_task: name of the rows that hold the mean over benchmarks.
 
     Returns:
         queries, parallel, parallel_share; accepted_share (queries with an accepted answer, over teachers),
@@ -64,7 +64,7 @@ def summary(files: RunFiles, scores: Rows, mean_task: str) -> dict[str, float]:
     for teacher in files.teacher_ids:
         own = [
             row
-            for row in rows_of_mean(scores, mean_task)
+            for row in rows_of_mean(scores)
             if row["teacher"] == teacher and row["student"] in files.student_ids
         ]
         for name, column in OF_STUDENTS.items():
@@ -74,9 +74,9 @@ def summary(files: RunFiles, scores: Rows, mean_task: str) -> dict[str, float]:
     return found
 
 
-def rows_of_mean(rows: Rows, mean_task: str) -> list[Mapping[str, Any]]:
+def rows_of_mean(rows: Rows) -> list[Mapping[str, Any]]:
     """Return the rows of the mean over benchmarks; with one benchmark, its rows."""
-    return [row for row in rows if row["task"] == mean_task] or list(rows)
+    return [row for row in rows if row["task"] == MEAN_TASK] or list(rows)
 
 
 def write_rows(path: Path, columns: Sequence[str], rows: Rows) -> None:

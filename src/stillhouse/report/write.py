@@ -7,16 +7,12 @@ import numpy as np
 from stillhouse import layout
 from stillhouse.analysis import lengths, mixture, scores, statistics
 from stillhouse.files import write_json
-from stillhouse.params import (
-    Benchmark,
-    Id,
-    Report,
-    Run,
-    StageParams,
-    Teacher,
-    Verify,
-    load_recorded,
-)
+from stillhouse.params.base import Id
+from stillhouse.params.benchmark import Benchmark
+from stillhouse.params.run import Report, Run
+from stillhouse.params.stage import StageParams, load_recorded
+from stillhouse.params.teacher import Teacher
+from stillhouse.params.verify import Verify
 from stillhouse.report import inputs, material, page, sections, summary
 
 
@@ -53,8 +49,6 @@ def analyse(files: inputs.RunFiles, settings: material.Settings) -> material.Ana
             for teacher, steps in files.perplexities.items()
             if (values := steps.get(step)) is not None
         ],
-        mean_task=scores.MEAN_TASK,
-        all_students=scores.ALL_STUDENTS,
     )
 
 
@@ -70,7 +64,7 @@ def write_page(
 
 def write_figures(files: inputs.RunFiles, rows: material.AnalysisRows) -> None:
     """Write metrics/summary.json and plots/*.csv."""
-    flat = summary.summary(files, rows.scores, scores.MEAN_TASK)
+    flat = summary.summary(files, rows.scores)
     write_json(layout.metrics("summary"), flat)
     for name, columns, found in (
         ("funnel", ("teacher", "stage", "rows"), summary.funnel_rows(files)),

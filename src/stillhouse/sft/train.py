@@ -16,12 +16,12 @@ import msgspec
 
 from stillhouse.hashing import content_hash, file_sha256
 from stillhouse.models.weights import resolve
-from stillhouse.params import Recipe, Student, StudentRuntime
+from stillhouse.params.student import Recipe, Student, StudentRuntime
 from stillhouse.progress import quiet_libraries
 from stillhouse.records import Example
 from stillhouse.sft.encoding import Counts, write_encoded
 from stillhouse.sft.gates import StudentError, Turn, check_template, load_template
-from stillhouse.tables.table import read_table, shard_paths
+from stillhouse.tables.read import read_table, shard_paths
 
 SCRATCH_VARIABLE = "STILLHOUSE_SCRATCH"
 # Writing a checkpoint costs as much as many steps of a small run; only the newest is kept.

@@ -11,7 +11,7 @@ from typing import Generic, NamedTuple
 from stillhouse import layout
 from stillhouse.errors import StillhouseError
 from stillhouse.records import QUERY_PART, Perplexity, Query, Response, RowT, Verdict
-from stillhouse.tables.table import read_table
+from stillhouse.tables.read import read_table
 
 
 class AttemptsError(StillhouseError):

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import msgspec
-import pyarrow as pa
 import pyarrow.dataset as ds
 
 from stillhouse import layout
@@ -30,7 +29,7 @@ from stillhouse.records import (
     Verdict,
     from_dict,
 )
-from stillhouse.tables.table import TableError, key_column, shard_paths
+from stillhouse.tables.read import TableError, key_column, shard_errors, shard_paths
 
 Kind = Literal["query", "response", "released row"]
 
@@ -203,13 +202,9 @@ def _columns(
 ) -> list[dict[str, Any]]:
     if not _exists(table):
         return []
-    try:
+    with shard_errors(table):
         shards = ds.dataset([str(path) for path in shard_paths(table)], format="parquet")
         plain: list[dict[str, Any]] = shards.to_table(columns=columns, filter=where).to_pylist()
-    except (pa.ArrowException, OSError) as error:
-        raise TableError(
-            f"{table}: corrupt or unreadable Parquet shard ({' '.join(str(error).split())}); restore it: `dvc checkout`"
-        ) from None
     return plain
 
 

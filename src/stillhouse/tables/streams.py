@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from stillhouse.errors import StillhouseError
 from stillhouse.records import QUERY_PART
-from stillhouse.tables.table import BATCH_ROWS, TableError, shard_paths
+from stillhouse.tables.read import BATCH_ROWS, TableError, shard_errors, shard_paths
 
 _AFTER_HEX = "g"  # sorts after every hex digit
 
@@ -30,19 +30,13 @@ def read_batches(folder: Path, columns: Sequence[str] | None = None) -> Iterator
     """
     wanted = list(columns) if columns is not None else None
     for path in shard_paths(folder):
-        try:
-            # pre_buffer would keep the whole shard in memory.
-            with pq.ParquetFile(path, pre_buffer=False) as file:
-                if missing := set(wanted or ()) - set(file.schema_arrow.names):
-                    raise TableError(
-                        f"{path}: no column {', '.join(sorted(missing))}; run its stage again"
-                    )
-                yield from file.iter_batches(batch_size=BATCH_ROWS, columns=wanted)
-        except (pa.ArrowException, OSError) as error:
-            raise TableError(
-                f"{path}: corrupt or unreadable Parquet shard ({' '.join(str(error).split())}); "
-                "restore it with `dvc checkout` or run its stage again with `dvc repro --force`"
-            ) from None
+        # pre_buffer would keep the whole shard in memory.
+        with shard_errors(path), pq.ParquetFile(path, pre_buffer=False) as file:
+            if missing := set(wanted or ()) - set(file.schema_arrow.names):
+                raise TableError(
+                    f"{path}: no column {', '.join(sorted(missing))}; run its stage again"
+                )
+            yield from file.iter_batches(batch_size=BATCH_ROWS, columns=wanted)
 
 
 class Follower:

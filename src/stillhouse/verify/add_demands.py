@@ -3,7 +3,7 @@
 from collections import Counter
 
 from stillhouse.models.judge import opened_judge
-from stillhouse.params import Teacher
+from stillhouse.params.teacher import Teacher
 from stillhouse.progress import Progress
 from stillhouse.records import Query
 from stillhouse.verify.demands import lacks_constraints, write_all_demands

@@ -7,11 +7,13 @@ from itertools import islice
 from stillhouse import layout
 from stillhouse.journal.journal import Journal
 from stillhouse.models.build import ModelRoom
-from stillhouse.params import Teacher, Verify
+from stillhouse.params.teacher import Teacher
+from stillhouse.params.verify import Verify
 from stillhouse.progress import Progress
 from stillhouse.records import Verdict
 from stillhouse.tables.attempts import Attempt, read_attempts
-from stillhouse.tables.table import TableWriter, column_counts
+from stillhouse.tables.read import column_counts
+from stillhouse.tables.write import TableWriter
 from stillhouse.verify.grade import Grader
 from stillhouse.verify.open import opened_grader
 from stillhouse.verify.tally import Tally

@@ -16,7 +16,7 @@ import msgspec
 
 from stillhouse.errors import StillhouseError
 from stillhouse.models.engine import Completion
-from stillhouse.params import CodeLimits
+from stillhouse.params.verify import CodeLimits
 from stillhouse.records import Check, Constraint, Message, Query, Test
 from stillhouse.verify import demands, judge
 from stillhouse.verify.checks import MachineReason, make_check

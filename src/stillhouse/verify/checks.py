@@ -111,3 +111,17 @@ def make_check(
         evidence=evidence[:MAX_EVIDENCE_CHARS],
         answer=None if answer is None else answer[:MAX_ANSWER_CHARS],
     )
+
+
+def compared(verifier: str, version: str, right: bool, evidence: str, answer: str | None) -> Check:
+    """Return what a rule found that read an answer and compared it: right, or the reason "wrong_answer".
+
+    Args:
+        verifier: its name.
+        version: its version.
+        right: whether the answer is the reference.
+        evidence: what was compared.
+        answer: the part of the answer that was compared.
+    """
+    reason: Reason | None = None if right else "wrong_answer"
+    return make_check(verifier, version, float(right), reason, evidence, answer=answer)

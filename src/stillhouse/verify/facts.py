@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from stillhouse.models.declared import declared, declared_reward
-from stillhouse.params import Teacher, Verify
+from stillhouse.params.teacher import Teacher
+from stillhouse.params.verify import Verify
 from stillhouse.records import Query, Response
 from stillhouse.verify import demands, judge, pool, reward
 from stillhouse.verify.checks import GRADING_VERSION

@@ -20,7 +20,8 @@ from collections.abc import Sequence
 import msgspec
 
 from stillhouse.models.engine import Request
-from stillhouse.params import Price, Verify
+from stillhouse.params.teacher import Price
+from stillhouse.params.verify import Verify
 from stillhouse.records import Check, Query, Response, State, Verdict
 from stillhouse.verify import demands, judge
 from stillhouse.verify.checks import Reason, make_check

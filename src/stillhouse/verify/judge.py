@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from stillhouse.hashing import content_hash
 from stillhouse.models.engine import Completion, EngineError, NoAnswerError, RefusedError, Request
-from stillhouse.params import AskJudge
+from stillhouse.params.verify import AskJudge
 from stillhouse.records import Check, Message, Query
 from stillhouse.verify.checks import Reason, kind_of, make_check
 
@@ -83,7 +83,7 @@ async def judge_math(judge: Judge, query: Query, reference: str, answer: str) ->
     word = parse_word(reply, ("yes", "no")) if isinstance(reply, str) else None
     if word is None:
         return _no_score(MATH_NAME, reply)
-    return _check(MATH_NAME, float(word == "yes"), f"judge says {word}")
+    return _scored(MATH_NAME, float(word == "yes"), f"judge says {word}")
 
 
 async def judge_science(judge: Judge, query: Query, reference: str, answer: str) -> Check:
@@ -99,7 +99,7 @@ async def judge_science(judge: Judge, query: Query, reference: str, answer: str)
     score = parse_score(reply, SCIENCE_BEST) if isinstance(reply, str) else None
     if score is None:
         return _no_score(SCIENCE_NAME, reply)
-    return _check(SCIENCE_NAME, score / SCIENCE_BEST, f"judge says {score} of {SCIENCE_BEST}")
+    return _scored(SCIENCE_NAME, score / SCIENCE_BEST, f"judge says {score} of {SCIENCE_BEST}")
 
 
 async def judge_reward(judge: Judge, query: Query, answer: str) -> Check:
@@ -118,7 +118,7 @@ async def judge_reward(judge: Judge, query: Query, answer: str) -> Check:
             return _no_score(REWARD_NAME, reply, f"{dimension}: ")
         scores[dimension] = score
     evidence = ", ".join(f"{dimension} {score}" for dimension, score in scores.items())
-    return _check(REWARD_NAME, sum(scores.values()) / (REWARD_BEST * len(DIMENSIONS)), evidence)
+    return _scored(REWARD_NAME, sum(scores.values()) / (REWARD_BEST * len(DIMENSIONS)), evidence)
 
 
 def is_asked(when: AskJudge, rule: Check | None) -> bool:
@@ -254,11 +254,10 @@ def no_reply(error: EngineError) -> Reason:
 
 def _no_score(name: str, reply: str | EngineError, where: str = "") -> Check:
     if isinstance(reply, EngineError):
-        return _check(name, None, f"{where}{reply}", no_reply(reply))
-    return _check(name, None, f"{where}reply was {reply!r}", "judge_noncompliant")
+        return make_check(name, VERSION, None, no_reply(reply), f"{where}{reply}")
+    return make_check(name, VERSION, None, "judge_noncompliant", f"{where}reply was {reply!r}")
 
 
-def _check(name: str, score: float | None, evidence: str, reason: Reason | None = None) -> Check:
-    if score is not None and score < 1.0:
-        reason = "judge_says_no" if name == MATH_NAME else "low_mark"
-    return make_check(name, VERSION, score, reason, evidence)
+def _scored(name: str, score: float, evidence: str) -> Check:
+    below: Reason = "judge_says_no" if name == MATH_NAME else "low_mark"
+    return make_check(name, VERSION, score, below if score < 1.0 else None, evidence)

@@ -14,7 +14,7 @@ import msgspec
 
 from stillhouse.errors import StillhouseError
 from stillhouse.models.judge import opened_judge
-from stillhouse.params import Teacher
+from stillhouse.params.teacher import Teacher
 from stillhouse.progress import Progress
 from stillhouse.records import Category, Check, Constraint, Message, Query
 from stillhouse.verify.demands import DEMAND, judge_demands

@@ -4,7 +4,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from stillhouse.models.build import ModelRoom
-from stillhouse.params import Teacher, Verify, load_teacher
+from stillhouse.params.load import load_teacher
+from stillhouse.params.teacher import Teacher
+from stillhouse.params.verify import Verify
 from stillhouse.verify.facts import Facts
 from stillhouse.verify.grade import Grader
 from stillhouse.verify.stored import Stored

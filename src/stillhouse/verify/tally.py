@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import Any
 
-from stillhouse.params import CodeLimits
+from stillhouse.params.verify import CodeLimits
 from stillhouse.progress import Figures
 from stillhouse.records import Verdict
 from stillhouse.tables.attempts import Attempt

@@ -23,7 +23,7 @@ from stillhouse.models.replay.rows import (
     conversation_key,
 )
 from stillhouse.models.weights import cache_folder
-from stillhouse.params import Replay, ReplaySolutions
+from stillhouse.params.teacher import Replay, ReplaySolutions
 from stillhouse.records import Query, assistant_text
 
 _SCHEMA = """

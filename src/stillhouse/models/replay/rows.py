@@ -27,8 +27,8 @@ import pyarrow.parquet as pq
 
 from stillhouse.hashing import file_sha256
 from stillhouse.models.engine import EngineError
-from stillhouse.params import ReplayFile, ReplayHub
-from stillhouse.records import FinishReason, Message, nfc, query_id
+from stillhouse.params.teacher import ReplayFile, ReplayHub
+from stillhouse.records import ROLES, FinishReason, Message, nfc, query_id
 
 COLUMNS = (
     "query_id",
@@ -44,14 +44,6 @@ COLUMNS = (
 SUFFIXES = (".jsonl", ".parquet")
 BATCH_ROWS = 100
 SHOWN_CHARS = 200
-# The names of roles in the two conversation layouts that data sets use.
-_ROLES = {
-    "system": "system",
-    "user": "user",
-    "human": "user",
-    "assistant": "assistant",
-    "gpt": "assistant",
-}
 
 
 class ReplayAnswer(NamedTuple):
@@ -203,15 +195,13 @@ def _turns(messages: Any) -> list[Message]:
     turns = []
     for turn in messages:
         role = turn.get("role") or turn.get("from") if isinstance(turn, dict) else None
-        if role not in _ROLES:
+        if role not in ROLES:
             raise ValueError(
-                f"`messages` must list turns of {', '.join(_ROLES)} with role and content, or from and value"
+                f"`messages` must list turns of {', '.join(ROLES)} with role and content, or from and value"
             )
         content = turn["content"] if "content" in turn else turn.get("value")
         turns.append(
-            msgspec.convert(
-                {"role": _ROLES[role], "content": _string(content, "messages")}, Message
-            )
+            msgspec.convert({"role": ROLES[role], "content": _string(content, "messages")}, Message)
         )
     return turns
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stillhouse.params import CodeLimits
+from stillhouse.params.verify import CodeLimits
 from stillhouse.records import Check, Query, Test, to_dict
 from stillhouse.verify.checks import AnswerReason, Reason, make_check
 from stillhouse.verify.code import packages, sandbox

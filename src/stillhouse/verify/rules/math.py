@@ -8,7 +8,7 @@ import re
 from functools import lru_cache
 
 from stillhouse.records import Check
-from stillhouse.verify.checks import Reason, make_check
+from stillhouse.verify.checks import Reason, compared, make_check
 from stillhouse.verify.formula import (
     Node,
     TooComplexError,
@@ -72,11 +72,11 @@ def check_math(ground_truth: str, answer: str, prompt: str = "") -> Check:
     if not re.search(r"\w|\\[A-Za-z]|[∅∞]", reference):
         return _check(None, "bad_reference", f"cannot be parsed: {reference}")
     if len(answer) <= MAX_ANSWER_CHARS and same_text(answer, reference):
-        return _check(1.0, None, f"same text: {reference}", answer.strip())
+        return _verdict(True, f"same text: {reference}", answer.strip())
     final, marked = final_answer(answer)
     final = joined_boxes(answer) or final
     if same_text(final, reference):
-        return _check(1.0, None, f"same text: {final}", final)
+        return _verdict(True, f"same text: {final}", final)
     letter, text = option_letter(reference), reference
     if labelled := _LABELLED.fullmatch(reference):
         letter, text = labelled[1], labelled[2]  # (B) 5
@@ -184,16 +184,16 @@ def _compare_text(reference: str, expected: Node | UnreadError, final: str, mark
         candidates.append(closed[1])
     for text in candidates:
         if _free_text(reference, text):
-            return _check(1.0, None, f"same text: {final}", text)
+            return _verdict(True, f"same text: {final}", text)
     given = final if marked else None
     if isinstance(expected, Node):
         for text in candidates if marked else candidates[::-1]:
             found = _read(clean(text), frozenset())
             if isinstance(found, Node) and _accepted(expected, found):
-                return _check(1.0, None, f"{text} against {reference}", text)
+                return _verdict(True, f"{text} against {reference}", text)
     elif _is_formula(reference):
         return _check(None, "unread", f"not read: {expected} in the reference {reference}", given)
-    return _check(0.0, "wrong_answer", f"{final} against {reference}", given)
+    return _verdict(False, f"{final} against {reference}", given)
 
 
 def _accepted(expected: Node, found: Node) -> bool:
@@ -274,8 +274,8 @@ def _asked_order(prompt: str) -> tuple[str, ...]:
     return tuple(re.split(r"\s*,\s*", found[-1])) if found else ()
 
 
-def _verdict(right: bool, evidence: str, answer: str) -> Check:
-    return _check(float(right), None if right else "wrong_answer", evidence, answer)
+def _verdict(right: bool, evidence: str, answer: str | None) -> Check:
+    return compared(NAME, VERSION, right, evidence, answer)
 
 
 def _check(

@@ -7,7 +7,7 @@ left to a judge. A number is also left to a judge if its sign, power of ten or u
 import re
 
 from stillhouse.records import Check
-from stillhouse.verify.checks import Reason, make_check
+from stillhouse.verify.checks import compared, make_check
 from stillhouse.verify.rules.final_answer import final_answer, last_boxed
 from stillhouse.verify.rules.options import chosen_option, option_letter
 from stillhouse.verify.rules.phrases import MACRO, same_text
@@ -69,7 +69,7 @@ def check_science(ground_truth: str, answer: str, prompt: str = "") -> Check | N
         return _letter(letter, answer, prompt)
     answer = answer[-MAX_READ_CHARS:]
     if len(answer) <= MAX_SAME_CHARS and same_text(answer, reference):
-        return _check(True, "the answer is the reference", answer.strip())
+        return _verdict(True, "the answer is the reference", answer.strip())
     last = re.split(r"\n\s*\n", answer.strip()[-MAX_FINAL_CHARS:])[-1]
     if len({box.strip() for box in _BOXES.findall(last)}) > 1:
         return None  # several results
@@ -78,7 +78,7 @@ def check_science(ground_truth: str, answer: str, prompt: str = "") -> Check | N
     final, marked = final_answer(answer)
     final = final[:MAX_FINAL_CHARS].strip()
     if same_text(final, reference):
-        return _check(True, f"same text: {final}", final)
+        return _verdict(True, f"same text: {final}", final)
     if quantity := read_quantity(reference):
         return _quantity(quantity, reference, final, marked, bool(_PERCENT.search(prompt)))
     said = reference.strip(".").casefold()
@@ -92,7 +92,7 @@ def _letter(reference: str, answer: str, prompt: str) -> Check:
     found = chosen_option(answer, prompt)
     if found is None:
         return _nothing(f"no option named in: {answer.strip()[-100:]}")
-    return _check(found == reference, f"{found} against {reference}", found)
+    return _verdict(found == reference, f"{found} against {reference}", found)
 
 
 def _quantity(
@@ -106,7 +106,7 @@ def _quantity(
     same = compare(expected, given, percent)
     if same == "unknown":
         return None
-    return _check(same, f"{final[-100:]} against {reference}", given.text)
+    return _verdict(same, f"{final[-100:]} against {reference}", given.text)
 
 
 def _closed(reference: str, closed: set[str], final: str) -> Check | None:
@@ -132,12 +132,11 @@ def _closed(reference: str, closed: set[str], final: str) -> Check | None:
             return None
     elif read[0] in ("yes", "true") and _NEGATION.search(re.split(r"[.;!?\n]", text)[0]):
         return None  # "Yes, it does not."
-    return _check(read[-1] == reference, f"{read[-1]} against {reference}", read[-1])
+    return _verdict(read[-1] == reference, f"{read[-1]} against {reference}", read[-1])
 
 
-def _check(right: bool, evidence: str, answer: str) -> Check:
-    reason: Reason | None = None if right else "wrong_answer"
-    return make_check(NAME, VERSION, float(right), reason, evidence, answer=answer)
+def _verdict(right: bool, evidence: str, answer: str) -> Check:
+    return compared(NAME, VERSION, right, evidence, answer)
 
 
 def _nothing(evidence: str) -> Check:
