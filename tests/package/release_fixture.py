@@ -458,7 +458,9 @@ def facts(**changes: Any) -> RunFacts:
         "perplexity": parse(PerplexityScorer, scorer, "test perplexity"),
         "filter": parse(Filter, rules, "test filter"),
         "benchmark_tasks": parse(
-            Benchmark, {"tasks": [task], "sampling": sampling}, "test benchmark"
+            Benchmark,
+            {"tasks": [task], "sampling": sampling, "score": "strict"},
+            "test benchmark",
         ).tasks,
         "student_ids": ["small"],
         "teachers": {
