@@ -8,7 +8,7 @@ from typing import Any
 
 from stillhouse.params.load import load_run
 from stillhouse.params.verify import Verify
-from stillhouse.records import Message, Query, Response, Test
+from stillhouse.records import CodeTest, Message, Query, Response
 
 WORDS = ["so", "we", "add", "both", "sides", "then", "divide", "by", "the", "factor", "and", "see"]
 REASONING_WORDS = 300
@@ -79,6 +79,6 @@ ADD = "Add them.\n\n```python\ndef add(a, b):\n    total = a + b\n    return tot
 
 def code(count: int, tests: int) -> Iterator[tuple[Query, Response]]:
     """Yield programs, each with so many asserts."""
-    asserts = [Test(kind="assert", code=f"assert add({i}, 2) == {i + 2}") for i in range(tests)]
+    asserts = [CodeTest(kind="assert", code=f"assert add({i}, 2) == {i + 2}") for i in range(tests)]
     for number in range(count):
         yield pair(number, "code", ADD, language="python", entry_point="add", tests=asserts)

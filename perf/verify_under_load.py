@@ -21,7 +21,7 @@ from typing import Any
 from _answers import math, pair, verify_params
 from _result import write_result
 
-from stillhouse.records import Constraint, Query, Response, Test, Verdict
+from stillhouse.records import CodeTest, Constraint, Query, Response, Verdict
 from stillhouse.verify.grade import Grader
 
 GOAL = 1.0
@@ -100,7 +100,7 @@ def golden(name: Any, numbers: Iterator[int]) -> Iterator[tuple[Query, Response]
             fields = {"constraints": [Constraint(**one) for one in case["constraints"]]}
         else:
             fields = {
-                "tests": [Test(**one) for one in case["tests"]],
+                "tests": [CodeTest(**one) for one in case["tests"]],
                 "language": case.get("language", "python"),
                 "setup": case.get("setup"),
                 "entry_point": case.get("entry_point"),

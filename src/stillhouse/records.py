@@ -53,7 +53,7 @@ ROLES = {
 }
 
 
-class Test(Row, frozen=True, kw_only=True):
+class CodeTest(Row, frozen=True, kw_only=True):
     """One test of a code query: a Python assert statement, or standard input with the expected output.
 
     `tolerance`, where the task allows one: numbers of the output may be off by it, absolutely or relatively.
@@ -136,7 +136,7 @@ class Query(Row, frozen=True, kw_only=True):
     language: Literal["python", "cpp"] | None = None
     setup: str | None = None
     entry_point: str | None = None
-    tests: list[Test] = []
+    tests: list[CodeTest] = []
     constraints: list[Constraint] = []
     solution: Trace | None = None
     verifier: str | None = None
@@ -296,7 +296,7 @@ class Example(Row, frozen=True, kw_only=True):
     language: str | None
     setup: str | None
     entry_point: str | None
-    tests: list[Test]
+    tests: list[CodeTest]
     constraints: list[Constraint]
     teacher: str
     model: str

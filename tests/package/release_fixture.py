@@ -19,6 +19,7 @@ from stillhouse.params.run import Run
 from stillhouse.params.teacher import ReplaySolutions, Teacher
 from stillhouse.params.verify import Verify
 from stillhouse.records import (
+    CodeTest,
     Constraint,
     Decision,
     Example,
@@ -27,7 +28,6 @@ from stillhouse.records import (
     Query,
     Rejected,
     Response,
-    Test,
     Verdict,
     example_id,
     query_id,
@@ -113,7 +113,7 @@ def examples(teacher: str = "tiny") -> list[Example]:
             setup="import math",
             entry_point="double",
             ground_truth=None,
-            tests=[Test(kind="assert", code="assert double(2) == 4")],
+            tests=[CodeTest(kind="assert", code="assert double(2) == 4")],
             verifier="code_tests",
         ),
         example(
@@ -139,13 +139,13 @@ def of_every_category() -> list[Example]:
         {
             "setup": "import math",
             "entry_point": "double",
-            "tests": [Test(kind="assert", code="assert double(2) == 4")],
+            "tests": [CodeTest(kind="assert", code="assert double(2) == 4")],
         },
         {
             "language": "cpp",
             "tests": [
-                Test(kind="stdio", input="1 2\n", output="3\n"),
-                Test(kind="stdio", output="0.33", tolerance=0.01),
+                CodeTest(kind="stdio", input="1 2\n", output="3\n"),
+                CodeTest(kind="stdio", output="0.33", tolerance=0.01),
             ],
         },
     ]
@@ -458,7 +458,9 @@ def facts(**changes: Any) -> RunFacts:
         "perplexity": parse(PerplexityScorer, scorer, "test perplexity"),
         "filter": parse(Filter, rules, "test filter"),
         "benchmark_tasks": parse(
-            Benchmark, {"tasks": [task], "sampling": sampling}, "test benchmark"
+            Benchmark,
+            {"tasks": [task], "sampling": sampling, "score": "strict"},
+            "test benchmark",
         ).tasks,
         "student_ids": ["small"],
         "teachers": {

@@ -10,8 +10,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stillhouse.hashing import content_hash
-from stillhouse.records import Constraint, Message, Query, Rejected, Response, Trace, query_id
-from stillhouse.records import Test as CodeTest  # pytest would collect a class called Test
+from stillhouse.records import (
+    CodeTest,
+    Constraint,
+    Message,
+    Query,
+    Rejected,
+    Response,
+    Trace,
+    query_id,
+)
 from stillhouse.tables import read, sort, write
 from stillhouse.tables.read import TableError, column_counts, read_table, shard_paths
 from stillhouse.tables.write import TableWriter, write_table

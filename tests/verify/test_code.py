@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stillhouse.records import Test as CodeTest
-from stillhouse.records import Verdict
+from stillhouse.records import CodeTest, Verdict
 from stillhouse.verify.code import check as code
 from stillhouse.verify.code import packages, sandbox
 from stillhouse.verify.code.extract import extract_code, names_wanted

@@ -116,7 +116,7 @@ def test_humaneval_solutions_pass_and_changed_ones_fail(sandboxed: None) -> None
     for row in problems:
         # The text of the test ends with its call: check(<function>).
         entry_point = row["test"].rstrip().rpartition("check(")[2].rstrip(")")
-        test = records.Test(kind="assert", code=row["test"])
+        test = records.CodeTest(kind="assert", code=row["test"])
         query = make_query("code", tests=[test], language="python", entry_point=entry_point)
         solution = row["prompt"] + row["canonical_solution"]
         jobs.append((query, solution))
@@ -133,7 +133,7 @@ def test_mbpp_solutions_pass_and_changed_ones_fail(sandboxed: None) -> None:
     problems = rows("queries/mbpp.jsonl")
     jobs, changed, names = [], [], []
     for row in problems:
-        tests = [records.Test(kind="assert", code=code) for code in row["test_list"]]
+        tests = [records.CodeTest(kind="assert", code=code) for code in row["test_list"]]
         called = called_function(row)
         query = make_query(
             "code",

@@ -86,11 +86,11 @@ def test_stopped_processes_get_the_verdict_of_an_idle_machine(
     body, state, reason = CASES[what]
     if kind == "stdio":
         program = f"n = 9\n{body}\nprint(n)"
-        tests = [records.Test(kind="stdio", input="", output="9")]
+        tests = [records.CodeTest(kind="stdio", input="", output="9")]
     else:
         lines = "".join(f"    {line}\n" for line in body.splitlines())
         program = f"def f():\n    n = 9\n{lines}    return n"
-        tests = [records.Test(kind="assert", code="assert f() == 9")]
+        tests = [records.CodeTest(kind="assert", code="assert f() == 9")]
     query = make_query("code", tests=tests, language="python")
     check = code.check_code(query, f"```python\n{program}\n```", SHORT)
     assert (check.state, check.reason) == (state, reason), check

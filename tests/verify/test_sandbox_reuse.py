@@ -81,7 +81,9 @@ def fresh() -> Iterator[None]:
 
 def check(program: str, *tests: str) -> Check:
     query = make_query(
-        "code", tests=[records.Test(kind="assert", code=test) for test in tests], language="python"
+        "code",
+        tests=[records.CodeTest(kind="assert", code=test) for test in tests],
+        language="python",
     )
     return code.check_code(query, f"```python\n{program}\n```", LIMITS)
 

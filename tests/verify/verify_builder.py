@@ -7,7 +7,7 @@ from typing import Any
 
 from stillhouse.models.engine import Completion, Request
 from stillhouse.params.verify import Verify
-from stillhouse.records import Constraint, Message, Query, Response, Test, query_id, response_id
+from stillhouse.records import CodeTest, Constraint, Message, Query, Response, query_id, response_id
 from stillhouse.verify.audit import LIMITS
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -34,7 +34,7 @@ def make_query(category: str, text: str = "What is 3 + 4?", **fields: Any) -> Qu
 def code_query(case: dict[str, Any]) -> Query:
     return make_query(
         "code",
-        tests=[Test(**test) for test in case["tests"]],
+        tests=[CodeTest(**test) for test in case["tests"]],
         language=case.get("language", "python"),
         setup=case.get("setup"),
         entry_point=case.get("entry_point"),

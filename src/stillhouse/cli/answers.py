@@ -17,10 +17,10 @@ from stillhouse.plugins import PluginError
 from stillhouse.queries.rows import constraints_of
 from stillhouse.records import (
     Category,
+    CodeTest,
     Message,
     Query,
     Response,
-    Test,
     ground_truth_of,
 )
 from stillhouse.verify.custom import find_verifier
@@ -60,7 +60,7 @@ class AnswerRow(msgspec.Struct, frozen=True, kw_only=True):
     response: str
     ground_truth: str | int | float | list[str | int | float] | None = None
     language: Literal["python", "cpp"] | None = None
-    tests: list[Test] | None = None
+    tests: list[CodeTest] | None = None
     setup: str | None = None
     entry_point: str | None = None
     constraints: list[dict[str, Any]] | None = None
@@ -189,7 +189,7 @@ def _ground_truth(value: str | int | float | list[str | int | float] | None) -> 
     return ground_truth_of(texts) if texts else None
 
 
-def _checked(test: Test) -> Test:
+def _checked(test: CodeTest) -> CodeTest:
     if test.kind == "assert" and not test.code:
         raise ValueError("a test of kind assert needs `code`")
     if test.kind == "stdio" and test.output is None:

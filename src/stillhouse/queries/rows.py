@@ -15,10 +15,10 @@ from stillhouse.queries.text import nfc
 from stillhouse.records import (
     CONSTRAINT_KWARGS,
     ROLES,
+    CodeTest,
     Constraint,
     Message,
     Query,
-    Test,
     Trace,
     ground_truth_of,
     query_id,
@@ -77,7 +77,7 @@ def query_of_row(
             f"(columns there: {', '.join(sorted(row))}); mend the row, or leave `license` out of `columns`"
         )
     try:
-        tests = [msgspec.convert(_without_nulls(t), Test) for t in values["tests"] or []]
+        tests = [msgspec.convert(_without_nulls(t), CodeTest) for t in values["tests"] or []]
         query = Query(
             id=query_id(messages),
             category=source.category,

@@ -17,7 +17,7 @@ import msgspec
 from stillhouse.errors import StillhouseError
 from stillhouse.models.engine import Completion
 from stillhouse.params.verify import CodeLimits
-from stillhouse.records import Check, Constraint, Message, Query, Test
+from stillhouse.records import Check, CodeTest, Constraint, Message, Query
 from stillhouse.verify import demands, judge
 from stillhouse.verify.checks import MachineReason, make_check
 from stillhouse.verify.code import check as code
@@ -182,7 +182,7 @@ def _code(row: dict[str, Any]) -> _Case:
         language=row.get("language", "python"),
         setup=row.get("setup"),
         entry_point=row.get("entry_point"),
-        tests=msgspec.convert(row["tests"], list[Test]),
+        tests=msgspec.convert(row["tests"], list[CodeTest]),
     )
     return _Case(code.NAME, row["verdict"], code.check_code, (query, row["output"], LIMITS))
 

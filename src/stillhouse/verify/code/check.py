@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.params.verify import CodeLimits
-from stillhouse.records import Check, Query, Test, to_dict
+from stillhouse.records import Check, CodeTest, Query, to_dict
 from stillhouse.verify.checks import AnswerReason, Reason, make_check
 from stillhouse.verify.code import packages, sandbox
 from stillhouse.verify.code.extract import extract_code, names_wanted
@@ -240,7 +240,7 @@ def _compiled(program: str, isolation: Isolation) -> bytes:
 
 def _judge(
     query: Query,
-    tests: list[Test],
+    tests: list[CodeTest],
     outcomes: list[tuple[str, str]],
     limits: CodeLimits,
     surroundings: _Surroundings,
