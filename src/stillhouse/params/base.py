@@ -53,7 +53,8 @@ InputPath = Annotated[str, AfterValidator(_check_input)]
 # Column of a row -> its required value, or a list of its allowed values.
 Scalar = str | bool | int | float
 Where = dict[str, Scalar | Annotated[list[Scalar], Field(min_length=1)]]
-Share = Annotated[float, Field(ge=0, le=1)]
+# A number from 0 to 1: a probability, a share, a similarity or a score.
+UnitInterval = Annotated[float, Field(ge=0, le=1)]
 
 
 class Section(BaseModel):
@@ -62,7 +63,8 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
 
-def _unique(ids: list[str], where: str) -> None:
+def check_unique(ids: list[str], where: str) -> None:
+    """Raise ValueError if an id occurs more than once; `where` is the key of the list."""
     repeated = sorted({i for i in ids if ids.count(i) > 1})
     if repeated:
-        raise ValueError(f"{where}: these ids stand twice: {', '.join(repeated)}")
+        raise ValueError(f"{where}: these ids occur more than once: {', '.join(repeated)}")

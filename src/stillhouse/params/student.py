@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
-from stillhouse.params.base import Revision, Section, Share
+from stillhouse.params.base import Revision, Section, UnitInterval
 
 
 class Recipe(Section):
@@ -12,7 +12,7 @@ class Recipe(Section):
 
     learning_rate: PositiveFloat
     scheduler: Literal["cosine", "linear", "constant"]
-    warmup_ratio: Share
+    warmup_ratio: UnitInterval
     weight_decay: NonNegativeFloat
     global_batch: PositiveInt
     epochs: PositiveFloat
@@ -45,7 +45,7 @@ class StudentRuntime(Section):
     accelerate_config: str | None = None
     max_num_seqs: PositiveInt = 64
     tensor_parallel_size: PositiveInt = 1
-    gpu_memory_utilization: Share = 0.9
+    gpu_memory_utilization: UnitInterval = 0.9
     cpu_kv_cache_gb: PositiveFloat = 1.0
 
 
