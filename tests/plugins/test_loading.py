@@ -215,5 +215,5 @@ def test_a_filter_rule_has_one_name():
     assert Filter(**good, rules=rules).custom_rules == [("a", {}), ("b", {"limit": 2})]
     with pytest.raises(ValueError, match="each entry is one rule"):
         Filter(**good, rules=[{"a": {}, "b": {}}])
-    with pytest.raises(ValueError, match=r"filter\.rules: these ids stand twice: a"):
+    with pytest.raises(ValueError, match=r"filter\.rules: these ids occur more than once: a"):
         Filter(**good, rules=["a", {"a": {}}])

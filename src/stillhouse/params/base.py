@@ -1,7 +1,7 @@
 """What the models of all files share: the strict base class, constrained types and the error."""
 
 import re
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -53,16 +53,22 @@ InputPath = Annotated[str, AfterValidator(_check_input)]
 # Column of a row -> its required value, or a list of its allowed values.
 Scalar = str | bool | int | float
 Where = dict[str, Scalar | Annotated[list[Scalar], Field(min_length=1)]]
-Share = Annotated[float, Field(ge=0, le=1)]
+# A number from 0 to 1: a probability, a share, a similarity or a score.
+UnitInterval = Annotated[float, Field(ge=0, le=1)]
 
 
 class Section(BaseModel):
-    """Base of all models of parameters: immutable; unknown keys are errors."""
+    """Base of all models of parameters: immutable; unknown keys are errors.
+
+    `OLD_NAMES` maps the old names of keys to their names. Files may have old names for one version, with a warning.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    OLD_NAMES: ClassVar[dict[str, str]] = {}
 
 
-def _unique(ids: list[str], where: str) -> None:
+def check_unique(ids: list[str], where: str) -> None:
+    """Raise ValueError if an id occurs more than once; `where` is the key of the list."""
     repeated = sorted({i for i in ids if ids.count(i) > 1})
     if repeated:
-        raise ValueError(f"{where}: these ids stand twice: {', '.join(repeated)}")
+        raise ValueError(f"{where}: these ids occur more than once: {', '.join(repeated)}")

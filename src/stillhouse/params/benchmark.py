@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import NonNegativeFloat, PositiveInt, model_validator
 
-from stillhouse.params.base import Id, InputPath, Section, Share, _unique
+from stillhouse.params.base import Id, InputPath, Section, UnitInterval, check_unique
 
 
 class BenchmarkTask(Section):
@@ -51,7 +51,7 @@ class BenchmarkSampling(Section):
     """Sampling parameters of the student (paper section 4: temperature 0.6, top-p 0.95)."""
 
     temperature: NonNegativeFloat
-    top_p: Share
+    top_p: UnitInterval
     max_new_tokens: PositiveInt
     system_prompt: str | None
 
@@ -74,5 +74,5 @@ class Benchmark(Section):
 
     @model_validator(mode="after")
     def _unique_ids(self) -> "Benchmark":
-        _unique([task.id for task in self.tasks], "benchmark.tasks")
+        check_unique([task.id for task in self.tasks], "benchmark.tasks")
         return self

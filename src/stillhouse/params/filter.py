@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import PositiveInt, model_validator
 
-from stillhouse.params.base import Id, Revision, Section, _unique
+from stillhouse.params.base import Id, Revision, Section, check_unique
 
 
 class PerplexityScorer(Section):
@@ -54,5 +54,5 @@ class Filter(Section):
             raise ValueError(
                 "rules: each entry is one rule: `- name`, or `- name: {parameter: value}`"
             )
-        _unique([name for name, _ in self.custom_rules], "filter.rules")
+        check_unique([name for name, _ in self.custom_rules], "filter.rules")
         return self

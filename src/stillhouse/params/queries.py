@@ -4,7 +4,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
-from stillhouse.params.base import Id, InputPath, Revision, Section, Share, Where, _unique
+from stillhouse.params.base import (
+    Id,
+    InputPath,
+    Revision,
+    Section,
+    UnitInterval,
+    Where,
+    check_unique,
+)
 from stillhouse.records import Category
 
 
@@ -93,7 +101,7 @@ class Clean(Section):
 
     min_chars: NonNegativeInt
     max_chars: PositiveInt
-    max_non_ascii: Share
+    max_non_ascii: UnitInterval
     drop_urls: bool
     drop_tables: bool
     drop_images: bool
@@ -102,7 +110,7 @@ class Clean(Section):
 class Dedup(Section):
     """Near-duplicate removal by MinHash over word shingles. Queries with different numbers are never duplicates."""
 
-    threshold: Share
+    threshold: UnitInterval
     permutations: PositiveInt
     shingle_words: PositiveInt
 
@@ -111,7 +119,7 @@ class Decontaminate(Section):
     """Removal of queries that overlap a benchmark of this run, by exact text or by a shared word n-gram."""
 
     ngram_words: PositiveInt
-    min_overlap: Share
+    min_overlap: UnitInterval
 
 
 class Queries(Section):
@@ -124,5 +132,5 @@ class Queries(Section):
 
     @model_validator(mode="after")
     def _unique_ids(self) -> "Queries":
-        _unique([source.id for source in self.sources], "queries.sources")
+        check_unique([source.id for source in self.sources], "queries.sources")
         return self

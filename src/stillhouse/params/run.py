@@ -2,7 +2,7 @@
 
 from pydantic import NonNegativeInt, PositiveInt, model_validator
 
-from stillhouse.params.base import Id, Section, Share, _unique
+from stillhouse.params.base import Id, Section, UnitInterval, check_unique
 from stillhouse.params.benchmark import Benchmark
 from stillhouse.params.filter import Filter, PerplexityScorer
 from stillhouse.params.generate import Generate
@@ -22,7 +22,7 @@ class Report(Section):
     """Parameters of the report stage: bootstrap resamples, and the confidence level of its intervals."""
 
     resamples: PositiveInt
-    confidence: Share
+    confidence: UnitInterval
 
 
 class RunParams(Section):
@@ -46,10 +46,10 @@ class RunParams(Section):
 
     @model_validator(mode="after")
     def _unique_ids(self) -> "RunParams":
-        _unique(self.teacher_ids, "teacher_ids")
+        check_unique(self.teacher_ids, "teacher_ids")
         if PARALLEL in self.teacher_ids:
             raise ValueError(
                 f"teacher_ids: {PARALLEL!r} names the release of all teachers side by side; rename that teacher"
             )
-        _unique(self.student_ids, "student_ids")
+        check_unique(self.student_ids, "student_ids")
         return self

@@ -11,7 +11,7 @@ from pydantic import (
     model_validator,
 )
 
-from stillhouse.params.base import Id, InputPath, Revision, Section, Share, TeacherRevision
+from stillhouse.params.base import Id, InputPath, Revision, Section, TeacherRevision, UnitInterval
 from stillhouse.params.generate import Budget
 
 # How a teacher marks its reasoning; stillhouse.generate.reasoning defines each.
@@ -30,9 +30,9 @@ class Sampling(Section):
     """Sampling parameters. `top_k: 0` and `min_p: 0` switch these off."""
 
     temperature: NonNegativeFloat
-    top_p: Share
+    top_p: UnitInterval
     top_k: NonNegativeInt = 0
-    min_p: Share = 0.0
+    min_p: UnitInterval = 0.0
     repetition_penalty: PositiveFloat = 1.0
     max_tokens: PositiveInt
 
@@ -166,7 +166,7 @@ class TeacherRuntime(Section):
     tensor_parallel_size: PositiveInt = 1
     pipeline_parallel_size: PositiveInt = 1
     prefix_caching: bool = True
-    gpu_memory_utilization: Share = 0.9
+    gpu_memory_utilization: UnitInterval = 0.9
     cpu_kv_cache_gb: PositiveFloat = 1.0
     endpoints: list[str] = []
     api_key_variable: str | None = None

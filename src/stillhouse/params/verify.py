@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from stillhouse.params.base import Id, Revision, Section, Share
+from stillhouse.params.base import Id, Revision, Section, UnitInterval
 
 
 class CodeLimits(Section):
@@ -76,7 +76,7 @@ class Verify(Section):
     time for grading one answer by rules.
     """
 
-    threshold: Share
+    threshold: UnitInterval
     judge: JudgePolicy
     reward: RewardModel | None = None
     item_cpu_seconds: PositiveFloat
