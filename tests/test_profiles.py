@@ -70,7 +70,11 @@ def test_the_paper_profile_is_the_paper() -> None:
     assert student.model == "Qwen/Qwen2.5-32B"
     recipe = student.recipe
     assert (recipe.learning_rate, recipe.max_length, recipe.packing) == (8e-5, 32768, True)
-    assert (recipe.global_batch, recipe.epochs, recipe.scheduler) == (64, 2, "cosine")
+    assert (recipe.global_batch_size, recipe.num_train_epochs, recipe.lr_scheduler_type) == (
+        64,
+        2,
+        "cosine",
+    )
     assert recipe.warmup_ratio == 0.05
     assert {source.category for source in run.queries.sources} == {
         "math",

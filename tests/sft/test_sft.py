@@ -16,11 +16,11 @@ from tests.sft.student_examples import TEMPLATE, example
 def student(folder: Path, **changes: object) -> Student:
     recipe = {
         "learning_rate": 1e-3,
-        "scheduler": "cosine",
+        "lr_scheduler_type": "cosine",
         "warmup_ratio": 0.0,
         "weight_decay": 0.0,
-        "global_batch": 2,
-        "epochs": 1,
+        "global_batch_size": 2,
+        "num_train_epochs": 1,
         "max_steps": 3,
         "max_length": 256,
         "packing": False,
@@ -101,8 +101,8 @@ def test_a_cut_off_run_goes_on_to_the_same_weights(
 
 def test_packing_keeps_the_loss_of_each_example(tiny_model, examples, tmp_path) -> None:
     """Packed examples must not see each other: one step over all of them has the loss that it has unpacked."""
-    unpacked = student(tiny_model, max_steps=1, global_batch=10, max_length=2000)
-    packed = student(tiny_model, max_steps=1, global_batch=1, max_length=2000, packing=True)
+    unpacked = student(tiny_model, max_steps=1, global_batch_size=10, max_length=2000)
+    packed = student(tiny_model, max_steps=1, global_batch_size=1, max_length=2000, packing=True)
     losses, sequences = [], []
     for i, recipe in enumerate((unpacked, packed)):
         metrics, curve = sft.train(examples, recipe, StudentRuntime(), 7, tmp_path / str(i))
@@ -127,9 +127,13 @@ def test_nothing_short_enough_is_an_error(tiny_model, examples, tmp_path) -> Non
 
 
 def test_global_batch_must_be_made_of_device_batches(tiny_model, examples, tmp_path) -> None:
-    with pytest.raises(StudentError, match="no multiple"):
+    with pytest.raises(StudentError, match="not a multiple"):
         sft.train(
-            examples, student(tiny_model), StudentRuntime(batch_per_device=3), 7, tmp_path / "model"
+            examples,
+            student(tiny_model),
+            StudentRuntime(per_device_train_batch_size=3),
+            7,
+            tmp_path / "model",
         )
 
 
@@ -163,5 +167,5 @@ def test_accelerate_starts_the_script_once(tmp_path, monkeypatch) -> None:
 
 def test_the_embedded_student_is_valid() -> None:
     file = load_student("smollm2_135m")
-    assert file.student.recipe.global_batch % file.runtime.batch_per_device == 0
+    assert file.student.recipe.global_batch_size % file.runtime.per_device_train_batch_size == 0
     assert Path(file.student.chat_template).is_file()

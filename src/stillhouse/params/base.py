@@ -1,7 +1,7 @@
 """What the models of all files share: the strict base class, constrained types and the error."""
 
 import re
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -58,9 +58,13 @@ UnitInterval = Annotated[float, Field(ge=0, le=1)]
 
 
 class Section(BaseModel):
-    """Base of all models of parameters: immutable; unknown keys are errors."""
+    """Base of all models of parameters: immutable; unknown keys are errors.
+
+    `OLD_NAMES` maps the old names of keys to their names. Files may have old names for one version, with a warning.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    OLD_NAMES: ClassVar[dict[str, str]] = {}
 
 
 def check_unique(ids: list[str], where: str) -> None:

@@ -1,5 +1,6 @@
 """Paths of the YAML files, and how one is read; errors name file, key, what was found and what is allowed."""
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,10 +25,11 @@ def parse(section: type[SectionT], content: object, where: str) -> SectionT:
         where: the file, and the key of the section in it, as messages name them.
 
     Raises:
-        ParamsError: one line per fault, each with `where`, the key, what was found and what is allowed.
+        ParamsError: a key has its old name and its new one; or one line per fault, each with `where`, the key, what was
+            found and what is allowed.
     """
     try:
-        return section.model_validate(content)
+        return section.model_validate(_with_new_names(section, content, where))
     except ValidationError as error:
         lines = []
         for fault in error.errors(include_url=False):
@@ -42,6 +44,30 @@ def parse(section: type[SectionT], content: object, where: str) -> SectionT:
             )
             lines.append(f"{where}: {key}: {message}{found}{_allowed(section, fault)}")
         raise ParamsError("\n".join(lines)) from None
+
+
+def _with_new_names(
+    section: type[Section], content: object, where: str, above: tuple[str, ...] = ()
+) -> object:
+    """Return the content of a section, and of those below it, with the names of today in place of old ones."""
+    if not isinstance(content, dict):
+        return content
+    renamed = {}
+    for key, value in content.items():
+        name = key
+        if key in section.OLD_NAMES:
+            name = section.OLD_NAMES[key]
+            place = f"{where}: {'.'.join((*above, key))}"
+            if name in content:
+                raise ParamsError(f"{place}: this is the old name of {name}, which is also set")
+            note = f"{place}: rename it to {name}; from version 0.3 on, the old name is an error"
+            warnings.warn(note, FutureWarning, stacklevel=2)
+        field = section.model_fields.get(name)
+        inner = field.annotation if field else None
+        if isinstance(inner, type) and issubclass(inner, Section):
+            value = _with_new_names(inner, value, where, (*above, key))
+        renamed[name] = value
+    return renamed
 
 
 def _allowed(section: type[BaseModel], fault: Mapping[str, Any]) -> str:

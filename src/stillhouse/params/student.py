@@ -8,14 +8,24 @@ from stillhouse.params.base import Revision, Section, UnitInterval
 
 
 class Recipe(Section):
-    """Supervised fine-tuning (paper section 4.1: lr 8e-5, 32,768 tokens, packing, batch 64, 2 epochs, cosine, 5 %)."""
+    """Supervised fine-tuning, with the names of TRL (SFTConfig) where it has the parameter.
+
+    `global_batch_size` is the number of sequences per optimizer step, over all devices. The paper (section 4.1) has
+    learning rate 8e-5, cosine schedule, 5 % warm-up, batch size 64, 2 epochs, packed sequences of 32,768 tokens.
+    """
+
+    OLD_NAMES = {
+        "scheduler": "lr_scheduler_type",
+        "global_batch": "global_batch_size",
+        "epochs": "num_train_epochs",
+    }
 
     learning_rate: PositiveFloat
-    scheduler: Literal["cosine", "linear", "constant"]
+    lr_scheduler_type: Literal["cosine", "linear", "constant"]
     warmup_ratio: UnitInterval
     weight_decay: NonNegativeFloat
-    global_batch: PositiveInt
-    epochs: PositiveFloat
+    global_batch_size: PositiveInt
+    num_train_epochs: PositiveFloat
     max_steps: PositiveInt | None
     max_length: PositiveInt
     packing: bool
@@ -40,7 +50,9 @@ class Student(Section):
 class StudentRuntime(Section):
     """Where a student is trained and benchmarked and how fast; an entry of `students` in conf/runtime.yaml."""
 
-    batch_per_device: PositiveInt = 1
+    OLD_NAMES = {"batch_per_device": "per_device_train_batch_size"}
+
+    per_device_train_batch_size: PositiveInt = 1
     gradient_checkpointing: bool = False
     accelerate_config: str | None = None
     max_num_seqs: PositiveInt = 64

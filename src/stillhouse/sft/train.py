@@ -114,13 +114,13 @@ def write_curve(path: Path, curve: list[tuple[int, float]]) -> None:
 
 def _accumulation(recipe: Recipe, runtime: StudentRuntime) -> int:
     processes = int(os.environ.get("WORLD_SIZE", "1"))
-    at_once = runtime.batch_per_device * processes
-    if recipe.global_batch % at_once:
+    at_once = runtime.per_device_train_batch_size * processes
+    if recipe.global_batch_size % at_once:
         raise StudentError(
-            f"recipe.global_batch {recipe.global_batch} is no multiple of batch_per_device "
-            f"{runtime.batch_per_device} x {processes} processes; choose another batch_per_device"
+            f"recipe.global_batch_size {recipe.global_batch_size} is not a multiple of per_device_train_batch_size "
+            f"{runtime.per_device_train_batch_size} x {processes} processes; change per_device_train_batch_size"
         )
-    return recipe.global_batch // at_once
+    return recipe.global_batch_size // at_once
 
 
 def _tokenizer(base: Path) -> Any:
@@ -181,12 +181,12 @@ def _trainer(
         seed=seed,
         full_determinism=True,
         learning_rate=recipe.learning_rate,
-        lr_scheduler_type=recipe.scheduler,
+        lr_scheduler_type=recipe.lr_scheduler_type,
         warmup_steps=recipe.warmup_ratio,  # below 1 it is a share of all steps
         weight_decay=recipe.weight_decay,
-        num_train_epochs=recipe.epochs,
+        num_train_epochs=recipe.num_train_epochs,
         max_steps=recipe.max_steps or -1,
-        per_device_train_batch_size=runtime.batch_per_device,
+        per_device_train_batch_size=runtime.per_device_train_batch_size,
         gradient_accumulation_steps=accumulation,
         gradient_checkpointing=runtime.gradient_checkpointing,
         max_length=recipe.max_length,
