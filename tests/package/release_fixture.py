@@ -9,7 +9,7 @@ from stillhouse.hashing import content_hash
 from stillhouse.package.batches import TeacherTables
 from stillhouse.package.facts import RunFacts, TeacherFacts
 from stillhouse.package.write import RunTables
-from stillhouse.params.benchmark import Benchmark
+from stillhouse.params.benchmark import BenchmarkTask
 from stillhouse.params.files import parse
 from stillhouse.params.filter import Filter, PerplexityScorer
 from stillhouse.params.generate import Generate
@@ -439,7 +439,6 @@ def facts(**changes: Any) -> RunFacts:
         "decontaminate": {"ngram_words": 8, "min_overlap": 0.5},
     }
     task = {"id": "held_out", "kind": "gsm8k", "count": 8, "samples": 1}
-    sampling = {"temperature": 0.6, "top_p": 0.95, "max_new_tokens": 64, "system_prompt": None}
     found = changes.pop("metrics", metrics())
     per_teacher = {name: found[name] for name in ("generate", "verify", "perplexity", "filter")}
     own = {"tiny": changes.pop("teacher", teacher()), "worked": REPLAY}
@@ -457,9 +456,7 @@ def facts(**changes: Any) -> RunFacts:
         "verify": parse(Verify, verify, "test verify"),
         "perplexity": parse(PerplexityScorer, scorer, "test perplexity"),
         "filter": parse(Filter, rules, "test filter"),
-        "benchmark_tasks": parse(
-            Benchmark, {"tasks": [task], "sampling": sampling}, "test benchmark"
-        ).tasks,
+        "benchmark_tasks": [parse(BenchmarkTask, task, "test benchmark task")],
         "student_ids": ["small"],
         "teachers": {
             name: TeacherFacts(
