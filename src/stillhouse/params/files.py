@@ -54,8 +54,9 @@ def _with_new_names(
         return content
     renamed = {}
     for key, value in content.items():
-        name = section.OLD_NAMES.get(key, key)
-        if name != key:
+        name = key
+        if key in section.OLD_NAMES:
+            name = section.OLD_NAMES[key]
             place = f"{where}: {'.'.join((*above, key))}"
             if name in content:
                 raise ParamsError(f"{place}: this is the old name of {name}, which is also set")
