@@ -18,7 +18,7 @@ BETWEEN_STAGES = {
     "report": {"analysis", "verify"},
 }
 # All may import these.
-SHARED = {"journal", "models", "tables"}
+SHARED = {"journal", "models", "params", "tables"}
 MOST_LINES = 60  # of a stage script
 
 
