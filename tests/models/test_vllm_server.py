@@ -144,20 +144,24 @@ def test_the_command_prints_what_a_teacher_needs_and_ends_cleanly(
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        lines = [process.stdout.readline() for _ in range(9)]
-        assert lines[1:] == [
-            f"ready: http://127.0.0.1:{port}/v1\n",
-            "in the teacher's file:\n",
-            "teacher:\n",
-            "  engine: openai\n",
-            f"  model: {load.model}\n",
-            "  revision: none\n",
-            "runtime:\n",
-            f"  endpoints: [http://127.0.0.1:{port}/v1]\n",
-        ]
-        child = pidfd_of(tmp_path / f"cache/serve/{port}.log")
-        os.kill(process.pid, number)
+        try:
+            lines = [process.stdout.readline() for _ in range(11)]
+            child = pidfd_of(tmp_path / f"cache/serve/{port}.log")
+        finally:
+            os.kill(process.pid, number)
         out, errors = process.communicate(timeout=SECONDS)
+    assert lines[1:] == [
+        f"ready: http://127.0.0.1:{port}/v1\n",
+        "in the teacher's file, conf/teachers/<id>.yaml:\n",
+        "teacher:\n",
+        "  engine: openai\n",
+        f"  model: {load.model}\n",
+        "  revision: none\n",
+        "and in conf/runtime.yaml:\n",
+        "teachers:\n",
+        "  <id>:\n",
+        f"    endpoints: [http://127.0.0.1:{port}/v1]\n",
+    ]
     assert (process.returncode, errors) == (0, "")
     assert out == "stopped\n"
     assert ends(child)
