@@ -210,7 +210,7 @@ def test_a_malformed_base_url_fails_at_once_and_is_named(url: str):
 
 
 def test_no_endpoint_is_an_error():
-    with pytest.raises(EngineError, match=r"runtime\.endpoints"):
+    with pytest.raises(EngineError, match=r"endpoints` in conf/runtime\.yaml"):
         engine()
 
 
