@@ -41,8 +41,14 @@ ALONE_FACTOR = 4.0  # multiplies the guard if no other item is graded
 # Time for a worker to start; the first one waits until everything is imported.
 START_SECONDS = 600.0
 CLOSE_SECONDS = 2.0  # time for workers to exit before they are killed
-# A new worker imports the main program again; most of the imports of a stage script are already done here.
-PRELOADED = ["stillhouse.stage", "stillhouse.verify.grade", "stillhouse.verify.warm"]
+# A new worker imports the main program again. What a stage script imports is therefore imported here, once for all.
+PRELOADED = [
+    "stillhouse.stage",
+    "stillhouse.params.load",
+    "stillhouse.verify.open",
+    "stillhouse.verify.grade",
+    "stillhouse.verify.warm",
+]
 # Exit by a fault of the program itself, for example a stack overflow in C. Other exits have a cause outside.
 FAULTS = frozenset(
     {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT, signal.SIGTRAP}
