@@ -1,4 +1,4 @@
-"""What every stage script shares: how errors end, how metrics are written, how progress is told."""
+"""What every stage script shares: how errors end, how metrics are written, how progress is reported."""
 
 import functools
 import os
@@ -15,7 +15,7 @@ from stillhouse.code_hash.record import refuse_stale_stage
 from stillhouse.errors import StillhouseError
 
 VLLM_THREAD = "vllm"  # the name that models/vllm_engine.py gives its thread
-USER_ERROR = 2  # exit code of an error that the user can mend
+USER_ERROR = 2  # exit code of an error that the user can fix
 
 
 def stage_command(function: Callable[..., None]) -> click.Command:
