@@ -36,6 +36,7 @@ from stillhouse.journal.stores import (
     NetworkStore,
     Store,
 )
+from stillhouse.kept import kept_folder
 
 __all__ = ["FOLDER_VARIABLE", "Journal", "JournalError", "journal_folder", "journal_key"]
 
@@ -60,7 +61,7 @@ class _Order(NamedTuple):
 
 def journal_folder() -> Path:
     """Return the journal's folder: `STILLHOUSE_JOURNAL`, or `.stillhouse/journal` of the project."""
-    return Path(os.environ.get(FOLDER_VARIABLE, ".stillhouse/journal"))
+    return Path(os.environ.get(FOLDER_VARIABLE) or kept_folder() / "journal")
 
 
 def journal_key(facts: dict[str, Any]) -> bytes:
