@@ -3,6 +3,23 @@
 import os
 import sys
 from types import TracebackType
+from typing import Any
+
+__all__ = ["__version__", "grade", "read_release"]
+__version__: str
+
+
+def __getattr__(name: str) -> Any:
+    """Return what the library offers, loaded when it is first used: `import stillhouse` alone must be fast."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("stillhouse")
+    if name in __all__:
+        from stillhouse import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'stillhouse' has no attribute {name!r}")
 
 
 def _quiet_interrupt(
