@@ -3,6 +3,7 @@
 from stillhouse import layout
 from stillhouse.files import write_json
 from stillhouse.filter.align import align
+from stillhouse.leftovers import remove_leftovers
 from stillhouse.params.base import Id
 from stillhouse.params.stage import load_stage
 from stillhouse.stage import stage_command
@@ -12,6 +13,7 @@ from stillhouse.stage import stage_command
 def main() -> None:
     """Write data/aligned/<teacher> for every teacher."""
     teachers = load_stage().read(list[Id], "teacher_ids")
+    remove_leftovers(teachers)
     write_json(layout.metrics("align"), align(teachers))
 
 

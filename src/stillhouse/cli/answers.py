@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -134,6 +134,25 @@ async def grade_file(
             task.cancel()
         await asyncio.gather(*pending, return_exceptions=True)
     return summary
+
+
+async def grade_rows(
+    rows: Iterable[Mapping[str, Any]], grader: Grader
+) -> AsyncIterator[dict[str, Any]]:
+    """Yield the verdict on each row, in their order; an invalid row is ungradable with the reason `bad_row`."""
+    pending: list[asyncio.Task[tuple[str, GradedRow]]] = []
+    try:
+        for number, row in enumerate(rows, start=1):
+            line = msgspec.json.encode(row)
+            pending.append(asyncio.create_task(_graded(grader, f"row {number}", line, [])))
+            if len(pending) == WINDOW:
+                yield msgspec.structs.asdict((await pending.pop(0))[1])
+        while pending:
+            yield msgspec.structs.asdict((await pending.pop(0))[1])
+    finally:
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
 
 
 async def _graded(grader: Grader, where: str, line: bytes, bad: list[str]) -> tuple[str, GradedRow]:

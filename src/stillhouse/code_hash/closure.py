@@ -24,7 +24,7 @@ Target = Statement | Module | str  # a definition, a module as a value, or a nam
 class Closure:
     """What a script can run.
 
-    `targets` has, for each statement, what its names stand for. `modules` may be imported. `data` are files that are
+    `targets` has, for each statement, what its names refer to. `modules` may be imported. `data` are files that are
     read beside the code, by their names from the folder that the code names. `libraries` are imported modules of other
     projects. `installed_data`: the folder of an installed package is looked for.
     """
@@ -211,7 +211,7 @@ class _Walk:
         self.found.data[name] = path
 
     def resolve(self, chain: str, module: Module, references: References) -> list[Target]:
-        """Return what a name or dotted chain may stand for."""
+        """Return what a name or dotted chain may refer to."""
         head, *rest = chain.split(".")
         bound = [*references.local.get(head, []), *module.bindings.get(head, [])]
         return list(self._bound(bound, rest, 0))

@@ -1,6 +1,6 @@
 """One hash of a closure, in which no place of a file counts.
 
-A definition is compared by its meaning and by what each of its names stands for, which is compared in the same way;
+A definition is compared by its meaning and by what each of its names refers to, which is compared in the same way;
 so two definitions that trade places or names are told apart, and one that moves to another file is not.
 """
 
@@ -98,7 +98,7 @@ class Hasher:
         return self._meanings[statement]
 
     def _colours(self, found: Closure) -> dict[Statement, str]:
-        """Return a hash of each statement and of what its names stand for, to any depth."""
+        """Return a hash of each statement and of what its names refer to, to any depth."""
         colours = {statement: self._meaning(statement) for statement in found.targets}
         distinct = 0
         for _ in range(MAX_ROUNDS):

@@ -3,7 +3,7 @@
 Comments and layout are not in a syntax tree. Docstrings are left out, and so are the annotations of functions and
 variables, which nothing evaluates to a result; a class keeps those of its fields, which msgspec, pydantic and
 dataclasses read. Of an import of the project's own code only the bound names are kept: where a module lies is no
-meaning, and what a name stands for is compared apart.
+meaning, and what a name refers to is compared apart.
 """
 
 import ast

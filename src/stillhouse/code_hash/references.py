@@ -145,7 +145,7 @@ class Reader:
             raise _docstring(node, of)
 
     def _path(self, node: ast.AST, of: Statement) -> Path | None:
-        """Return the file or folder that an expression over `__file__` gives; None: it is no such expression."""
+        """Return the file or folder that an expression over `__file__` gives; None: it is another expression."""
         match node:
             case ast.Name(id="__file__"):
                 return of.module.path

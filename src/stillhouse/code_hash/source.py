@@ -98,7 +98,7 @@ class Module:
                 self.bindings.setdefault(name, []).append(target)
 
     def targets(self, node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, Import]]:
-        """Yield the names that an import binds, with what each stands for."""
+        """Yield the names that an import binds, with what each refers to."""
         if isinstance(node, ast.Import):
             for alias in node.names:
                 top = alias.name.partition(".")[0]

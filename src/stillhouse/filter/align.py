@@ -33,7 +33,7 @@ def align(teachers: Sequence[str]) -> dict[str, Any]:
 
 
 def parallel_ids(accepted: Mapping[str, Iterable[str]]) -> set[str]:
-    """Return the query ids that stand in every teacher's accepted set."""
+    """Return the query ids that are in every teacher's accepted set."""
     sets = [set(ids) for ids in accepted.values()]
     return set.intersection(*sets) if sets else set()
 

@@ -2,7 +2,7 @@
 
 | rule | drops with the reason |
 |---|---|
-| `not_verified` | `not_verified`: the verdict is no pass |
+| `not_verified` | `not_verified`: the verdict is not `pass` |
 | `truncated` | `truncated`: cut at the token limit |
 | `structure` | those of `structure_fault` |
 | `too_long` | `too_long`: more than `filter.max_tokens` tokens |

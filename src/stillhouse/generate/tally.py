@@ -99,7 +99,7 @@ class Tally:
         }
 
     def latency(self) -> dict[str, float] | None:
-        """Return the quantiles of the seconds from asking to the last token, or null if no engine told any."""
+        """Return the quantiles of the seconds from asking to the last token, or null if no engine reported any."""
         total = self._latencies.total()
         if not total:
             return None

@@ -14,6 +14,7 @@ Verdicts are stored in the same way, under the purpose `verdict` (verify/stored.
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -28,12 +29,20 @@ from typing import Any, ClassVar, NamedTuple
 
 from stillhouse.journal.files import DamagedError, JournalError, JournalRow
 from stillhouse.journal.locks import Locks, is_network_folder
-from stillhouse.journal.stores import BrokenError, LocalStore, NetworkStore, Store
+from stillhouse.journal.read_only import ReadOnlyStore
+from stillhouse.journal.stores import (
+    BrokenError,
+    LocalStore,
+    NetworkStore,
+    Store,
+)
+from stillhouse.kept import kept_folder
 
 __all__ = ["FOLDER_VARIABLE", "Journal", "JournalError", "journal_folder", "journal_key"]
 
 FOLDER_VARIABLE = "STILLHOUSE_JOURNAL"
 GROUP_LIMIT = 512  # answers per commit; more would only add latency
+READ_ONLY_ERRORS = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 CLAIM_SECONDS = 0.1  # interval of the tries to claim a key that another process has claimed
 
 
@@ -52,7 +61,7 @@ class _Order(NamedTuple):
 
 def journal_folder() -> Path:
     """Return the journal's folder: `STILLHOUSE_JOURNAL`, or `.stillhouse/journal` of the project."""
-    return Path(os.environ.get(FOLDER_VARIABLE, ".stillhouse/journal"))
+    return Path(os.environ.get(FOLDER_VARIABLE) or kept_folder() / "journal")
 
 
 def journal_key(facts: dict[str, Any]) -> bytes:
@@ -67,7 +76,7 @@ class Journal:
     _open_folders: ClassVar[set[Path]] = set()
 
     def __init__(self, folder: Path) -> None:
-        """Open or create the journal in a folder.
+        """Open or create the journal in a folder. One that cannot be written is opened for look-ups alone.
 
         Raises:
             JournalError: the journal cannot be opened, or this process has it open already.
@@ -79,12 +88,11 @@ class Journal:
                 f"{folder}: this process has the journal open already; close it first"
             )
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._locks = Locks(folder)
+            self._locks = _locks(folder)
             try:
                 self._store = self._open_store()
             except BaseException:
-                self._locks.close()
+                self._close_locks()
                 raise
         except (OSError, sqlite3.Error) as error:
             raise JournalError(
@@ -171,7 +179,8 @@ class Journal:
             model: The id of the model.
 
         Raises:
-            JournalError: another process asks this model in a network folder, where single answers cannot be locked.
+            JournalError: the journal is read-only; or another process asks this model in a network folder, where single
+                answers cannot be locked.
         """
         while (other := self._claimed.get(key)) is not None:
             await other.wait()
@@ -224,10 +233,16 @@ class Journal:
         try:
             self._store.close()
         finally:
-            self._locks.close()
+            self._close_locks()
             self._open_folders.discard(self._resolved)
 
+    def _close_locks(self) -> None:
+        if self._locks is not None:
+            self._locks.close()
+
     def _open_store(self) -> Store:
+        if self._locks is None:
+            return ReadOnlyStore(self.folder)
         if is_network_folder(self.folder) or not self._locks.enter():
             return NetworkStore(self.folder)
         return LocalStore(self.folder, self._locks)
@@ -274,6 +289,17 @@ class Journal:
             # A failed stage has closed its loop, so that no task waits for the result. The answer is stored anyway.
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(_resolve, waiting, failure)
+
+
+def _locks(folder: Path) -> Locks | None:
+    """Return the locks of a folder, which is created if there is none; None if it exists and cannot be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return Locks(folder)
+    except OSError as error:
+        if error.errno in READ_ONLY_ERRORS and folder.is_dir():
+            return None
+        raise
 
 
 def _resolve(waiting: "list[asyncio.Future[None]]", failure: JournalError | None) -> None:

@@ -76,7 +76,7 @@ class BrokenError(Exception):
         self.check_sum = check_sum
 
 
-class _Finished:
+class Finished:
     """The files of a folder that are only read. An answer that cannot be read counts as absent."""
 
     def __init__(self, folder: Path) -> None:
@@ -96,6 +96,7 @@ class _Finished:
                     self._report(path)
 
     def find(self, key: bytes) -> bytes | None:
+        """Return an answer of any file."""
         for file in self.files:
             try:
                 found = file.find(key)
@@ -110,6 +111,7 @@ class _Finished:
         return None
 
     def find_many(self, keys: list[bytes]) -> dict[bytes, bytes]:
+        """Return the answers of any file, by key."""
         answers: dict[bytes, bytes] = {}
         for file in self.files:
             missing = [key for key in keys if key not in answers]
@@ -129,6 +131,7 @@ class _Finished:
         return answers
 
     def close(self) -> None:
+        """Close all files."""
         for file in self.files:
             file.close()
 
@@ -145,7 +148,7 @@ class LocalStore:
         self._path = folder / LIVE_NAME
         self._locks = locks
         self._open_live()
-        self._finished = _Finished(folder)
+        self._finished = Finished(folder)
 
     def find(self, key: bytes) -> bytes | None:
         """Return an answer from the shared file, or else from a finished one."""
@@ -259,7 +262,7 @@ class NetworkStore:
         self._copy_writer = AnswerFile(Path(self._local.name) / LIVE_NAME, "scratch")
         self._copy = AnswerFile(Path(self._local.name) / LIVE_NAME, "read")
         adopt(folder)
-        self._finished = _Finished(folder)
+        self._finished = Finished(folder)
 
     def find(self, key: bytes) -> bytes | None:
         """Return an answer of this process, or else from a finished file."""

@@ -14,7 +14,7 @@ class PluginEngine:
 
     Raises:
         PluginError: no plugin registers it, or it does not take the configuration.
-        EngineError: what the plugin makes is no engine.
+        EngineError: what the plugin makes is not an engine.
     """
 
     def __init__(self, teacher: Teacher) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 from stillhouse.errors import StillhouseError
 from stillhouse.files import partial
 from stillhouse.hashing import file_sha256
+from stillhouse.kept import kept_folder
 from stillhouse.progress import quiet_libraries
 
 CACHE_VARIABLE = "STILLHOUSE_CACHE"
@@ -29,7 +30,7 @@ class WeightsError(StillhouseError):
 
 def cache_folder() -> Path:
     """Return the folder of converted weights, which can be deleted at any time: `STILLHOUSE_CACHE`, if it is set."""
-    return Path(os.environ.get(CACHE_VARIABLE, ".stillhouse/cache"))
+    return Path(os.environ.get(CACHE_VARIABLE) or kept_folder() / "cache")
 
 
 def resolve(model: str, revision: str) -> Path:

@@ -18,6 +18,7 @@ from stillhouse.params.files import (
 )
 from stillhouse.params.student import Student
 from stillhouse.params.teacher import Teacher
+from stillhouse.params.tracked import tracked_params
 
 ValueT = TypeVar("ValueT")
 
@@ -104,22 +105,7 @@ def load_stage() -> StageParams:
         raise ParamsError(
             "a stage script runs inside the pipeline: use `dvc repro --single-item <stage>`"
         )
-    from dvc.exceptions import DvcException
-    from dvc.repo import Repo
-
-    tracked: dict[str, Any] = {}
-    try:
-        with Repo() as repo:
-            (found,) = repo.stage.collect(stage)
-            for dep in found.params:
-                path = os.path.relpath(dep.fs_path, repo.root_dir)
-                values = dep.read_params(flatten=True)
-                if missing := sorted(set(dep.params) - set(values)):
-                    raise ParamsError(f"{path}: {missing[0]}: missing key")
-                prefix = "" if Path(path) == PARAMS_FILE else f"{path}:"
-                tracked |= {f"{prefix}{key}": value for key, value in values.items()}
-    except DvcException as error:
-        raise ParamsError(f"parameters of stage {stage}: {error}") from error
+    tracked = tracked_params(stage)
     found = StageParams(stage, tracked)
     if "plugins" in tracked:  # only stages that use plugins track them
         plugins.load(tracked["plugins"])

@@ -39,7 +39,7 @@ class GymError(StillhouseError):
 
 
 class Question(NamedTuple):
-    """One question: prompt, reference answer, and what the generator tells about how it was made."""
+    """One question: prompt, reference answer, and what the generator says about how it was made."""
 
     prompt: str
     answer: str
@@ -89,7 +89,7 @@ def questions(
     except (AssertionError, TypeError, ValueError, KeyError) as error:
         raise GymError(
             f"generator {generator!r} does not take the config {config}: {error}; "
-            "mend `config` after reasoning-gym's gallery"
+            "correct `config`; see reasoning-gym's gallery"
         ) from error
     for index in range(count):
         entry = dataset[index]

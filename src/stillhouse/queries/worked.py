@@ -1,4 +1,4 @@
-r"""Worked solutions of generated questions, by our own code and from the facts that the generator tells.
+r"""Worked solutions of generated questions, by our own code and from the facts that the generator gives.
 
 Each solves the question again in short steps, so that a difference from the reference answer is a defect of one of the
 two and is raised. `think` holds the steps; `answer` ends with the result in `\boxed{}`.

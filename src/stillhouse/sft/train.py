@@ -1,7 +1,7 @@
 """Supervised fine-tuning of one student on one teacher's traces, with TRL.
 
 The same code runs on a CPU and on many GPUs. Equal examples, recipe and seed give equal weights on equal hardware:
-the rows come in id order, the sampler is seeded and torch is told to be deterministic. Checkpoints lie outside the
+the rows come in id order, the sampler is seeded and torch is told to be deterministic. Checkpoints are outside the
 stage's outs (DVC wipes those before a run) under a key made of all that decides the result, so that a run which was
 cut off goes on, and never from another run's state.
 """

@@ -2,7 +2,7 @@
 
 Only what matters to a kind is in its facts, so that a new compiler does not have mathematics graded again. They are
 found once, and without a model's weights: a judge is named by what its file says, and that names the weights by their
-hash. A verifier's version stands for its code; a test holds the two together.
+hash. A verifier's version identifies its code; a test holds the two together.
 """
 
 import hashlib

@@ -1,0 +1,147 @@
+"""The benchmark tasks as lighteval sees them; runs inside lighteval's environment.
+
+lighteval loads this file and takes `TASKS_TABLE`. The tasks come from the JSON file that run.py wrote: tasks of our
+own read local JSONL files, and their answers come with their marks; a task of lighteval's keeps its items, prompt and
+scorer, but is sampled n times, cut to `count` items, and its scorer gets the answer part alone. Either way the metrics
+are the means over the samples of an item, and each sample's marks are kept in the details.
+"""
+
+import copy
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lighteval.metrics.metrics_sample import SampleLevelComputation, SamplingMetric
+from lighteval.metrics.utils.metric_utils import SampleLevelMetricGrouping
+from lighteval.models.model_output import ModelResponse
+from lighteval.tasks.lighteval_task import LightevalTaskConfig
+from lighteval.tasks.registry import Registry
+from lighteval.tasks.requests import Doc, SamplingMethod
+
+from stillhouse.benchmark.spec import LENIENT, PREFIX, RECORD, SPEC_VARIABLE, STRICT
+
+
+class LightevalScorer:
+    """Scores one answer part as a task of lighteval's does."""
+
+    def __init__(self, config: LightevalTaskConfig) -> None:
+        generative = [m for m in config.metrics if m.category == SamplingMethod.GENERATIVE]
+        if not generative:
+            raise ValueError(
+                f"lighteval task {config.name!r} compares log-probabilities; only tasks that generate can be sampled"
+            )
+        self._computation = generative[0].sample_level_fn
+
+    def score(self, doc: Doc, answer: str) -> float:
+        """Return the task's own score of a response that consists of this answer."""
+        response = ModelResponse(text=[answer])
+        if isinstance(self._computation, SamplingMetric):
+            return float(self._computation.compute_score(doc=doc, model_response=response))
+        return float(self._computation.compute(doc=doc, model_response=response))
+
+
+class MeansOverSamples(SamplingMetric, SampleLevelComputation):  # type: ignore[misc]
+    """The mean strict and lenient score of an item's samples.
+
+    Answers that come without marks get those of the scorer, in the document's record.
+    """
+
+    def __init__(self, scorer: LightevalScorer | None, samples: int) -> None:
+        super().__init__()
+        self._scorer = scorer
+        self._samples = samples
+
+    def num_samples(self) -> int:
+        """Return how many answers lighteval asks for per item."""
+        return self._samples
+
+    def compute(self, doc: Doc, model_response: ModelResponse, **_: Any) -> dict[str, float]:
+        """Return both means; an answer without an answer part scores 0."""
+        answers = doc.specific[RECORD]["answers"]
+        if self._scorer is not None:
+            for answer in answers:
+                score = self._scorer.score(doc, answer["answer"]) if answer["answer"] else 0.0
+                cut = answer["finish_reason"] == "length"
+                answer["marks"] = {
+                    "strict": 0.0 if cut else score,
+                    "lenient": score,
+                    "reason": None,
+                    "unread": False,
+                }
+        return {
+            STRICT: float(np.mean([answer["marks"]["strict"] for answer in answers])),
+            LENIENT: float(np.mean([answer["marks"]["lenient"] for answer in answers])),
+        }
+
+
+def _metrics(scorer: LightevalScorer | None, samples: int) -> SampleLevelMetricGrouping:
+    names = [STRICT, LENIENT]
+    return SampleLevelMetricGrouping(
+        metric_name=names,
+        higher_is_better=dict.fromkeys(names, True),
+        category=SamplingMethod.GENERATIVE,
+        sample_level_fn=MeansOverSamples(scorer, samples),
+        corpus_level_fn=dict.fromkeys(names, np.mean),
+    )
+
+
+def _own_prompt(line: dict[str, Any], task_name: str) -> Doc:
+    item = json.loads(line["item"])
+    return Doc(
+        task_name=task_name,
+        query=item["query"],
+        choices=[item["answer"]],
+        gold_index=0,
+        specific={RECORD: {"item_id": item["id"]}},
+    )
+
+
+def _own_task(task: dict[str, Any]) -> LightevalTaskConfig:
+    return LightevalTaskConfig(
+        name=PREFIX + task["id"],
+        prompt_function=_own_prompt,
+        hf_repo=task["folder"],
+        hf_subset="default",
+        hf_avail_splits=["test"],
+        evaluation_splits=["test"],
+        metrics=[_metrics(None, task["samples"])],
+    )
+
+
+def _lighteval_task(task: dict[str, Any], known: dict[str, Any]) -> LightevalTaskConfig:
+    name = task["task"]
+    if name not in known:
+        raise ValueError(f"benchmark task {task['id']!r}: lighteval has no task {name!r}")
+    config = copy.deepcopy(known[name])
+    write_prompt = config.prompt_function
+
+    def prompt(line: dict[str, Any], task_name: str) -> Doc | None:
+        if line["__index"] >= task["count"]:
+            return None
+        doc = write_prompt(line, task_name)
+        doc.query += task["instruction"]
+        item_id = hashlib.sha256(doc.query.encode()).hexdigest()[:32]
+        doc.specific = {**(doc.specific or {}), RECORD: {"item_id": item_id}}
+        return doc
+
+    config.name = PREFIX + task["id"]
+    config.full_name = f"{config.name}|0"
+    config.prompt_function = prompt
+    config.metrics = (_metrics(LightevalScorer(config), task["samples"]),)
+    return config
+
+
+def _table() -> list[LightevalTaskConfig]:
+    tasks = json.loads(Path(os.environ[SPEC_VARIABLE]).read_text(encoding="utf-8"))["tasks"]
+    needs_known = any(task["kind"] == "lighteval" for task in tasks)
+    known = Registry.load_all_task_configs() if needs_known else {}
+    return [
+        _lighteval_task(task, known) if task["kind"] == "lighteval" else _own_task(task)
+        for task in tasks
+    ]
+
+
+TASKS_TABLE = _table()

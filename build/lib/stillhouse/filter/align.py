@@ -1,0 +1,55 @@
+"""The parallel set: the queries that every teacher answered, and what dropping the others costs.
+
+Every query of the paper's released sets has an accepted answer of all three teachers. Dropping the rest favours easy
+queries, so the share lost per category is reported (survivorship).
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from stillhouse import layout
+from stillhouse.records import Example, Query
+from stillhouse.tables.read import read_table
+from stillhouse.tables.write import write_table
+
+
+def align(teachers: Sequence[str]) -> dict[str, Any]:
+    """Write the parallel set of each teacher, and return the metrics of the stage."""
+    ids = {t: {row.query_id for row in read_table(layout.accepted(t), Example)} for t in teachers}
+    parallel = parallel_ids(ids)
+    for teacher in teachers:
+        rows = read_table(layout.accepted(teacher), Example)
+        rows = (row for row in rows if row.query_id in parallel)
+        write_table(layout.aligned(teacher), Example, rows)
+    survivors = survivorship(read_table(layout.CURATED_QUERIES, Query), parallel)
+    return {
+        "queries": sum(counts["queries"] for counts in survivors.values()),
+        "kept": {teacher: len(kept) for teacher, kept in ids.items()},
+        "parallel": len(parallel),
+        "by_category": {category: c["parallel"] for category, c in survivors.items()},
+        "survivorship": survivors,
+    }
+
+
+def parallel_ids(accepted: Mapping[str, Iterable[str]]) -> set[str]:
+    """Return the query ids that are in every teacher's accepted set."""
+    sets = [set(ids) for ids in accepted.values()]
+    return set.intersection(*sets) if sets else set()
+
+
+def survivorship(queries: Iterable[Query], parallel: set[str]) -> dict[str, dict[str, Any]]:
+    """Return per category the number of queries, of those in the parallel set, and the share kept."""
+    total: Counter[str] = Counter()
+    kept: Counter[str] = Counter()
+    for query in queries:
+        total[query.category] += 1
+        kept[query.category] += query.id in parallel
+    return {
+        category: {
+            "queries": total[category],
+            "parallel": kept[category],
+            "share": round(kept[category] / total[category], 4),
+        }
+        for category in sorted(total)
+    }

@@ -1,0 +1,34 @@
+"""Puts the weights and the card of a trained student into one folder, as they are published."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from stillhouse import layout
+from stillhouse.package.manifest import write_manifest
+
+
+@contextmanager
+def student_folder(teacher: str, student: str) -> Iterator[Path]:
+    """Give a folder with the weights, the card and a manifest of a student; it is removed at the end.
+
+    It is on the disk of the run, where a second name of a file takes no space.
+    """
+    with tempfile.TemporaryDirectory(dir="data", prefix="student-") as scratch:
+        folder = Path(scratch) / student
+        for part in (layout.student_model(teacher, student), layout.model_card(teacher, student)):
+            shutil.copytree(part, folder, copy_function=link, dirs_exist_ok=True)
+        write_manifest(folder)
+        yield folder
+
+
+def link(source: str, target: str) -> None:
+    """Put a file in a second place without copying it, where the disk can; the card replaces the trainer's own."""
+    Path(target).unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)

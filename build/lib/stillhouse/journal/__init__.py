@@ -1,0 +1,1 @@
+"""Stores the answer of every model call, and checks, compacts, exports and imports the stored answers."""

@@ -1,0 +1,94 @@
+"""Where the files of a run are, relative to the project folder. dvc.yaml gives the same places to the stages."""
+
+from pathlib import Path
+
+CURATED_QUERIES = Path("data/queries/curated")
+REJECTED_QUERIES = Path("data/queries/rejected")
+CONTAMINATION = Path("data/queries/contamination.json")
+RELEASE = Path("data/release")
+REPORT = Path("report")
+LOCK = Path("dvc.lock")
+RECEIPTS = Path("publish/receipts")
+STUDENT_RECEIPTS = Path("publish/students/receipts")
+
+
+def attempts(teacher: str) -> Path:
+    """Return the table of all responses of a teacher."""
+    return Path("data/responses", teacher, "attempts")
+
+
+def teacher_record(teacher: str) -> Path:
+    """Return the file with the parameters that a teacher's responses were generated with."""
+    return Path("data/responses", teacher, "teacher.json")
+
+
+def judge_record(teacher: str) -> Path:
+    """Return the file with the parameters of the judge that a teacher's responses were generated with."""
+    return Path("data/responses", teacher, "judge.json")
+
+
+def fingerprint(teacher: str) -> Path:
+    """Return the file with the facts of the engine that generated a teacher's responses."""
+    return Path("data/responses", teacher, "fingerprint.json")
+
+
+def unmatched(teacher: str) -> Path:
+    """Return the file with the rows of a replay that belong to no query."""
+    return Path("data/responses", teacher, "unmatched.jsonl")
+
+
+def verdicts(teacher: str) -> Path:
+    """Return the table of the verdicts on a teacher's responses."""
+    return Path("data/verdicts", teacher)
+
+
+def perplexities(teacher: str) -> Path:
+    """Return the table of the perplexities of a teacher's verified responses."""
+    return Path("data/perplexity", teacher)
+
+
+def accepted(teacher: str) -> Path:
+    """Return the table of a teacher's accepted examples."""
+    return Path("data/filtered", teacher, "accepted")
+
+
+def decisions(teacher: str) -> Path:
+    """Return the table of the filter's decisions on a teacher's responses."""
+    return Path("data/filtered", teacher, "decisions")
+
+
+def aligned(teacher: str) -> Path:
+    """Return the table of a teacher's examples in the parallel set."""
+    return Path("data/aligned", teacher)
+
+
+def student_model(teacher: str, student: str) -> Path:
+    """Return the folder of the weights of a trained student."""
+    return Path("models", teacher, student)
+
+
+def samples(teacher: str, student: str) -> Path:
+    """Return the table of a student's answers to the benchmarks."""
+    return Path("data/samples", teacher, student)
+
+
+def model_card(teacher: str, student: str) -> Path:
+    """Return the folder of the card of a trained student."""
+    return Path("data/model_cards", teacher, student)
+
+
+def metrics(stage: str, *ids: str) -> Path:
+    """Return the metrics file of a stage; of a stage with a matrix, of one teacher, or of one teacher and student."""
+    *folders, name = (stage, *ids)
+    return Path("metrics", *folders, f"{name}.json")
+
+
+def effort(*parts: str) -> Path:
+    """Return the metrics file of what differs between two runs with the same result: journal hits, seconds."""
+    return metrics("effort", *parts)
+
+
+def plot(*parts: str) -> Path:
+    """Return the file with the rows of a plot."""
+    *folders, name = parts
+    return Path("plots", *folders, f"{name}.csv")

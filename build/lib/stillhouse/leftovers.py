@@ -1,0 +1,64 @@
+"""Removes what teachers and students left that are no longer in the run.
+
+Stages over all teachers depend on whole folders, such as data/filtered, and DVC leaves the outs of a stage that is
+gone. With the folder of a removed teacher in it, the hash in dvc.lock would be one that no fresh clone can have, and
+each clone would run these stages again. What is removed is in DVC's cache.
+"""
+
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+# Folders with one entry per teacher: a folder, or a file `<teacher>.<suffix>`.
+BY_TEACHER = (
+    "data/responses",
+    "data/verdicts",
+    "data/perplexity",
+    "data/filtered",
+    "metrics/generate",
+    "metrics/verify",
+    "metrics/perplexity",
+    "metrics/filter",
+)
+# Folders with one folder per teacher, which has one entry per student.
+BY_STUDENT = (
+    "models",
+    "data/samples",
+    "data/model_cards",
+    "metrics/sft",
+    "metrics/benchmark",
+    "plots/sft",
+)
+
+
+def remove_leftovers(
+    teachers: Sequence[str], students: Sequence[str] | None = None, root: Path = Path()
+) -> list[Path]:
+    """Delete the outs of other teachers and, where `students` is given, of other students; return what was deleted.
+
+    Args:
+        teachers: the ids of the run's teachers.
+        students: the ids of the run's students; None leaves students' outs alone.
+        root: the project folder.
+    """
+    found = [path for name in BY_TEACHER for path in _foreign(root / name, teachers)]
+    if students is not None:
+        for name in BY_STUDENT:
+            found += _foreign(root / name, teachers)
+            for teacher in teachers:
+                found += _foreign(root / name / teacher, students)
+    for path in found:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    return found
+
+
+def _foreign(folder: Path, ids: Iterable[str]) -> Iterator[Path]:
+    """Yield the entries of a folder that belong to none of the ids; .gitignore files, which DVC writes, stay."""
+    known = set(ids)
+    if folder.is_dir():
+        for path in sorted(folder.iterdir()):
+            if path.name.split(".")[0] not in known and not path.name.startswith("."):
+                yield path

@@ -1,0 +1,1 @@
+"""Replays the answers of a published data set as a teacher."""

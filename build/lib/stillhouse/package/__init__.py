@@ -1,0 +1,1 @@
+"""Builds a release from the teachers' aligned examples: shards, card, figures, provenance and manifest, with a lint."""

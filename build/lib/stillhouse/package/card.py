@@ -1,0 +1,381 @@
+"""Renders the card of a released data set. Every number comes from a metrics file, a parameter or the released rows."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from stillhouse.errors import StillhouseError
+from stillhouse.package import figures
+from stillhouse.package.counts import ConfigCounts, TeacherCounts
+from stillhouse.package.facts import Repository, RunFacts, repositories
+from stillhouse.package.licenses import Consequences, consequences
+from stillhouse.package.rows import ABOUT, COLUMNS, SPLIT
+from stillhouse.params.teacher import Teacher
+from stillhouse.params.verify import JUDGE_ROLES
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+CARDS = Path("dataset_cards")
+DATASET_CARD = "dataset.md.jinja"
+CHANGELOG = "changelog.md"
+SHOWN_WARNINGS = 20
+# The judge of the paper is Qwen2.5-7B-Instruct (arXiv 2505.14464, section 2.2). The card calls a smaller judge weak.
+PAPER_JUDGE_PARAMETERS = 7e9
+_PARAMETERS = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)([MB])(?![A-Za-z0-9])", re.IGNORECASE)
+_UNIT = {"M": 1e6, "B": 1e9}
+# Upper bounds of the Hub's size categories.
+_SIZES = (
+    (1_000, "n<1K"),
+    (10_000, "1K<n<10K"),
+    (100_000, "10K<n<100K"),
+    (1_000_000, "100K<n<1M"),
+    (10_000_000, "1M<n<10M"),
+    (100_000_000, "10M<n<100M"),
+)
+_LARGEST = "100M<n<1B"
+
+
+class CardError(StillhouseError):
+    """The card cannot be written: the template or a number that it needs is missing."""
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """The facts of a card. `configs` has counts by configuration, `counts` has those of every teacher of the run."""
+
+    repository: Repository
+    run: RunFacts
+    configs: dict[str, ConfigCounts]
+    counts: dict[str, TeacherCounts]
+    warnings: list[str]
+
+
+def model_size(name: str) -> str | None:
+    """Return the number of parameters that a model's name states ("135M", "7B"), or None."""
+    match = _PARAMETERS.search(name.replace("-", " ").replace("_", " ").replace("/", " "))
+    return f"{match[1]}{match[2].upper()}" if match else None
+
+
+def is_weak_judge(judge: Teacher) -> bool:
+    """Return whether a judge is smaller than the paper's, according to the size in its name."""
+    size = model_size(judge.model)
+    return size is not None and float(size[:-1]) * _UNIT[size[-1]] < PAPER_JUDGE_PARAMETERS
+
+
+def size_category(rows: int) -> str:
+    """Return the Hub's size category of a number of rows."""
+    return next((name for bound, name in _SIZES if rows < bound), _LARGEST)
+
+
+def front_matter(facts: CardFacts) -> dict[str, Any]:
+    """Return the YAML front matter of the card, which the Hub shows and `load_dataset` reads."""
+    from datasets import DatasetInfo, Features
+    from datasets.info import DatasetInfosDict
+    from huggingface_hub import DatasetCardData
+
+    repo, package = facts.repository, facts.run.package
+    specs = [facts.run.teachers[teacher].spec for teacher in repo.teacher_ids]
+    generated = any(spec.engine != "replay" for spec in specs)
+    card = DatasetCardData(
+        license=package.license.lower(),
+        language=list(package.languages),
+        pretty_name=title(facts),
+        task_categories=["text-generation"],
+        size_categories=[size_category(_main_counts(facts).rows)],
+        tags=["stillhouse", "distillation", "reasoning"]
+        + (["synthetic"] if generated else [])
+        + (["worked-solutions"] if any(spec.engine == "replay" for spec in specs) else []),
+        annotations_creators=["machine-generated"],
+    )
+    infos = {
+        config.name: DatasetInfo(
+            config_name=config.name,
+            features=Features.from_arrow_schema(config.schema),
+            splits=[
+                {
+                    "name": SPLIT,
+                    "num_bytes": facts.configs[config.name].bytes,
+                    "num_examples": facts.configs[config.name].rows,
+                }
+            ],
+            dataset_size=facts.configs[config.name].bytes,
+        )
+        for config in repo.configs
+    }
+    DatasetInfosDict(infos).to_dataset_card_data(card)
+    found: dict[str, Any] = card.to_dict()
+    main = _main_config(repo)
+    found["configs"] = [
+        {
+            "config_name": config.name,
+            "data_files": [{"split": SPLIT, "path": config.data_files}],
+            # datasets recognises `default` by its name; another main configuration needs this field.
+            **({"default": True} if config.name == main != "default" else {}),
+        }
+        for config in repo.configs
+    ]
+    return found
+
+
+def title(facts: CardFacts) -> str:
+    """Return the heading of the card."""
+    name = facts.run.package.pretty_name
+    repo = facts.repository
+    if len(repo.teacher_ids) == 1:
+        return f"{name}: {facts.run.teachers[repo.teacher_ids[0]].spec.label}"
+    return f"{name}: all teachers side by side" if len(repo.configs) == 1 else name
+
+
+def licenses(run: RunFacts, counts: Mapping[str, TeacherCounts]) -> dict[str, str]:
+    """Return the licences that apply to a release, by the name of the source or teacher."""
+    by_source = run.queries_metrics["by_source"]
+    found = {(name, terms) for name, part in by_source.items() for terms in part["licenses"]}
+    for own in counts.values():
+        found |= own.source_licenses
+    times = Counter(name for name, _ in found)
+    # Rows of one source may name different licences.
+    sources = {
+        f"source {name}" if times[name] == 1 else f"source {name}, rows under {terms}": terms
+        for name, terms in sorted(found)
+    }
+    models = {f"teacher {name}": facts.spec.license for name, facts in run.teachers.items()}
+    return sources | models
+
+
+def draw_figures(folder: Path, run: RunFacts, counts: Mapping[str, TeacherCounts]) -> None:
+    """Draw the figures of the cards into a folder. They compare the teachers and are the same in all repositories.
+
+    Args:
+        folder: The folder of the images.
+        run: The facts of the run.
+        counts: The counts of each teacher.
+    """
+    names = {teacher: part.spec.label for teacher, part in run.teachers.items()}
+    figures.funnel(
+        [
+            {"teacher": teacher, "step": step, "queries": queries}
+            for step, by_teacher in _funnel(run)
+            for teacher, queries in by_teacher.items()
+        ],
+        names,
+        folder / "funnel.png",
+    )
+    tokens = {teacher: found.tokens for teacher, found in counts.items()}
+    figures.lengths(tokens, names, folder / "lengths.png")
+    sources = sorted({source for found in counts.values() for source, _ in found.attempts})
+    figures.pass_rates(
+        [
+            {"teacher": teacher, "source": source, "share": found.passed(source)}
+            for source in sources
+            for teacher, found in counts.items()
+        ],
+        names,
+        folder / "pass_rates.png",
+    )
+
+
+def render_card(facts: CardFacts, cards: Path = CARDS) -> str:
+    """Return the text of README.md.
+
+    Raises:
+        CardError: the template is missing or broken, or a metrics file lacks a number of the card.
+    """
+    run, repo = facts.run, facts.repository
+    package = run.package
+    all_repositories = repositories(package, list(run.teachers))
+    released: Counter[str] = Counter()
+    for teacher in repo.teacher_ids[:1]:  # all teachers have the same queries
+        for source, part in facts.counts[teacher].sources.items():
+            released[source] += part["rows"]
+    judge = run.judge
+    shown = {
+        "title": title(facts),
+        "repo_id": repo.repo_id,
+        "package": package,
+        "run": run.run,
+        "generate": run.generate,
+        "verify": run.verify,
+        "perplexity": run.perplexity,
+        "queries_params": run.queries,
+        "queries": run.queries_metrics,
+        "align": run.align_metrics,
+        "contamination": run.contamination,
+        "audit": run.audit,
+        "judge_audit": run.judge_audit,
+        "all_teachers": {teacher: part.spec for teacher, part in run.teachers.items()},
+        "teachers": {teacher: run.teachers[teacher] for teacher in repo.teacher_ids},
+        "only": repo.teacher_ids[0],
+        "counts": facts.counts,
+        "configs": [(config, facts.configs[config.name]) for config in repo.configs],
+        "columns": COLUMNS,
+        "about": ABOUT,
+        "split": SPLIT,
+        "train_on": [config.name for config in repo.configs if config.kind == "data"],
+        "siblings": [other.repo_id for other in all_repositories if other.folder != repo.folder],
+        "student_repos": [
+            student_repository(package.namespace, package.name, teacher, student)
+            for teacher in repo.teacher_ids
+            for student in run.student_ids
+        ],
+        "funnel": _funnel(run),
+        "released_by_source": released,
+        "terms": _terms(facts),
+        "judge": judge,
+        "judge_roles": JUDGE_ROLES,
+        "judge_only": {
+            teacher: sum(map(facts.counts[teacher].judge_only, facts.counts[teacher].verifiers))
+            for teacher in repo.teacher_ids
+        },
+        "judge_size": model_size(judge.model) if judge else None,
+        "weak_judge": judge is not None and is_weak_judge(judge),
+        "warnings": facts.warnings,
+        "shown_warnings": SHOWN_WARNINGS,
+        "changelog": _changelog(cards),
+    }
+    body = render(cards / DATASET_CARD, shown)
+    return f"---\n{yaml_text(front_matter(facts))}---\n\n{body}"
+
+
+def student_repository(namespace: str, name: str, teacher: str, student: str) -> str:
+    """Return the id of the Hub repository of a student.
+
+    Args:
+        namespace: The owner of the repository.
+        name: The name of the release.
+        teacher: The id of the teacher.
+        student: The id of the student.
+    """
+    return f"{namespace}/{name}-{teacher}-{student}"
+
+
+def _interval(found: Mapping[str, float] | None) -> str:
+    """Return a precision or recall with its interval as text. There is none if no answer was accepted."""
+    if found is None:
+        return "nothing accepted"
+    return f"{100 * found['share']:.1f} % [{100 * found['low']:.1f}, {100 * found['high']:.1f}]"
+
+
+def render(template: Path, shown: Mapping[str, Any]) -> str:
+    """Return a rendered card template.
+
+    Raises:
+        CardError: the template is missing or broken, or a value that it shows is missing.
+    """
+    from jinja2 import TemplateError
+
+    try:
+        return _compiled(template.read_text(encoding="utf-8")).render(shown)
+    except OSError as error:
+        raise CardError(f"{template}: {error.strerror}; it is part of the project") from None
+    except (TemplateError, TypeError, ValueError) as error:
+        raise CardError(
+            f"{template}: {error}; if a metrics file lacks it, run the stage that writes that file again"
+        ) from None
+
+
+# Compiling a template takes longer than rendering it, and a release has one card per repository.
+@cache
+def _compiled(source: str) -> "Template":
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(
+        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    # `+ 0` makes StrictUndefined raise an error that names a missing number.
+    environment.filters["count"] = lambda number: f"{number + 0:,}"
+    environment.filters["rounded"] = lambda number: f"{number + 0:,.2f}"
+    environment.filters["percent"] = lambda share: f"{100 * share:.1f} %"
+    environment.filters["interval"] = _interval
+    environment.filters["cell"] = _cell
+    environment.filters["type_name"] = type_name
+    environment.filters["terms"] = _by_license
+    return environment.from_string(source)
+
+
+def yaml_text(content: dict[str, Any]) -> str:
+    """Return the front matter of a card as YAML."""
+    import yaml
+
+    text: str = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+    return text
+
+
+def type_name(type_: pa.DataType) -> str:
+    """Return a short description of a column type; the fields of a long struct are left out."""
+    if pa.types.is_list(type_):
+        return f"list of {type_name(type_.value_type)}"
+    if pa.types.is_struct(type_):
+        return f"struct ({', '.join(type_.names)})" if len(type_.names) <= 4 else "struct"
+    return str(type_)
+
+
+def _cell(text: object) -> str:
+    """Return text that is escaped for a table cell: it cannot end the cell or make a link or a tag."""
+    plain = " ".join(str(text).split())
+    return re.sub(r"([|<>\[\]`*])", r"\\\1", plain)
+
+
+def _by_license(licenses: Mapping[str, str]) -> str:
+    """Return a text that lists the names under each licence."""
+    names: dict[str, list[str]] = {}
+    for name, license_ in licenses.items():
+        names.setdefault(license_, []).append(_cell(name))
+    return "; ".join(f"{_cell(terms)}: {', '.join(names[terms])}" for terms in sorted(names))
+
+
+def _changelog(cards: Path) -> str:
+    try:
+        return (cards / CHANGELOG).read_text(encoding="utf-8")
+    except OSError as error:
+        raise CardError(
+            f"{cards / CHANGELOG}: {error.strerror}; the file must list the changes of each version"
+        ) from None
+
+
+def _main_config(repo: Repository) -> str:
+    names = [config.name for config in repo.configs]
+    return "default" if "default" in names else "parallel"
+
+
+def _main_counts(facts: CardFacts) -> ConfigCounts:
+    return facts.configs[_main_config(facts.repository)]
+
+
+def _terms(facts: CardFacts) -> Consequences:
+    counts = {teacher: facts.counts[teacher] for teacher in facts.repository.teacher_ids}
+    bound = licenses(facts.run, counts)
+    mine = {f"teacher {teacher}" for teacher in facts.repository.teacher_ids}
+    return consequences(
+        {
+            name: terms
+            for name, terms in bound.items()
+            if name.startswith("source ") or name in mine
+        },
+        facts.run.package.allow_licenses,
+    )
+
+
+def _funnel(run: RunFacts) -> Sequence[tuple[str, dict[str, int]]]:
+    """Return the number of queries that remain after each step, by teacher."""
+    steps = {
+        "asked": "queries",
+        "answered": "answered",
+        "passed verification": "passed",
+        "kept by the filter": "kept",
+    }
+    try:
+        rows = [
+            (step, {t: int(part.metrics["filter"][key]) for t, part in run.teachers.items()})
+            for step, key in steps.items()
+        ]
+    except KeyError as error:
+        raise CardError(f"metrics/filter lacks {error}; run the filter stage again") from None
+    parallel = int(run.align_metrics["parallel"])
+    return [*rows, ("answered by all (released)", dict.fromkeys(run.teachers, parallel))]

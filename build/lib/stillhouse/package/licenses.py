@@ -1,0 +1,126 @@
+"""Derives the conditions of a release from the licences of its sources and teachers.
+
+This is not legal advice: the table has what the licence texts state about commercial use and about share-alike terms. A
+licence outside the table is unknown. It blocks a release until a person has read it and allows it by name.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Terms:
+    """The conditions of a licence for those who distribute the material."""
+
+    commercial: bool = True
+    share_alike: bool = False
+    attribution: bool = True
+    note: str = ""
+
+
+_OPEN = Terms()
+_NO_CONDITIONS = Terms(attribution=False)
+_NON_COMMERCIAL = Terms(commercial=False)
+_LLAMA = "models trained on outputs must carry the name Llama, and the acceptable use policy is passed on"
+# Licence names as in the card field `license` of the Hub, in lower case.
+TERMS: dict[str, Terms] = {
+    "apache-2.0": _OPEN,
+    "mit": _OPEN,
+    "bsd": _OPEN,
+    "bsd-2-clause": _OPEN,
+    "bsd-3-clause": _OPEN,
+    "isc": _OPEN,
+    "cc0-1.0": _NO_CONDITIONS,
+    "unlicense": _NO_CONDITIONS,
+    "pddl": _NO_CONDITIONS,
+    "cc-by-2.0": _OPEN,
+    "cc-by-3.0": _OPEN,
+    "cc-by-4.0": _OPEN,
+    "odc-by": _OPEN,
+    "cdla-permissive-1.0": _OPEN,
+    "cdla-permissive-2.0": _OPEN,
+    "cc-by-sa-3.0": Terms(share_alike=True),
+    "cc-by-sa-4.0": Terms(share_alike=True),
+    "odbl": Terms(share_alike=True),
+    "gpl-3.0": Terms(share_alike=True),
+    "agpl-3.0": Terms(share_alike=True),
+    "cc-by-nc-2.0": _NON_COMMERCIAL,
+    "cc-by-nc-3.0": _NON_COMMERCIAL,
+    "cc-by-nc-4.0": _NON_COMMERCIAL,
+    "cc-by-nc-sa-3.0": Terms(commercial=False, share_alike=True),
+    "cc-by-nc-sa-4.0": Terms(commercial=False, share_alike=True),
+    "llama3.1": Terms(note=_LLAMA),
+    "llama3.2": Terms(note=_LLAMA),
+    "llama3.3": Terms(note=_LLAMA),
+    "gemma": Terms(note="the use restrictions of Gemma's terms are passed on"),
+}
+
+
+@dataclass(frozen=True)
+class Consequences:
+    """The conditions of a release: for each kind of condition, the licences by source or teacher.
+
+    `allowed` has the unknown licences that the parameters allow by name.
+    """
+
+    non_commercial: dict[str, str]
+    share_alike: dict[str, str]
+    attribution: dict[str, str]
+    notes: dict[str, str]
+    allowed: dict[str, str]
+    unknown: dict[str, str]
+
+
+def consequences(licenses: Mapping[str, str], allowed: Collection[str]) -> Consequences:
+    """Return the conditions that follow from licences.
+
+    Args:
+        licenses: licence by the name of the source or teacher.
+        allowed: licences that are not in the table but are allowed by the parameters.
+    """
+    terms = {name: TERMS.get(license_.lower()) for name, license_ in licenses.items()}
+    permitted = {license_.lower() for license_ in allowed}
+
+    def under(wanted: Mapping[str, bool]) -> dict[str, str]:
+        return {name: licenses[name] for name in sorted(licenses) if wanted[name]}
+
+    return Consequences(
+        non_commercial=under({n: t is not None and not t.commercial for n, t in terms.items()}),
+        share_alike=under({n: t is not None and t.share_alike for n, t in terms.items()}),
+        attribution=under({n: t is not None and t.attribution for n, t in terms.items()}),
+        notes={name: t.note for name, t in sorted(terms.items()) if t is not None and t.note},
+        allowed=under(
+            {n: t is None and licenses[n].lower() in permitted for n, t in terms.items()}
+        ),
+        unknown=under(
+            {n: t is None and licenses[n].lower() not in permitted for n, t in terms.items()}
+        ),
+    )
+
+
+def faults(found: Consequences, release_license: str, allowed: Collection[str]) -> list[str]:
+    """Return the reasons, one line each, why a release may not have its licence.
+
+    Args:
+        found: the conditions of the release.
+        release_license: the licence of the release.
+        allowed: licences that the parameters allow by name.
+    """
+    lines = [
+        f"{name}: the licence {license_!r} is not known to stillhouse; read it, then allow it by name in "
+        "package.allow_licenses"
+        for name, license_ in found.unknown.items()
+    ]
+    own = TERMS.get(release_license.lower())
+    if own is None and release_license.lower() not in {name.lower() for name in allowed}:
+        lines.append(
+            f"package.license: {release_license!r} is not known to stillhouse; use the Hub's name of a licence, or "
+            "allow it in package.allow_licenses"
+        )
+    if found.non_commercial and own is not None and own.commercial:
+        bound = ", ".join(f"{name} ({terms})" for name, terms in found.non_commercial.items())
+        lines.append(
+            f"package.license: {release_license} allows commercial use, but these do not: {bound}; set a "
+            "non-commercial licence such as cc-by-nc-4.0, or leave them out"
+        )
+    return lines

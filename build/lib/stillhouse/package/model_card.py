@@ -1,0 +1,173 @@
+"""Renders the card of a trained student: base model, data set at its revision, recipe, and scores with intervals."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stillhouse import layout
+from stillhouse.files import read_json
+from stillhouse.package import figures
+from stillhouse.package.card import CARDS, render, yaml_text
+from stillhouse.package.facts import repositories
+from stillhouse.package.licenses import TERMS
+from stillhouse.params.base import Id
+from stillhouse.params.benchmark import Benchmark, BenchmarkSampling, ScoreKind
+from stillhouse.params.package import Package
+from stillhouse.params.run import Report, Run
+from stillhouse.params.stage import StageParams, load_recorded
+from stillhouse.params.student import Student
+from stillhouse.params.teacher import Teacher
+
+STUDENT_CARD = "student.md.jinja"
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")  # does not match `package:...` and `path:...`
+
+
+@dataclass(frozen=True)
+class StudentFacts:
+    """The facts of a student's card.
+
+    `sft` and `align` are metrics. `decides` names the score that has the interval. `scores` has rows of task, score,
+    low, high (0 to 1, None if not estimable), items, strict, lenient, finished, finished_items, samples, truncated and
+    unread, in the order to print. `confidence` is the confidence level of the intervals.
+    """
+
+    run: Run
+    package: Package
+    teacher_ids: list[str]
+    teacher_id: str
+    teacher: Teacher
+    student_id: str
+    student: Student
+    sampling: BenchmarkSampling
+    decides: ScoreKind
+    sft: Mapping[str, Any]
+    align: Mapping[str, Any]
+    scores: Sequence[Mapping[str, Any]]
+    confidence: float
+
+    @property
+    def dataset(self) -> str:
+        """The Hub repository of the data set that the student was trained on."""
+        repos = repositories(self.package, self.teacher_ids)
+        return next(repo.repo_id for repo in repos if self.teacher_id in repo.teacher_ids)
+
+    @property
+    def title(self) -> str:
+        """The heading of the card."""
+        return f"{self.student.label} taught by {self.teacher.label}"
+
+    @property
+    def commercial(self) -> bool:
+        """Whether no known licence of the base model, the data set or the teacher forbids commercial use."""
+        licenses = (self.student.license, self.package.license, self.teacher.license)
+        terms = [TERMS.get(license_.lower()) for license_ in licenses]
+        return all(found is None or found.commercial for found in terms)
+
+
+def student_facts(
+    params: StageParams, teacher: str, student: str, scores: Sequence[Mapping[str, Any]]
+) -> StudentFacts:
+    """Gather the facts of a student's card from parameters, metrics and records.
+
+    Args:
+        params: the parameters that the stage tracks.
+        teacher: the id of the teacher whose examples the student was trained on.
+        student: the student's id.
+        scores: as in `StudentFacts`.
+    """
+    benchmark = params.section(Benchmark, "benchmark")
+    return StudentFacts(
+        run=params.section(Run, "run"),
+        package=params.section(Package, "package"),
+        teacher_ids=params.read(list[Id], "teacher_ids"),
+        teacher_id=teacher,
+        teacher=load_recorded(Teacher, layout.teacher_record(teacher)),
+        student_id=student,
+        student=params.student(student),
+        sampling=benchmark.sampling,
+        decides=benchmark.score,
+        sft=read_json(layout.metrics("sft", teacher, student)),
+        align=read_json(layout.metrics("align")),
+        scores=scores,
+        confidence=params.section(Report, "report").confidence,
+    )
+
+
+def write_model_card(out: Path, facts: StudentFacts, cards: Path = CARDS) -> None:
+    """Write README.md and its figure into `out`.
+
+    Args:
+        out: the folder of the student's release.
+        facts: the facts of the card.
+        cards: the folder of the card templates.
+
+    Raises:
+        CardError: the template is missing or broken, or a metrics file lacks a number of the card.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    name = {facts.teacher_id: facts.teacher.label}
+    measured = [
+        dict(row, teacher=facts.teacher_id) for row in facts.scores if row["score"] is not None
+    ]
+    title = f"pass@1 ({facts.decides} score) with {100 * facts.confidence:g} % intervals"
+    figures.scores(measured, name, out / "images" / "scores.png", title)
+    shown = {
+        "title": facts.title,
+        "run": facts.run,
+        "package": facts.package,
+        "teacher_id": facts.teacher_id,
+        "teacher": facts.teacher,
+        "teacher_count": len(facts.teacher_ids),
+        "student_id": facts.student_id,
+        "student": facts.student,
+        "base_on_hub": bool(_HUB_ID.fullmatch(facts.student.model)),
+        "dataset": facts.dataset,
+        "sampling": facts.sampling,
+        "decides": facts.decides,
+        "sft": facts.sft,
+        "align": facts.align,
+        "scores": facts.scores,
+        "interval": f"{100 * facts.confidence:g}",
+        "commercial": facts.commercial,
+    }
+    body = render(cards / STUDENT_CARD, shown)
+    text = f"---\n{yaml_text(front_matter(facts))}---\n\n{body}"
+    (out / "README.md").write_text(text, encoding="utf-8")
+
+
+def front_matter(facts: StudentFacts) -> dict[str, Any]:
+    """Return the YAML front matter of the card, with the scores as a model index."""
+    from huggingface_hub import EvalResult, ModelCardData
+
+    results = [
+        EvalResult(
+            task_type="text-generation",
+            dataset_type=row["task"],
+            dataset_name=row["task"],
+            metric_type="pass@1",
+            metric_name=f"pass@1 ({facts.decides} score)",
+            metric_value=row["score"],
+            metric_config=f"{row['samples']} answers to {row['items']} items",
+        )
+        for row in facts.scores
+        if row["score"] is not None
+    ]
+    base = facts.student.model
+    card = ModelCardData(
+        license=facts.student.license.lower(),
+        language=list(facts.package.languages),
+        base_model=base if _HUB_ID.fullmatch(base) else None,
+        datasets=[facts.dataset],
+        pipeline_tag="text-generation",
+        library_name="transformers",
+        tags=["stillhouse", "distillation", "reasoning"],
+        model_name=facts.title,
+        eval_results=results or None,
+        # The field `datasets` of the Hub cannot hold a revision.
+        dataset_revision=f"v{facts.package.version}",
+        base_model_revision=facts.student.revision,
+    )
+    found: dict[str, Any] = card.to_dict()
+    return found

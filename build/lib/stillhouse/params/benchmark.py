@@ -1,0 +1,78 @@
+"""The section `benchmark` of params.yaml."""
+
+from typing import Any, Literal
+
+from pydantic import NonNegativeFloat, PositiveInt, model_validator
+
+from stillhouse.params.base import Id, InputPath, Section, UnitInterval, check_unique
+
+
+class BenchmarkTask(Section):
+    """One benchmark of this run.
+
+    The items come from, by `kind`: `reasoning_gym`, a generator with held-out seeds; `gsm8k`, the packaged GSM8K items;
+    `file`, a JSONL file with `prompt` and `answer`; `plugin`, the benchmark task `plugin` of a plugin, with the keyword
+    arguments `config`; `lighteval`, a task of lighteval's (its items are on the Hub). `count` is the number of items,
+    `samples` the number of answers per item. `verifier` names a plugin's verifier for the answers; an item of kind
+    `plugin` may name another.
+    """
+
+    id: Id
+    kind: Literal["reasoning_gym", "gsm8k", "file", "plugin", "lighteval"]
+    count: PositiveInt
+    samples: PositiveInt
+    generator: str | None = None
+    config: dict[str, Any] = {}
+    path: InputPath | None = None
+    plugin: Id | None = None
+    task: str | None = None
+    instruction: str = ""
+    verifier: Id | None = None
+
+    @model_validator(mode="after")
+    def _kind_has_its_key(self) -> "BenchmarkTask":
+        keys = {
+            "reasoning_gym": "generator",
+            "file": "path",
+            "plugin": "plugin",
+            "lighteval": "task",
+        }
+        needs = keys.get(self.kind)
+        if needs and getattr(self, needs) is None:
+            raise ValueError(
+                f"benchmark task {self.id!r}: kind {self.kind} needs the key {needs!r}"
+            )
+        if self.kind == "lighteval" and self.verifier is not None:
+            raise ValueError(f"benchmark task {self.id!r}: lighteval scores its tasks itself")
+        return self
+
+
+class BenchmarkSampling(Section):
+    """Sampling parameters of the student (paper section 4: temperature 0.6, top-p 0.95)."""
+
+    temperature: NonNegativeFloat
+    top_p: UnitInterval
+    max_new_tokens: PositiveInt
+    system_prompt: str | None
+
+
+# The three scores of an answer; docs/scoring.md defines them.
+ScoreKind = Literal["strict", "lenient", "finished"]
+
+
+class Benchmark(Section):
+    """Parameters of the benchmark stage.
+
+    `score` is the score of the headline results; the report has all three. `strict`: a truncated answer scores 0.
+    `lenient`: a truncated answer is graded if it has already marked its result. `finished`: truncated answers are left
+    out.
+    """
+
+    tasks: list[BenchmarkTask]
+    sampling: BenchmarkSampling
+    score: ScoreKind
+
+    @model_validator(mode="after")
+    def _unique_ids(self) -> "Benchmark":
+        check_unique([task.id for task in self.tasks], "benchmark.tasks")
+        return self

@@ -1,0 +1,55 @@
+"""All of params.yaml, and its sections `run` and `report`."""
+
+from pydantic import NonNegativeInt, PositiveInt, model_validator
+
+from stillhouse.params.base import Id, Section, UnitInterval, check_unique
+from stillhouse.params.benchmark import Benchmark
+from stillhouse.params.filter import Filter, PerplexityScorer
+from stillhouse.params.generate import Generate
+from stillhouse.params.package import PARALLEL, Package
+from stillhouse.params.queries import Queries
+from stillhouse.params.verify import Verify
+
+
+class Run(Section):
+    """The name of the run, and the seed of everything that is drawn."""
+
+    name: Id
+    seed: NonNegativeInt
+
+
+class Report(Section):
+    """Parameters of the report stage: bootstrap resamples, and the confidence level of its intervals."""
+
+    resamples: PositiveInt
+    confidence: UnitInterval
+
+
+class RunParams(Section):
+    """All of params.yaml.
+
+    `plugins` are Python modules, of the project or installed, that extend stillhouse (docs/how-to/extend.md).
+    """
+
+    run: Run
+    plugins: list[str] = []
+    teacher_ids: list[Id]
+    student_ids: list[Id]
+    queries: Queries
+    generate: Generate
+    verify: Verify
+    perplexity: PerplexityScorer
+    filter: Filter
+    package: Package
+    benchmark: Benchmark
+    report: Report
+
+    @model_validator(mode="after")
+    def _unique_ids(self) -> "RunParams":
+        check_unique(self.teacher_ids, "teacher_ids")
+        if PARALLEL in self.teacher_ids:
+            raise ValueError(
+                f"teacher_ids: {PARALLEL!r} names the release of all teachers side by side; rename that teacher"
+            )
+        check_unique(self.student_ids, "student_ids")
+        return self

@@ -1,0 +1,45 @@
+"""How conf/runtime.yaml is read, which sets where each teacher and student runs and how fast.
+
+It changes no output, and no stage tracks it. The models of its entries are `TeacherRuntime` and `StudentRuntime`.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from stillhouse.params.base import ParamsError
+from stillhouse.params.files import RUNTIME_FILE, read_yaml
+
+
+def runtime_of(kind: str, file_id: str, root: Path = Path()) -> dict[str, Any]:
+    """Return the entry of one teacher or student in conf/runtime.yaml, merged over `defaults`; {} without the file.
+
+    Args:
+        kind: "teachers" or "students".
+        file_id: the teacher's or student's id.
+        root: the project.
+
+    Raises:
+        ParamsError: the file is not YAML, has an unknown top-level key, or is not a mapping of mappings.
+    """
+    path = root / RUNTIME_FILE
+    if not path.is_file():
+        return {}
+    content = read_yaml(path)
+    if unknown := sorted(set(content) - {"defaults", "teachers", "students"}):
+        raise ParamsError(
+            f"{path}: {unknown[0]}: unknown key; allowed here: defaults, students, teachers"
+        )
+    own: dict[str, Any] = {}
+    for keys in (("defaults", kind), (kind, file_id)):
+        found: Any = content
+        for key in keys:
+            found = found.get(key) or {}
+            if not isinstance(found, dict):
+                raise ParamsError(f"{path}: {'.'.join(keys)}: a mapping of keys was expected")
+        own |= found
+    return own
+
+
+def old_runtime(path: Path) -> str:
+    """Return the warning about a `runtime` section in a teacher's or student's file, which version 0.2 still reads."""
+    return f"{path}: runtime: move it to {RUNTIME_FILE} ({path.parent.name}.{path.stem}); here it will be an error"

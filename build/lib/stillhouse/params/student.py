@@ -1,0 +1,68 @@
+"""A student: conf/students/<id>.yaml, and its entry in conf/runtime.yaml."""
+
+from typing import Literal
+
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+
+from stillhouse.params.base import Revision, Section, UnitInterval
+
+
+class Recipe(Section):
+    """Supervised fine-tuning, with the names of TRL (SFTConfig) where it has the parameter.
+
+    `global_batch_size` is the number of sequences per optimizer step, over all devices. The paper (section 4.1) has
+    learning rate 8e-5, cosine schedule, 5 % warm-up, batch size 64, 2 epochs, packed sequences of 32,768 tokens.
+    """
+
+    OLD_NAMES = {
+        "scheduler": "lr_scheduler_type",
+        "global_batch": "global_batch_size",
+        "epochs": "num_train_epochs",
+    }
+
+    learning_rate: PositiveFloat
+    lr_scheduler_type: Literal["cosine", "linear", "constant"]
+    warmup_ratio: UnitInterval
+    weight_decay: NonNegativeFloat
+    global_batch_size: PositiveInt
+    num_train_epochs: PositiveFloat
+    max_steps: PositiveInt | None
+    max_length: PositiveInt
+    packing: bool
+    dtype: Literal["float32", "bfloat16"]
+
+
+class Student(Section):
+    """All that decides what a student learns, in conf/students/<id>.yaml; tracked by its stages.
+
+    `chat_template` is a file that puts the assistant's turns between `{% generation %}` and `{% endgeneration %}`, so
+    that the loss is computed on them alone.
+    """
+
+    label: str
+    model: str
+    revision: Revision
+    license: str
+    chat_template: str
+    recipe: Recipe
+
+
+class StudentRuntime(Section):
+    """Where a student is trained and benchmarked and how fast; an entry of `students` in conf/runtime.yaml."""
+
+    OLD_NAMES = {"batch_per_device": "per_device_train_batch_size"}
+
+    per_device_train_batch_size: PositiveInt = 1
+    gradient_checkpointing: bool = False
+    accelerate_config: str | None = None
+    max_num_seqs: PositiveInt = 64
+    tensor_parallel_size: PositiveInt = 1
+    gpu_memory_utilization: UnitInterval = 0.9
+    cpu_kv_cache_gb: PositiveFloat = 1.0
+
+
+class StudentFile(Section):
+    """All of conf/students/<id>.yaml. `runtime` is read from conf/runtime.yaml."""
+
+    student: Student
+    runtime: StudentRuntime = StudentRuntime()

@@ -1,0 +1,1 @@
+"""Stage perplexity: how predictable the verified attempts are under a scorer model."""

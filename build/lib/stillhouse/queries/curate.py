@@ -1,0 +1,131 @@
+"""From the sources of a run to its query set: cleaned, freed of duplicates, and of what overlaps a benchmark."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from stillhouse import layout
+from stillhouse.files import write_json
+from stillhouse.params.benchmark import BenchmarkTask
+from stillhouse.params.queries import Queries
+from stillhouse.queries.clean import clean
+from stillhouse.queries.decontaminate import Contamination, Reference, decontaminate
+from stillhouse.queries.dedup import deduplicate
+from stillhouse.queries.sources import load_source
+from stillhouse.records import CATEGORIES, Query, Rejected
+from stillhouse.tables.write import write_table
+
+# lighteval takes the items of these tasks from the Hub itself, so that we cannot compare with them here.
+NOT_COMPARED = "lighteval"
+
+
+@dataclass(frozen=True)
+class QuerySet:
+    """The queries as loaded, those kept, those rejected, and the overlaps with benchmarks."""
+
+    loaded: list[Query]
+    curated: list[Query]
+    rejected: list[Rejected]
+    contaminations: list[Contamination]
+
+
+def curate(spec: Queries, references: Iterable[Reference], seed: int) -> QuerySet:
+    """Load all sources and return what is left of them.
+
+    Args:
+        spec: the parameters of the stage.
+        references: the benchmark items of this run.
+        seed: the run's seed.
+    """
+    loaded = [query for source in spec.sources for query in load_source(source, seed)]
+    rejected: list[Rejected] = []
+    cleaned = _kept(clean(loaded, spec.clean), rejected)
+    unique = _kept(deduplicate(cleaned, spec.dedup), rejected)
+    curated: list[Query] = []
+    contaminations: list[Contamination] = []
+    for row in decontaminate(unique, references, spec.decontaminate):
+        if isinstance(row, Query):
+            curated.append(row)
+        else:
+            rejected.append(row[0])
+            contaminations.append(row[1])
+    return QuerySet(loaded, curated, rejected, contaminations)
+
+
+def write(
+    found: QuerySet,
+    spec: Queries,
+    tasks: Sequence[BenchmarkTask],
+    references: Sequence[Reference],
+    demands: Counter[str],
+) -> dict[str, Any]:
+    """Write data/queries (curated, rejected, and the evidence of contamination), and return the metrics of the stage.
+
+    Args:
+        found: the query set.
+        spec: the parameters of the stage.
+        tasks: the benchmark tasks of this run.
+        references: their items.
+        demands: how often asking for demands had which outcome.
+    """
+    write_table(layout.CURATED_QUERIES, Query, found.curated)
+    write_table(layout.REJECTED_QUERIES, Rejected, found.rejected)
+    compared = [task.id for task in tasks if task.kind != NOT_COMPARED]
+    items = Counter(reference.task for reference in references)
+    write_json(
+        layout.CONTAMINATION,
+        {
+            "compared": {task: items[task] for task in compared},
+            "not_compared": [task.id for task in tasks if task.kind == NOT_COMPARED],
+            "found": msgspec.to_builtins(found.contaminations),
+        },
+    )
+    overlaps = Counter(contamination.task for contamination in found.contaminations)
+    return metrics(spec, found.loaded, found.curated, found.rejected) | {
+        "contamination": {task: overlaps[task] for task in compared},
+        "demands": {"asked": demands.total(), **demands},
+    }
+
+
+def _kept(rows: Iterable[Query | Rejected], rejected: list[Rejected]) -> list[Query]:
+    """Return the queries kept; the rejections are added to `rejected`."""
+    kept = []
+    for row in rows:
+        if isinstance(row, Query):
+            kept.append(row)
+        else:
+            rejected.append(row)
+    return kept
+
+
+def metrics(
+    spec: Queries, loaded: list[Query], curated: list[Query], rejected: list[Rejected]
+) -> dict[str, object]:
+    """Return the counts in all, by category and by source, and the rejections by reason."""
+    loaded_of, kept_of = Counter(q.category for q in loaded), Counter(q.category for q in curated)
+    licenses: dict[str, set[str]] = {source.id: set() for source in spec.sources}
+    for query in loaded:
+        licenses[query.source].add(query.license)
+    loaded_from, kept_from = Counter(q.source for q in loaded), Counter(q.source for q in curated)
+    return {
+        "loaded": len(loaded),
+        "kept": len(curated),
+        "rejected": dict(Counter(row.reason for row in rejected)),
+        "by_category": {
+            category: {"loaded": loaded_of[category], "kept": kept_of[category]}
+            for category in CATEGORIES
+            if loaded_of[category]
+        },
+        "by_source": {
+            source.id: {
+                "loaded": loaded_from[source.id],
+                "kept": kept_from[source.id],
+                "licenses": sorted(licenses[source.id]),
+                "category": source.category,
+            }
+            for source in spec.sources
+        },
+    }

@@ -1,0 +1,201 @@
+"""The files that the report reads: the metrics of every stage, and single columns of the tables.
+
+A part that the run does not have (such as students) is `None` or absent, and the page states this. A part that exists
+but cannot be read is an error.
+"""
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from stillhouse import layout
+from stillhouse.analysis.scores import SAMPLE_COLUMNS
+from stillhouse.errors import StillhouseError
+from stillhouse.records import CATEGORIES, Example, from_dict
+from stillhouse.tables.read import shard_paths
+
+Columns = dict[str, NDArray[Any]]
+Metrics = dict[str, Any]
+PARALLEL_COLUMNS = ["category", "completion_tokens", "verifier"]
+PERPLEXITY_STEPS = ("verified", "kept")
+
+
+class ReportError(StillhouseError):
+    """A file that the report reads is damaged; the message names it."""
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """The data of one run. A teacher or student whose part is missing has no entry.
+
+    `lengths` has columns of the parallel set, `perplexities` has values by teacher and step (verified, kept), `samples`
+    has columns of the benchmark answers and `losses` has (step, loss) pairs, both by (teacher, student). `chosen` has
+    the rows that are shown side by side: the example of each teacher by query id.
+    """
+
+    teacher_ids: list[str]
+    student_ids: list[str]
+    queries: Metrics | None
+    generate: dict[str, Metrics]
+    verify: dict[str, Metrics]
+    judge_audit: Metrics | None
+    filter: dict[str, Metrics]
+    align: Metrics | None
+    package: Metrics | None
+    sft: dict[tuple[str, str], Metrics]
+    fingerprints: dict[str, str]
+    lengths: dict[str, Columns]
+    perplexities: dict[str, dict[str, NDArray[Any]]]
+    samples: dict[tuple[str, str], Columns]
+    losses: dict[tuple[str, str], list[tuple[float, float]]]
+    chosen: dict[str, dict[str, Example]]
+
+
+def read_run(root: Path, teacher_ids: Sequence[str], student_ids: Sequence[str]) -> RunFiles:
+    """Read the data of one run.
+
+    Args:
+        root: the project folder.
+        teacher_ids: teachers to read; other teachers in the folders are ignored.
+        student_ids: students to read, in the same way.
+
+    Raises:
+        ReportError: a file is not JSON, CSV or Parquet as its stage writes it.
+    """
+    pairs = [(teacher, student) for teacher in teacher_ids for student in student_ids]
+    fingerprints = {t: _json(root / layout.fingerprint(t)) for t in teacher_ids}
+
+    def metrics(stage: str, *ids: str) -> Metrics | None:
+        return _json(root / layout.metrics(stage, *ids))
+
+    return RunFiles(
+        teacher_ids=list(teacher_ids),
+        student_ids=list(student_ids),
+        queries=metrics("queries"),
+        generate=_present({t: metrics("generate", t) for t in teacher_ids}),
+        verify=_present({t: metrics("verify", t) for t in teacher_ids}),
+        judge_audit=metrics("judge_audit"),
+        filter=_present({t: metrics("filter", t) for t in teacher_ids}),
+        align=metrics("align"),
+        package=metrics("package"),
+        sft=_present({(t, s): metrics("sft", t, s) for t, s in pairs}),
+        fingerprints={t: str(found["hash"]) for t, found in _present(fingerprints).items()},
+        lengths=_present(
+            {t: _columns(root / layout.aligned(t), PARALLEL_COLUMNS) for t in teacher_ids}
+        ),
+        perplexities=_present({t: _perplexities(root, t) for t in teacher_ids}),
+        samples=_present(
+            {(t, s): _columns(root / layout.samples(t, s), SAMPLE_COLUMNS) for t, s in pairs}
+        ),
+        losses=_present({(t, s): _losses(root / layout.plot("sft", t, s)) for t, s in pairs}),
+        chosen=_chosen(root, teacher_ids),
+    )
+
+
+def _present(parts: dict[Any, Any]) -> dict[Any, Any]:
+    return {key: part for key, part in parts.items() if part is not None}
+
+
+def _json(path: Path) -> Metrics | None:
+    if not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ReportError(f"{path}: not JSON ({error}); run its stage again") from None
+    if not isinstance(found, dict):
+        raise ReportError(
+            f"{path}: an object was expected, found {type(found).__name__}; run its stage again"
+        )
+    return found
+
+
+def _losses(path: Path) -> list[tuple[float, float]] | None:
+    if not path.is_file():
+        return None
+    with path.open(encoding="utf-8", newline="") as file:
+        try:
+            return [(float(row["step"]), float(row["loss"])) for row in csv.DictReader(file)]
+        except (KeyError, ValueError, TypeError) as error:
+            raise ReportError(
+                f"{path}: rows of numbers in the columns step,loss were expected ({error!r}); run its stage again"
+            ) from None
+
+
+def _table(folder: Path, names: list[str]) -> pa.Table | None:
+    """Return some columns of a table; None if the folder does not exist."""
+    if not folder.is_dir():
+        return None
+    parts = []
+    for path in shard_paths(folder):
+        try:
+            parts.append(pq.read_table(path, columns=names))
+        except (pa.ArrowException, OSError) as error:
+            raise ReportError(
+                f"{path}: cannot read the columns {', '.join(names)} ({' '.join(str(error).split())}); "
+                "run its stage again"
+            ) from None
+    return pa.concat_tables(parts)
+
+
+def _columns(folder: Path, names: list[str]) -> Columns | None:
+    table = _table(folder, names)
+    return None if table is None else {name: _array(table.column(name)) for name in names}
+
+
+def _array(column: pa.ChunkedArray) -> NDArray[Any]:
+    """Return a column as numpy. Equal texts share one object, which saves memory with a million rows."""
+    if not pa.types.is_string(column.type):
+        return np.asarray(column.to_numpy())
+    encoded = column.combine_chunks().dictionary_encode()
+    words = np.array([*encoded.dictionary.to_pylist(), None], dtype=object)
+    return np.asarray(words[encoded.indices.to_numpy(zero_copy_only=False)])
+
+
+def _perplexities(root: Path, teacher: str) -> dict[str, NDArray[Any]] | None:
+    """Return the perplexities before the filter (of verified attempts; only these are measured) and after it."""
+    verified = _table(root / layout.perplexities(teacher), ["perplexity"])
+    if verified is None:
+        return None
+    found = {"verified": verified.column("perplexity").to_numpy()}
+    kept = _table(root / layout.accepted(teacher), ["perplexity"])
+    if kept is not None:
+        found["kept"] = kept.column("perplexity").to_numpy()
+    return found
+
+
+def _chosen(root: Path, teacher_ids: Sequence[str]) -> dict[str, dict[str, Example]]:
+    """Return, for one query per category, the examples of all teachers.
+
+    The query is the first of its category by id. Ids are hashes, so the choice is blind, and the same in every run.
+    """
+    if not teacher_ids:
+        return {}
+    table = _table(root / layout.aligned(teacher_ids[0]), ["query_id", "category"])
+    if table is None:
+        return {}
+    ids, categories = _array(table.column("query_id")), _array(table.column("category"))
+    first = {
+        category: min(ids[categories == category])
+        for category in CATEGORIES
+        if (categories == category).any()
+    }
+    if not first:  # Arrow cannot look for ids in an empty list
+        return {}
+    chosen: dict[str, dict[str, Example]] = {query: {} for query in first.values()}
+    for teacher in teacher_ids:
+        folder = root / layout.aligned(teacher)
+        for path in shard_paths(folder) if folder.is_dir() else []:
+            rows = pq.read_table(path, filters=[("query_id", "in", list(chosen))]).to_pylist()
+            for row in rows:
+                chosen[row["query_id"]][teacher] = from_dict(Example, row)
+    return chosen

@@ -1,0 +1,71 @@
+"""The inputs of the page other than files: parameters, and the tidy rows of the analyses."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from stillhouse.params.benchmark import Benchmark
+from stillhouse.params.run import Report, Run
+from stillhouse.params.teacher import Teacher
+from stillhouse.params.verify import Verify
+
+Rows = Sequence[Mapping[str, Any]]
+
+REPLAY_NOTE = "replay, not a model"
+STORED_NOTE = "replay of stored answers"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The parameters on the page. `judge` is null if only rules decide."""
+
+    run: Run
+    verify: Verify
+    benchmark: Benchmark
+    report: Report
+    teachers: Mapping[str, Teacher]
+    judge: Teacher | None
+
+
+@dataclass(frozen=True)
+class AnalysisRows:
+    """Tidy rows computed from the tables.
+
+    `scores`, `paired`, `lengths`, `histogram` and `mixture` are returned by the functions `score_rows`, `paired_rows`,
+    `length_rows`, `histogram_rows` and `mixture_rows` of `analysis`. `perplexity` has teacher, step and the figures of
+    a box plot.
+    """
+
+    scores: Rows
+    paired: Rows
+    lengths: Rows
+    histogram: Rows
+    mixture: Rows
+    perplexity: Rows
+
+
+def teacher_names(teachers: Mapping[str, Teacher]) -> dict[str, str]:
+    """Return the name of each teacher: its label, with the id added if several have the same label.
+
+    A replay has a note in brackets, which replaces brackets at the end of its label.
+    """
+    names = {}
+    for teacher_id, teacher in teachers.items():
+        names[teacher_id] = teacher.label
+        if teacher.engine == "replay":
+            note = (
+                REPLAY_NOTE
+                if teacher.replay and teacher.replay.kind == "solutions"
+                else STORED_NOTE
+            )
+            names[teacher_id] = f"{re.sub(r' *[(][^()]*[)]$', '', teacher.label)} ({note})"
+    twice = {name for name in names.values() if list(names.values()).count(name) > 1}
+    return {i: f"{name} [{i}]" if name in twice else name for i, name in names.items()}
+
+
+def model_text(teacher: Teacher) -> str:
+    """Return the model and revision of a teacher or judge; for a replay, where its answers are from."""
+    if teacher.engine == "replay":
+        return f"replay from {teacher.replay_source}, no model asked"
+    return f"{teacher.model} @ {teacher.revision}"

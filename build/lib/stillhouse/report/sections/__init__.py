@@ -1,0 +1,48 @@
+"""The sections of the report in their order: blocks of text, tables and charts from metrics and tidy rows.
+
+A section whose data is missing states this.
+"""
+
+from stillhouse.report.formats import count
+from stillhouse.report.inputs import RunFiles
+from stillhouse.report.material import AnalysisRows, Settings, teacher_names
+from stillhouse.report.page import Page, PageSection
+from stillhouse.report.scoreboard import headline, score_blocks
+from stillhouse.report.sections.attempts import attempts
+from stillhouse.report.sections.data import lengths, mixture, perplexity
+from stillhouse.report.sections.provenance import provenance
+from stillhouse.report.sections.queries import funnel, queries
+from stillhouse.report.sections.samples import samples
+from stillhouse.report.sections.training import training
+from stillhouse.report.sections.verification import verification
+
+
+def build(files: RunFiles, figures: AnalysisRows, settings: Settings) -> Page:
+    """Return the whole page.
+
+    Args:
+        files: the data of the run.
+        figures: the rows of the analyses.
+        settings: the parameters of the run.
+    """
+    names = teacher_names(settings.teachers)
+    sections = [
+        ("scores", "Scores of the students", score_blocks(files, figures, settings, names)),
+        ("funnel", "From queries to parallel rows", funnel(files, names)),
+        ("attempts", "Attempts and pass rate", attempts(files, names)),
+        ("queries", "Queries", queries(files)),
+        ("mixture", "Mixture of the parallel set", mixture(figures, names)),
+        ("lengths", "Length of the responses", lengths(figures, names)),
+        ("perplexity", "Perplexity", perplexity(figures, names)),
+        ("training", "Training", training(files, names)),
+        ("verification", "Verification", verification(files, settings, names)),
+        ("samples", "Answers side by side", samples(files, names)),
+        ("provenance", "Provenance", provenance(files, settings, names)),
+    ]
+    return Page(
+        title=f"Distillation report: {settings.run.name}",
+        subtitle=f"{count(len(names), 'teacher')}, {count(len(files.student_ids), 'student')}; "
+        f"seed {settings.run.seed}. Which teacher's traces make the better student?",
+        headline=headline(files, figures, settings),
+        sections=[PageSection(anchor, title, blocks) for anchor, title, blocks in sections],
+    )

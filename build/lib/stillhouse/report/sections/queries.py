@@ -1,0 +1,103 @@
+"""Sections on the queries: what the queries stage kept, and how many are left after each later stage."""
+
+from collections.abc import Mapping
+
+from stillhouse.report import charts
+from stillhouse.report.formats import count, integer, percent, share
+from stillhouse.report.inputs import RunFiles
+from stillhouse.report.page import Block, Figure, Table, Text
+from stillhouse.report.summary import funnel_rows
+from stillhouse.report.tables import by_category, count_table, reason_table
+
+
+def funnel(files: RunFiles, names: Mapping[str, str]) -> list[Block]:
+    """Return the queries left after each stage, why responses were dropped, and which queries the parallel set lost."""
+    rows = funnel_rows(files)
+    if not rows:
+        return [Text("No funnel: the filter stage has left no metrics.")]
+    stages = list(dict.fromkeys(row["stage"] for row in rows))
+    left = {(row["teacher"], row["stage"]): row["rows"] for row in rows}
+    blocks: list[Block] = [
+        Figure(
+            "Queries left after each stage. Parallel: kept for every teacher, hence equal for all.",
+            charts.funnel(rows, names),
+        ),
+        Table(
+            "Queries left after each stage",
+            ["Teacher", *(stage.capitalize() for stage in stages)],
+            [
+                [names[teacher], *(integer(left.get((teacher, stage))) for stage in stages)]
+                for teacher in names
+                if teacher in files.filter
+            ],
+        ),
+        reason_table(
+            "Responses dropped by the filter, by reason",
+            {teacher: metrics["dropped"] for teacher, metrics in files.filter.items()},
+            names,
+        ),
+    ]
+    survivorship = (files.align or {}).get("survivorship")
+    if survivorship:
+        blocks += [
+            Table(
+                "Survivorship: which kinds of query the parallel set loses",
+                ["Category", "Queries", "Parallel", "Survive, %"],
+                [
+                    [
+                        category,
+                        integer(counts["queries"]),
+                        integer(counts["parallel"]),
+                        percent(share(counts["parallel"], counts["queries"])),
+                    ]
+                    for category, counts in by_category(survivorship)
+                ],
+            ),
+            Text(
+                "A query is lost if one teacher fails on it, so the parallel set has more of the queries that the "
+                "weakest teacher can answer.",
+                note=True,
+            ),
+        ]
+    return blocks
+
+
+def queries(files: RunFiles) -> list[Block]:
+    """Return the queries that were loaded, kept and rejected, by category, source and reason."""
+    if files.queries is None:
+        return [Text("No query figures: the queries stage has left no metrics.")]
+    found = files.queries
+    return [
+        Text(
+            f"{found['kept']:,} of {count(found['loaded'], 'loaded query', 'loaded queries')} were kept."
+        ),
+        Table(
+            "Queries by category",
+            ["Category", "Loaded", "Kept"],
+            [
+                [category, integer(counts["loaded"]), integer(counts["kept"])]
+                for category, counts in by_category(found["by_category"])
+            ],
+        ),
+        Table(
+            "Queries by source",
+            ["Source", "Category", "Licence", "Loaded", "Kept"],
+            [
+                [
+                    source,
+                    counts["category"],
+                    ", ".join(counts["licenses"]),
+                    integer(counts["loaded"]),
+                    integer(counts["kept"]),
+                ]
+                for source, counts in sorted(found["by_source"].items())
+            ],
+            labels=3,
+        ),
+        count_table("Queries rejected, by reason", "Reason", found["rejected"]),
+        count_table(
+            "Queries that overlap a benchmark, and were rejected",
+            "Benchmark",
+            found["contamination"],
+        ),
+    ]

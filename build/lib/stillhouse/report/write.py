@@ -1,0 +1,74 @@
+"""Computes the analyses of a run, and writes the page, the flat figures and the rows of the plots."""
+
+from typing import Any
+
+import numpy as np
+
+from stillhouse import layout
+from stillhouse.analysis import lengths, mixture, scores, statistics
+from stillhouse.files import write_json
+from stillhouse.params.base import Id
+from stillhouse.params.benchmark import Benchmark
+from stillhouse.params.run import Report, Run
+from stillhouse.params.stage import StageParams, load_recorded
+from stillhouse.params.teacher import Teacher
+from stillhouse.params.verify import Verify
+from stillhouse.report import inputs, material, page, sections, summary
+
+
+def settings_of(params: StageParams) -> material.Settings:
+    """Return the parameters on the page: those that the stage tracks, and those that were recorded for it."""
+    teachers = params.read(list[Id], "teacher_ids")
+    return material.Settings(
+        run=params.section(Run, "run"),
+        verify=params.section(Verify, "verify"),
+        benchmark=params.section(Benchmark, "benchmark"),
+        report=params.section(Report, "report"),
+        teachers={t: load_recorded(Teacher, layout.teacher_record(t)) for t in teachers},
+        judge=load_recorded(Teacher, layout.judge_record(teachers[0])),
+    )
+
+
+def analyse(files: inputs.RunFiles, settings: material.Settings) -> material.AnalysisRows:
+    """Return the rows of all analyses."""
+    benchmarks = [task.id for task in settings.benchmark.tasks], settings.benchmark.score
+    bootstrap: dict[str, Any] = {
+        "resamples": settings.report.resamples,
+        "confidence": settings.report.confidence,
+        "seed": settings.run.seed,
+    }
+    return material.AnalysisRows(
+        scores=scores.score_rows(files.samples, *benchmarks, **bootstrap),
+        paired=scores.paired_rows(files.samples, *benchmarks, **bootstrap),
+        lengths=lengths.length_rows(files.lengths),
+        histogram=lengths.histogram_rows(files.lengths),
+        mixture=mixture.mixture_rows(files.lengths),
+        perplexity=[
+            {"teacher": teacher, "step": step, **statistics.box(np.asarray(values))}
+            for step in inputs.PERPLEXITY_STEPS
+            for teacher, steps in files.perplexities.items()
+            if (values := steps.get(step)) is not None
+        ],
+    )
+
+
+def write_page(
+    files: inputs.RunFiles, rows: material.AnalysisRows, settings: material.Settings
+) -> None:
+    """Write report/, as one HTML file and as Markdown."""
+    report = sections.build(files, rows, settings)
+    layout.REPORT.mkdir(exist_ok=True)
+    (layout.REPORT / "report.html").write_text(page.render_html(report), encoding="utf-8")
+    (layout.REPORT / "report.md").write_text(page.render_markdown(report), encoding="utf-8")
+
+
+def write_figures(files: inputs.RunFiles, rows: material.AnalysisRows) -> None:
+    """Write metrics/summary.json and plots/*.csv."""
+    flat = summary.summary(files, rows.scores)
+    write_json(layout.metrics("summary"), flat)
+    for name, columns, found in (
+        ("funnel", ("teacher", "stage", "rows"), summary.funnel_rows(files)),
+        ("scores", ("task", "teacher", "student", "score", "low", "high"), rows.scores),
+        ("lengths", ("teacher", "tokens", "rows", "share"), rows.histogram),
+    ):
+        summary.write_rows(layout.plot(name), columns, found)
