@@ -26,7 +26,7 @@ from stillhouse.models.client import Model, fingerprint_hash
 from stillhouse.models.engine import Completion, EngineError, NoAnswerError, RefusedError, Request
 from stillhouse.params.generate import Budget, Generate
 from stillhouse.params.teacher import Teacher
-from stillhouse.records import Query, Response, Verdict, response_id
+from stillhouse.records import Query, Response, Verdict, frame_of, response_id
 from stillhouse.verify.checks import kind_of
 
 # Requests that the engine has at once, as a multiple of those that it runs at once: the next ones wait at its door.
@@ -223,9 +223,9 @@ class Loop:
             teacher=self._teacher,
             attempt=number,
             seed=seed,
-            text=completion.text,
             think=parts.think,
             answer=parts.answer,
+            frame=frame_of(completion.text, *parts),
             finish_reason=completion.finish_reason,
             prompt_tokens=completion.prompt_tokens,
             completion_tokens=completion.completion_tokens,
