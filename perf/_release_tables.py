@@ -127,7 +127,7 @@ def _batch(
                 "completion_tokens": tokens,
                 "fingerprint": "f" * 32,
             }
-            responses.append(response | {"text": ""})
+            responses.append(response | {"frame": ["", "", ""]})
             verdicts.append(
                 {
                     "response_id": name,

@@ -26,6 +26,7 @@ from stillhouse.records import (
     Response,
     Verdict,
     assistant_text,
+    frame_of,
     query_id,
     response_id,
 )
@@ -132,9 +133,9 @@ def responses(count: int) -> Iterator[Response]:
                 teacher="bench",
                 attempt=attempt,
                 seed=attempt,
-                text=text,
                 think=think,
                 answer=answer,
+                frame=frame_of(text, think, answer),
                 finish_reason="stop",
                 prompt_tokens=10,
                 completion_tokens=4000,

@@ -52,6 +52,16 @@ def test_shared_packages_import_none_of_a_stage():
         assert imports()[name] & packages <= SHARED
 
 
+def test_no_two_public_classes_have_one_name():
+    places: dict[str, list[str]] = defaultdict(list)
+    for path in sorted(SOURCE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places[node.name].append(path.relative_to(SOURCE).as_posix())
+    assert places
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
+
+
 @pytest.mark.parametrize("script", sorted((ROOT / "stages").glob("*.py")), ids=lambda p: p.stem)
 def test_a_stage_script_is_short(script):
     assert len(script.read_text(encoding="utf-8").splitlines()) <= MOST_LINES

@@ -58,7 +58,7 @@ def test_the_paper_profile_is_the_paper() -> None:
     }
     assert run.benchmark.score == "lenient"
     sampling = run.benchmark.sampling
-    assert (sampling.temperature, sampling.top_p, sampling.max_new_tokens) == (0.6, 0.95, 49152)
+    assert (sampling.temperature, sampling.top_p, sampling.max_tokens) == (0.6, 0.95, 49152)
     assert {load_teacher(t, root).teacher.model for t in run.teacher_ids} == {
         "a-m-team/AM-Thinking-v1",
         "Qwen/Qwen3-235B-A22B",

@@ -190,9 +190,10 @@ def query_id(messages: list[Message]) -> str:
 class Response(Row, frozen=True, kw_only=True):
     """One attempt of one teacher at one query.
 
-    `text` is the completion as the engine gave it; `think` and `answer` are its normalised parts, `answer` is empty
-    where the reasoning was never closed. `attempt` counts from 0. `cost` is in US dollars, by the teacher's price.
-    `fingerprint` is the hash of all facts of the engine, which are in `fingerprint.json` beside the table.
+    `think` and `answer` are the parts of the completion; `answer` is empty where the reasoning was never closed.
+    `frame` is the rest of the completion, as `frame_of` gives it. `attempt` counts from 0. `cost` is in US dollars, by
+    the teacher's price. `fingerprint` is the hash of all facts of the engine, which are in
+    `fingerprint.json` beside the table.
     """
 
     id: str
@@ -200,14 +201,43 @@ class Response(Row, frozen=True, kw_only=True):
     teacher: str
     attempt: Annotated[int, pa.int32()]
     seed: int
-    text: str
     think: str
     answer: str
+    frame: list[str]
     finish_reason: FinishReason
     prompt_tokens: int
     completion_tokens: int
     cost: float | None = None
     fingerprint: str
+
+    @property
+    def text(self) -> str:
+        """The completion as the engine gave it."""
+        first, *rest = self.frame
+        parts = (self.think, self.answer) if len(rest) == 2 else (self.answer,)
+        return first + "".join(part + piece for part, piece in zip(parts, rest, strict=True))
+
+
+def frame_of(text: str, think: str, answer: str) -> list[str]:
+    """Return what a completion has around its parts, so that text, reasoning and answer are stored once.
+
+    Args:
+        text: the completion.
+        think: its reasoning.
+        answer: its answer, a piece of the text.
+
+    Returns:
+        Three pieces: before the reasoning, between, and after the answer. Or two, around the answer alone, where the
+        text does not have the reasoning in one piece before the answer: an endpoint has returned it apart, or gpt-oss
+        has written it in several messages.
+    """
+    # The same text comes out whichever occurrence of a part is taken; the answer is usually the end.
+    at = text.rindex(answer)
+    before, after = text[:at], text[at + len(answer) :]
+    if think and think in before:
+        begin, _, between = before.partition(think)
+        return [begin, between, after]
+    return [before, after]
 
 
 def response_id(query_id: str, teacher: str, attempt: int, text: str) -> str:

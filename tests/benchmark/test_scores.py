@@ -23,7 +23,7 @@ UNREAD = (0.0, 0.0, "unread", True, 5, "stop")
 
 
 def benchmark(score: str = "strict", task: BenchmarkTask = TASK) -> Benchmark:
-    sampling = {"temperature": 0.6, "top_p": 0.95, "max_new_tokens": 8, "system_prompt": None}
+    sampling = {"temperature": 0.6, "top_p": 0.95, "max_tokens": 8, "system_prompt": None}
     return Benchmark.model_validate({"tasks": [task], "sampling": sampling, "score": score})
 
 

@@ -26,6 +26,7 @@ from stillhouse.records import (
     Response,
     Verdict,
     assistant_text,
+    frame_of,
     query_id,
 )
 from stillhouse.verify.checks import MachineReason, make_check
@@ -98,9 +99,9 @@ def attempt(reference: str, text: str) -> tuple[Query, Response]:
         teacher="t",
         attempt=0,
         seed=1,
-        text=text,
         think=parts.think,
         answer=parts.answer,
+        frame=frame_of(text, *parts),
         finish_reason="stop",
         prompt_tokens=1,
         completion_tokens=1,

@@ -207,15 +207,16 @@ def test_an_attempt_is_recorded_whole(journal: Journal):
         teacher="teacher",
         attempt=1,
         seed=request_seed(asked.id, "teacher", 1, 7),
-        text=text,
         think="Hm.",
         answer="right",
+        frame=["<think>", "</think>", ""],
         finish_reason="stop",
         prompt_tokens=5,
         completion_tokens=1,
         cost=7.0,
         fingerprint=fingerprint_hash(engine.fingerprint),
     )
+    assert walks["second"].responses[1].text == text
     assert [(r.think, r.answer) for r in walks["unclosed"].responses] == [("right", "")] * 3
 
 

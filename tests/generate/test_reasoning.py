@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from stillhouse.generate.reasoning import Parts, split
 from stillhouse.models.engine import Completion
 from stillhouse.params.teacher import Reasoning
+from stillhouse.records import Response, frame_of
 
 CASES = json.loads(Path(__file__).with_name("reasoning_cases.json").read_text(encoding="utf-8"))
 FORMATS = get_args(Reasoning)
@@ -31,10 +32,29 @@ def completion(text: str, reasoning: str | None = None) -> Completion:
     )
 
 
+def stored(text: str, parts: Parts) -> Response:
+    """Return the row that is stored of a completion."""
+    return Response(
+        id="r",
+        query_id="q",
+        teacher="t",
+        attempt=0,
+        seed=0,
+        think=parts.think,
+        answer=parts.answer,
+        frame=frame_of(text, *parts),
+        finish_reason="stop",
+        prompt_tokens=1,
+        completion_tokens=1,
+        fingerprint="f",
+    )
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda c: f"{c['reasoning']}: {c['name']}")
 def test_golden_case(case: dict):
     parts = split(completion(case["text"], case.get("field")), case["reasoning"])
     assert parts == Parts(case["think"], case["answer"])
+    assert stored(case["text"], parts).text == case["text"]
 
 
 def test_the_golden_cases_cover_every_format():
@@ -58,7 +78,12 @@ def test_each_format_gives_back_what_was_written_in_it(think: str, answer: str):
         "separate_field": completion(answer, think),
     }
     for reasoning, made in written.items():
-        assert split(made, reasoning) == (think, answer)
+        parts = split(made, reasoning)
+        assert parts == (think, answer)
+        # The frame has nothing of the parts: they are stored once.
+        around = sum(map(len, frame_of(made.text, *parts)))
+        inside = len(answer) if reasoning == "separate_field" else len(think) + len(answer)
+        assert around == len(made.text) - inside
     assert split(completion(answer), "none") == ("", answer)
 
 
@@ -90,6 +115,38 @@ def test_hostile_text_costs_no_more_than_its_length(text: str, reasoning: Reason
 
 @given(MARKED, st.sampled_from(FORMATS))
 def test_parts_are_stripped_pieces_of_the_text(text: str, reasoning: str):
-    for part in split(completion(text), reasoning):
+    parts = split(completion(text), reasoning)
+    for part in parts:
         assert part == part.strip()
         assert part in text
+    assert stored(text, parts).text == text
+
+
+CHANNELS = st.lists(
+    st.sampled_from(
+        (
+            *("<|channel|>analysis", "<|channel|>final", "<|channel|>commentary", "<|message|>"),
+            *("<|start|>assistant", "<|end|>", "<|return|>", "a", "4", " ", "\n"),
+        )
+    )
+).map("".join)
+
+
+@given(CHANNELS)
+def test_no_text_of_gpt_oss_is_lost(text: str):
+    parts = split(completion(text), "harmony")
+    assert stored(text, parts).text == text
+
+
+@given(st.text(), st.text())
+def test_reasoning_that_comes_apart_is_not_in_the_frame(text: str, reasoning: str):
+    parts = split(completion(text, reasoning), "separate_field")
+    assert stored(text, parts).text == text
+
+
+def test_reasoning_in_several_messages_stays_in_the_frame():
+    text = "<|channel|>analysis<|message|>a<|end|><|channel|>analysis<|message|>b<|end|>"
+    text += "<|channel|>final<|message|>4"
+    parts = split(completion(text), "harmony")
+    assert parts == ("a\n\nb", "4")
+    assert frame_of(text, *parts) == [text.removesuffix("4"), ""]

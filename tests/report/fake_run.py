@@ -60,7 +60,7 @@ def settings(student_ids: list[str] | None = None) -> Settings:
                 "sampling": {
                     "temperature": 0.6,
                     "top_p": 0.95,
-                    "max_new_tokens": 128,
+                    "max_tokens": 128,
                     "system_prompt": None,
                 },
             }

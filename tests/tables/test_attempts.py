@@ -67,7 +67,7 @@ def test_the_answers_alone_are_read_where_that_is_enough(tmp_path):
     write_table(tmp_path / "data/responses/t/attempts", Response, [made])
     found = read_attempts("t", answers_only=True, root=tmp_path)
     (attempt,) = [a for _, attempts in found for a in attempts]
-    assert attempt.response == msgspec.structs.replace(made, text="", think="")
+    assert attempt.response == msgspec.structs.replace(made, think="", frame=[])
 
 
 def test_rows_of_another_run_are_an_error(tmp_path):

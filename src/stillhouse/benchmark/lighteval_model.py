@@ -20,7 +20,7 @@ from lighteval.utils.cache_management import SampleCache
 from stillhouse.benchmark.spec import PREFIX, RECORD, SPEC_VARIABLE
 
 
-class Student(LightevalModel):  # type: ignore[misc]
+class ServedStudent(LightevalModel):  # type: ignore[misc]
     """Asks for answers over HTTP on the local machine."""
 
     def __init__(self, config: CustomModelConfig) -> None:

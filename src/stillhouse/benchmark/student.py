@@ -73,7 +73,7 @@ def student_engine(
         Sampling(
             temperature=sampling.temperature,
             top_p=sampling.top_p,
-            max_tokens=sampling.max_new_tokens,
+            max_tokens=sampling.max_tokens,
         ),
         system_prompt=sampling.system_prompt,
         concurrency=runtime.max_num_seqs,

@@ -21,6 +21,7 @@ from stillhouse.records import (
     Message,
     Query,
     Response,
+    frame_of,
     ground_truth_of,
 )
 from stillhouse.verify.custom import find_verifier
@@ -227,9 +228,9 @@ def _response(row: AnswerRow) -> Response:
         teacher="file",
         attempt=0,
         seed=0,
-        text=row.response,
         think=parts.think,
         answer=parts.answer,
+        frame=frame_of(row.response, *parts),
         finish_reason="stop",
         prompt_tokens=0,
         completion_tokens=0,

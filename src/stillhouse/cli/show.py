@@ -49,7 +49,7 @@ def _document(found: "Match", lineage: "Lineage") -> dict[str, Any]:
             "teacher": teacher.teacher,
             "stages": sorted(teacher.stages),
             "in_parallel_set": teacher.in_parallel_set,
-            "attempts": [attempt._asdict() for attempt in teacher.attempts],
+            "attempts": [_attempt_document(attempt) for attempt in teacher.attempts],
         }
         for teacher in lineage.teachers
     ]
@@ -60,6 +60,15 @@ def _document(found: "Match", lineage: "Lineage") -> dict[str, Any]:
         "rejected": lineage.rejected,
         "teachers": teachers,
     }
+
+
+def _attempt_document(attempt: "AttemptHistory") -> dict[str, Any]:
+    """Return an attempt with the completion as one text, in place of its frame."""
+    from stillhouse.records import to_dict
+
+    response = to_dict(attempt.response) | {"text": attempt.response.text}
+    del response["frame"]
+    return attempt._asdict() | {"response": response}
 
 
 def _lines(found: "Match", lineage: "Lineage") -> Iterator[Line]:

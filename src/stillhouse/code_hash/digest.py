@@ -10,7 +10,7 @@ from pathlib import Path
 
 from stillhouse import plugins
 from stillhouse.code_hash.closure import Closure, Target, closure_of
-from stillhouse.code_hash.libraries import Locks
+from stillhouse.code_hash.libraries import LockedVersions
 from stillhouse.code_hash.meaning import meaning
 from stillhouse.code_hash.references import Reader
 from stillhouse.code_hash.source import PLUGINS, CodeHashError, Project, Statement
@@ -24,7 +24,7 @@ class Hasher:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._reader = Reader(Project(root))
-        self._locks = Locks(root)
+        self._locks = LockedVersions(root)
         self._meanings: dict[Statement, str] = {}
 
     def digest(self, script: Path) -> str:

@@ -18,7 +18,7 @@ LIGHTEVAL_LOCK = "eval.txt"
 DATA_LOCK = "payload.txt"
 
 
-class Locks:
+class LockedVersions:
     """The locked versions of a project's requirements folder."""
 
     def __init__(self, root: Path) -> None:

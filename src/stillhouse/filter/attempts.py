@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from stillhouse import layout
 from stillhouse.filter.rules import Rules
 from stillhouse.filter.select import select
-from stillhouse.filter.tally import Tally
+from stillhouse.filter.tally import DecisionTally
 from stillhouse.params.filter import NgramFilter
 from stillhouse.params.teacher import Teacher
 from stillhouse.records import Decision, Example, Query, example_id
@@ -14,7 +14,7 @@ from stillhouse.tables.read import read_table
 from stillhouse.tables.write import TableWriter
 
 
-def filter_all(teacher: str, spec: Teacher, rules: Rules, ngram: NgramFilter) -> Tally:
+def filter_all(teacher: str, spec: Teacher, rules: Rules, ngram: NgramFilter) -> DecisionTally:
     """Decide on all attempts of a teacher, write what was decided, and return the counts.
 
     Args:
@@ -23,7 +23,7 @@ def filter_all(teacher: str, spec: Teacher, rules: Rules, ngram: NgramFilter) ->
         rules: the rules in their order; they count what they dropped.
         ngram: parameters of `repetition`, as in `select`.
     """
-    tally = Tally()
+    tally = DecisionTally()
     for query in read_table(layout.CURATED_QUERIES, Query):
         tally.count("queries", query)
 

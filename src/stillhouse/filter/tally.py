@@ -8,7 +8,7 @@ from stillhouse.tables.attempts import Attempt
 STEPS = ("queries", "answered", "passed", "kept")
 
 
-class Tally:
+class DecisionTally:
     """The funnel in queries, in all and by category, and the dropped responses by reason."""
 
     def __init__(self) -> None:

@@ -26,7 +26,7 @@ from stillhouse.models.client import Model, fingerprint_hash
 from stillhouse.models.engine import Completion, EngineError, NoAnswerError, RefusedError, Request
 from stillhouse.params.generate import Budget, Generate
 from stillhouse.params.teacher import Teacher
-from stillhouse.records import Query, Response, Verdict, response_id
+from stillhouse.records import Query, Response, Verdict, frame_of, response_id
 from stillhouse.verify.checks import kind_of
 
 # Requests that the engine has at once, as a multiple of those that it runs at once: the next ones wait at its door.
@@ -44,7 +44,7 @@ class BudgetError(StillhouseError):
 
 
 @dataclass(frozen=True)
-class Attempt:
+class LoopAttempt:
     """One answer: as the engine gave it, and as the pipeline goes on with it."""
 
     completion: Completion
@@ -60,7 +60,7 @@ class Walk:
     """
 
     query: Query
-    attempts: list[Attempt] = field(default_factory=list)
+    attempts: list[LoopAttempt] = field(default_factory=list)
     stop: Stop = "max_attempts"
     ungradable: list[str] = field(default_factory=list)
 
@@ -160,7 +160,7 @@ class Loop:
 
     async def _walk(self, query: Query) -> Walk:
         most, query_budget = self._rules.rules(query.category)
-        attempts: list[Attempt] = []
+        attempts: list[LoopAttempt] = []
         ungradable: list[str] = []
 
         def ended(stop: Stop) -> Walk:
@@ -195,7 +195,7 @@ class Loop:
                 return ended("query_budget")
         return ended("max_attempts")
 
-    async def _attempt(self, query: Query, earlier: list[Attempt]) -> Attempt | None:
+    async def _attempt(self, query: Query, earlier: list[LoopAttempt]) -> LoopAttempt | None:
         """Return the next attempt at a query; null if the run was stopped while it waited for a place."""
         number = len(earlier)
         seed = request_seed(query.id, self._teacher, number, self._run_seed)
@@ -223,18 +223,18 @@ class Loop:
             teacher=self._teacher,
             attempt=number,
             seed=seed,
-            text=completion.text,
             think=parts.think,
             answer=parts.answer,
+            frame=frame_of(completion.text, *parts),
             finish_reason=completion.finish_reason,
             prompt_tokens=completion.prompt_tokens,
             completion_tokens=completion.completion_tokens,
             cost=self._cost(completion.prompt_tokens, completion.completion_tokens),
             fingerprint=self._fingerprint(completion),
         )
-        return Attempt(completion, response)
+        return LoopAttempt(completion, response)
 
-    def _longer(self, earlier: list[Attempt]) -> int | None:
+    def _longer(self, earlier: list[LoopAttempt]) -> int | None:
         """Return the token limit of the next attempt where truncated ones have raised it."""
         longer, sampling = self._rules.after_truncated, self._spec.sampling
         truncated = sum(attempt.response.finish_reason == "length" for attempt in earlier)
@@ -254,7 +254,7 @@ class Loop:
             self._fingerprints[made_on] = known
         return known
 
-    def _used_up(self, budget: Budget, attempts: list[Attempt]) -> bool:
+    def _used_up(self, budget: Budget, attempts: list[LoopAttempt]) -> bool:
         prompt = sum(attempt.completion.prompt_tokens for attempt in attempts)
         completion = sum(attempt.completion.completion_tokens for attempt in attempts)
         if budget.tokens is not None and prompt + completion >= budget.tokens:

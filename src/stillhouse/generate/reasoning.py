@@ -2,8 +2,9 @@
 
 The first end mark ends the reasoning, and what follows is the answer. An unclosed block has no answer: what follows a
 think tag that was never closed is no result. Neither has a completion that opens a second block after the first, since
-it does not say which text outside the blocks is the answer. A second end mark alone is text of the answer. The text as
-the model wrote it is kept beside the parts, so that nothing is lost where a model kept to no format. A student's
+it does not say which text outside the blocks is the answer. A second end mark alone is text of the answer. What the
+completion has around its parts is stored beside them (`records.frame_of`), so that nothing is lost where a model kept
+to no format. A student's
 completion is split as `think_tags`, the format of the turns that it was trained on.
 
 | format | the completion |

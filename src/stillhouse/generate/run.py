@@ -7,7 +7,7 @@ from typing import Any
 from stillhouse import layout
 from stillhouse.files import write_json
 from stillhouse.generate.loop import Loop, Walk
-from stillhouse.generate.tally import Tally
+from stillhouse.generate.tally import WalkTally
 from stillhouse.generate.view import View
 from stillhouse.journal.journal import Journal
 from stillhouse.models.build import ModelRoom
@@ -81,9 +81,9 @@ async def generate(run: Generation, journal: Journal) -> tuple[dict[str, Any], d
             return finish(run, model, grader, tally)
 
 
-async def write_attempts(run: Generation, loop: Loop, model: Model) -> Tally:
+async def write_attempts(run: Generation, loop: Loop, model: Model) -> WalkTally:
     """Run the loop over all queries and write every attempt, accepted or not; return the counts."""
-    tally = Tally(run.spec.price)
+    tally = WalkTally(run.spec.price)
     totals = column_counts(layout.CURATED_QUERIES, "category")
     view = View(loop, tally, model, totals)
     with (
@@ -104,7 +104,7 @@ async def write_attempts(run: Generation, loop: Loop, model: Model) -> Tally:
 
 
 def finish(
-    run: Generation, model: Model, grader: Grader, tally: Tally
+    run: Generation, model: Model, grader: Grader, tally: WalkTally
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Write what the responses were made with, and return the results of `generate`."""
     teacher = run.teacher

@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import Any
 
-from stillhouse.generate.loop import Attempt, Walk
+from stillhouse.generate.loop import LoopAttempt, Walk
 from stillhouse.params.teacher import Price
 from stillhouse.verify.trouble import Ungradable
 
@@ -11,7 +11,7 @@ LATENCY_DIGITS = 2  # significant digits of a latency that are kept
 QUANTILES = (0.5, 0.9, 0.99)
 
 
-class Tally:
+class WalkTally:
     """Counts walks. All its figures but `latency` depend on the answers alone, in whatever order they came."""
 
     def __init__(self, price: Price | None = None) -> None:
@@ -47,7 +47,7 @@ class Tally:
             )
             self._count(attempt)
 
-    def _count(self, attempt: Attempt) -> None:
+    def _count(self, attempt: LoopAttempt) -> None:
         completion = attempt.completion
         self._tokens.update(
             prompt_tokens=completion.prompt_tokens, completion_tokens=completion.completion_tokens

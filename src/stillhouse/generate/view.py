@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from stillhouse.generate.loop import Loop
-from stillhouse.generate.tally import Tally
+from stillhouse.generate.tally import WalkTally
 from stillhouse.models.client import Model
 from stillhouse.progress import Figures
 
@@ -25,7 +25,7 @@ class _Sample(NamedTuple):
 class View:
     """Figures of a loop for `stillhouse.progress.Progress`."""
 
-    def __init__(self, loop: Loop, tally: Tally, model: Model, totals: Counter[str]) -> None:
+    def __init__(self, loop: Loop, tally: WalkTally, model: Model, totals: Counter[str]) -> None:
         """Take what is to be watched; `totals` counts the queries of each category."""
         self._loop, self._tally, self._model, self._totals = loop, tally, model, totals
         self._samples: deque[_Sample] = deque([self._sample()])

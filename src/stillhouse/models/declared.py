@@ -9,6 +9,7 @@ from typing import Any
 
 from stillhouse.errors import StillhouseError
 from stillhouse.hashing import file_sha256
+from stillhouse.models.key_names import reward_facts, teacher_facts
 from stillhouse.models.plugin_engine import declared_plugin
 from stillhouse.models.vllm_engine import vllm_version
 from stillhouse.params.teacher import Teacher
@@ -25,8 +26,7 @@ def declared(teacher: Teacher) -> dict[str, Any]:
     Raises:
         DeclaredError: the file of its chat template cannot be read.
     """
-    fields = {"engine", "model", "revision", "dtype", "max_model_len", "batch_invariant"}
-    found = teacher.model_dump(include=fields | {"sampling", "system_prompt", "reasoning"})
+    found = teacher_facts(teacher)
     found["made_by"] = vllm_version() if teacher.engine == "vllm" else None
     found["chat_template"] = _file_hash(teacher.chat_template)
     if teacher.plugin is not None:
@@ -37,7 +37,7 @@ def declared(teacher: Teacher) -> dict[str, Any]:
 def declared_reward(reward: RewardModel) -> dict[str, Any]:
     """Return the parameters that determine a reward model's scores, JSON-ready."""
     made_by = f"transformers {version('transformers')}, torch {version('torch')}"
-    return {**reward.model_dump(), "made_by": made_by}
+    return {**reward_facts(reward), "made_by": made_by}
 
 
 def _file_hash(path: str | None) -> str | None:

@@ -21,6 +21,7 @@ import msgspec
 
 from stillhouse.models.endpoints import Endpoint, Endpoints
 from stillhouse.models.engine import Completion, EngineError, RefusedError, Request
+from stillhouse.models.key_names import sampling_facts
 from stillhouse.params.teacher import Sampling, TeacherRuntime
 
 TRIES = 8  # failed tries of a request; about five minutes with the waits below
@@ -112,7 +113,7 @@ class OpenAIEngine:
             "model": model,
             "revision": revision,
             "system_prompt": system_prompt,
-            "sampling": sampling.model_dump(),
+            "sampling": sampling_facts(sampling),
         }
         self._model = model
         self._system_prompt = system_prompt

@@ -17,6 +17,7 @@ from stillhouse.journal.journal import Journal, journal_key
 from stillhouse.models.chat import ChatTokenizer
 from stillhouse.models.client import fingerprint_hash
 from stillhouse.models.engine import EngineError
+from stillhouse.models.key_names import reward_facts
 from stillhouse.models.weights import resolve
 from stillhouse.params.verify import RewardModel
 from stillhouse.records import Message
@@ -50,7 +51,7 @@ class Reward:
         return {
             "engine": f"transformers {version('transformers')}",
             "torch": version("torch"),
-            **self._params.model_dump(),
+            **reward_facts(self._params),
             **self._chat.fingerprint,
         }
 

@@ -10,6 +10,7 @@ from stillhouse.journal.journal import Journal, journal_key
 from stillhouse.models.chat import ChatTokenizer
 from stillhouse.models.client import fingerprint_hash
 from stillhouse.models.engine import EngineError
+from stillhouse.models.key_names import scorer_facts
 from stillhouse.models.weights import resolve
 from stillhouse.params.filter import PerplexityScorer
 from stillhouse.progress import quiet_libraries
@@ -51,7 +52,7 @@ class Scorer:
         self.fingerprint: dict[str, Any] = {
             "engine": f"transformers {version('transformers')}",
             "torch": version("torch"),
-            **params.model_dump(),
+            **scorer_facts(params),
             **self._chat.fingerprint,
         }
 

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from stillhouse.models.chat import ChatTokenizer
 from stillhouse.models.engine import Completion, EngineError, RefusedError, Request
+from stillhouse.models.key_names import sampling_facts
 from stillhouse.models.weights import resolve
 from stillhouse.params.student import StudentRuntime
 from stillhouse.params.teacher import Sampling, TeacherRuntime
@@ -29,7 +30,7 @@ CLOSE_SECONDS = 5.0
 
 
 class Load(NamedTuple):
-    """The model to load and how; equal loads share one core."""
+    """The model to load and how; equal loads share one core. The names of its fields are part of the journal's keys."""
 
     model: str
     revision: str
@@ -75,7 +76,7 @@ def engine_arguments(load: Load, runtime: Runtime) -> dict[str, Any]:
         "max_num_seqs": runtime.max_num_seqs,
         "tensor_parallel_size": runtime.tensor_parallel_size,
         "pipeline_parallel_size": served.pipeline_parallel_size,
-        "enable_prefix_caching": served.prefix_caching,
+        "enable_prefix_caching": served.enable_prefix_caching,
         "gpu_memory_utilization": runtime.gpu_memory_utilization,
         "enforce_eager": on_cpu,  # compiling takes minutes on a CPU
         # The CPU build raises "CPU Generator does not use offset" if the prompt of a seeded request is split over two
@@ -90,7 +91,7 @@ def engine_environment(load: Load, runtime: Runtime) -> dict[str, str]:
     """Return the environment variables that vLLM reads at import; variables already set should not be overridden."""
     return {
         "TORCH_CPP_LOG_LEVEL": "ERROR",
-        "VLLM_CPU_KVCACHE_SPACE": f"{runtime.cpu_kv_cache_gb:g}",
+        "VLLM_CPU_KVCACHE_SPACE": str(runtime.cpu_kvcache_space),
         "VLLM_NO_USAGE_STATS": "1",
         BATCH_INVARIANT: str(int(load.batch_invariant)),
     }
@@ -174,7 +175,7 @@ class VllmCore:
             "device": _device(current_platform),
             "tensor_parallel_size": runtime.tensor_parallel_size,
             "pipeline_parallel_size": served.pipeline_parallel_size,
-            "prefix_caching": served.prefix_caching,
+            "prefix_caching": served.enable_prefix_caching,
             "torch": version("torch"),
             "transformers": version("transformers"),
         }
@@ -270,14 +271,7 @@ class VllmEngine:
         self._core = core
         self._system_prompt = system_prompt
         self._chat = ChatTokenizer(core.load.model, core.load.revision, chat_template)
-        self.sampling: dict[str, Any] = {
-            "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
-            "top_k": sampling.top_k,
-            "min_p": sampling.min_p,
-            "repetition_penalty": sampling.repetition_penalty,
-            "max_tokens": sampling.max_tokens,
-        }
+        self.sampling = sampling_facts(sampling)
         if keep_special_tokens:
             self.sampling["skip_special_tokens"] = False
 

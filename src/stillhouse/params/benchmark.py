@@ -48,11 +48,13 @@ class BenchmarkTask(Section):
 
 
 class BenchmarkSampling(Section):
-    """Sampling parameters of the student (paper section 4: temperature 0.6, top-p 0.95)."""
+    """Sampling parameters of the student, with the names of vLLM (paper section 4: temperature 0.6, top-p 0.95)."""
+
+    OLD_NAMES = {"max_new_tokens": "max_tokens"}
 
     temperature: NonNegativeFloat
     top_p: UnitInterval
-    max_new_tokens: PositiveInt
+    max_tokens: PositiveInt
     system_prompt: str | None
 
 

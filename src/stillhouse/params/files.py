@@ -29,7 +29,7 @@ def parse(section: type[SectionT], content: object, where: str) -> SectionT:
             found and what is allowed.
     """
     try:
-        return section.model_validate(_with_new_names(section, content, where))
+        return section.model_validate(with_new_names(section, content, where))
     except ValidationError as error:
         lines = []
         for fault in error.errors(include_url=False):
@@ -46,10 +46,20 @@ def parse(section: type[SectionT], content: object, where: str) -> SectionT:
         raise ParamsError("\n".join(lines)) from None
 
 
-def _with_new_names(
+def with_new_names(
     section: type[Section], content: object, where: str, above: tuple[str, ...] = ()
-) -> object:
-    """Return the content of a section, and of those below it, with the names of today in place of old ones."""
+) -> Any:
+    """Return the content of a section, and of those below it, with the names of today in place of old ones.
+
+    Args:
+        section: the model, whose `OLD_NAMES` are replaced.
+        content: what YAML gave; anything but a mapping is returned as it is.
+        where: the file, and the key of the section in it, as messages name them.
+        above: the keys between the section at `where` and this one.
+
+    Raises:
+        ParamsError: a key has its old name and its new one.
+    """
     if not isinstance(content, dict):
         return content
     renamed = {}
@@ -65,7 +75,7 @@ def _with_new_names(
         field = section.model_fields.get(name)
         inner = field.annotation if field else None
         if isinstance(inner, type) and issubclass(inner, Section):
-            value = _with_new_names(inner, value, where, (*above, key))
+            value = with_new_names(inner, value, where, (*above, key))
         renamed[name] = value
     return renamed
 

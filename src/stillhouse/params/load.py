@@ -54,7 +54,7 @@ def _load_by_id(
         )
     content = read_yaml(path)
     where = f"{root / RUNTIME_FILE}: {folder.name}.{file_id}"
-    own = runtime_of(folder.name, file_id, root)
+    own = runtime_of(runtime, folder.name, file_id, root)
     if "runtime" in content:
         warnings.warn(old_runtime(path), FutureWarning, stacklevel=3)
         own, where = content["runtime"], f"{path}: runtime"

@@ -6,20 +6,24 @@ It changes no output, and no stage tracks it. The models of its entries are `Tea
 from pathlib import Path
 from typing import Any
 
-from stillhouse.params.base import ParamsError
-from stillhouse.params.files import RUNTIME_FILE, read_yaml
+from stillhouse.params.base import ParamsError, Section
+from stillhouse.params.files import RUNTIME_FILE, read_yaml, with_new_names
 
 
-def runtime_of(kind: str, file_id: str, root: Path = Path()) -> dict[str, Any]:
+def runtime_of(
+    section: type[Section], kind: str, file_id: str, root: Path = Path()
+) -> dict[str, Any]:
     """Return the entry of one teacher or student in conf/runtime.yaml, merged over `defaults`; {} without the file.
 
     Args:
+        section: the model of an entry; old names of its keys are replaced, with a warning.
         kind: "teachers" or "students".
         file_id: the teacher's or student's id.
         root: the project.
 
     Raises:
-        ParamsError: the file is not YAML, has an unknown top-level key, or is not a mapping of mappings.
+        ParamsError: the file is not YAML, has an unknown top-level key, is not a mapping of mappings, or has a key
+            under its old name and its new one.
     """
     path = root / RUNTIME_FILE
     if not path.is_file():
@@ -36,7 +40,7 @@ def runtime_of(kind: str, file_id: str, root: Path = Path()) -> dict[str, Any]:
             found = found.get(key) or {}
             if not isinstance(found, dict):
                 raise ParamsError(f"{path}: {'.'.join(keys)}: a mapping of keys was expected")
-        own |= found
+        own |= with_new_names(section, found, f"{path}: {'.'.join(keys)}")
     return own
 
 

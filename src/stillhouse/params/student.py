@@ -48,9 +48,15 @@ class Student(Section):
 
 
 class StudentRuntime(Section):
-    """Where a student is trained and benchmarked and how fast; an entry of `students` in conf/runtime.yaml."""
+    """Where a student is trained and benchmarked and how fast; an entry of `students` in conf/runtime.yaml.
 
-    OLD_NAMES = {"batch_per_device": "per_device_train_batch_size"}
+    The parameters have the names of TRL (SFTConfig) and vLLM (EngineArgs); `cpu_kvcache_space` as for teachers.
+    """
+
+    OLD_NAMES = {
+        "batch_per_device": "per_device_train_batch_size",
+        "cpu_kv_cache_gb": "cpu_kvcache_space",
+    }
 
     per_device_train_batch_size: PositiveInt = 1
     gradient_checkpointing: bool = False
@@ -58,7 +64,7 @@ class StudentRuntime(Section):
     max_num_seqs: PositiveInt = 64
     tensor_parallel_size: PositiveInt = 1
     gpu_memory_utilization: UnitInterval = 0.9
-    cpu_kv_cache_gb: PositiveFloat = 1.0
+    cpu_kvcache_space: PositiveInt = 1
 
 
 class StudentFile(Section):

@@ -27,7 +27,7 @@ Reasoning = Literal[
 
 
 class Sampling(Section):
-    """Sampling parameters. `top_k: 0` and `min_p: 0` switch these off."""
+    """Sampling parameters, with the names of vLLM (SamplingParams). `top_k: 0` and `min_p: 0` switch these off."""
 
     temperature: NonNegativeFloat
     top_p: UnitInterval
@@ -153,6 +153,9 @@ class Teacher(Section):
 class TeacherRuntime(Section):
     """Where a teacher runs and how fast; an entry of `teachers` in conf/runtime.yaml. It changes no answer.
 
+    The parameters of vLLM have its names (EngineArgs). `cpu_kvcache_space` is its variable VLLM_CPU_KVCACHE_SPACE: the
+    size of the KV cache on a CPU, in GiB.
+
     `in_flight_per_endpoint` is the largest number of concurrent requests to an endpoint; below it, the limit adapts to
     the endpoint. The API key is in the environment variable that `api_key_variable` names. A request that takes longer
     than `request_seconds` is cancelled and sent again.
@@ -161,13 +164,18 @@ class TeacherRuntime(Section):
     A run that would exceed it stops with an error, and continues where it stopped when the budget is raised.
     """
 
+    OLD_NAMES = {
+        "prefix_caching": "enable_prefix_caching",
+        "cpu_kv_cache_gb": "cpu_kvcache_space",
+    }
+
     budget: Budget | None = None
     max_num_seqs: PositiveInt = 64
     tensor_parallel_size: PositiveInt = 1
     pipeline_parallel_size: PositiveInt = 1
-    prefix_caching: bool = True
+    enable_prefix_caching: bool = True
     gpu_memory_utilization: UnitInterval = 0.9
-    cpu_kv_cache_gb: PositiveFloat = 1.0
+    cpu_kvcache_space: PositiveInt = 1
     endpoints: list[str] = []
     api_key_variable: str | None = None
     in_flight_per_endpoint: PositiveInt = 256

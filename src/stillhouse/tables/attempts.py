@@ -4,14 +4,16 @@ The id of a response begins with digits of its query's id (`records.QUERY_PART`)
 perplexities are therefore all sorted in the order of the queries.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Generic, NamedTuple
+from typing import Any, Generic, NamedTuple
 
 from stillhouse import layout
 from stillhouse.errors import StillhouseError
 from stillhouse.records import QUERY_PART, Perplexity, Query, Response, RowT, Verdict
 from stillhouse.tables.read import read_table
+
+ANSWERS_ONLY: dict[str, Any] = {"think": "", "frame": []}
 
 
 class AttemptsError(StillhouseError):
@@ -31,10 +33,10 @@ class _SortedRows(Generic[RowT]):
     """A reader of a sorted table that advances up to a given key."""
 
     def __init__(
-        self, folder: Path, row_type: type[RowT], key: str, empty: Collection[str] = ()
+        self, folder: Path, row_type: type[RowT], key: str, blank: Mapping[str, Any] | None = None
     ) -> None:
         self._folder, self._key = folder, key
-        self._rows = read_table(folder, row_type, empty=empty)
+        self._rows = read_table(folder, row_type, blank=blank)
         self._head = next(self._rows, None)
 
     def of(self, key: str) -> list[RowT]:
@@ -84,7 +86,7 @@ def read_attempts(
         teacher: the teacher's id.
         verdicts: whether to join the verdicts. Every attempt must have one.
         perplexities: whether to join the perplexities. An attempt need not have one.
-        answers_only: whether to leave `text` and `think` of the responses empty, which is twice as fast.
+        answers_only: whether to leave `think` and `frame` of the responses empty, which is twice as fast.
         root: the project folder.
 
     Raises:
@@ -92,7 +94,7 @@ def read_attempts(
         TableError: a table is missing or corrupt.
     """
     folder = root / layout.attempts(teacher)
-    responses = _SortedRows(folder, Response, "id", ("text", "think") if answers_only else ())
+    responses = _SortedRows(folder, Response, "id", ANSWERS_ONLY if answers_only else None)
     verdicts_folder = root / layout.verdicts(teacher)
     judged = _SortedRows(verdicts_folder, Verdict, "response_id") if verdicts else None
     scored = (

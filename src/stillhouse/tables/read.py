@@ -2,8 +2,9 @@
 
 import contextlib
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pyarrow as pa
@@ -22,22 +23,20 @@ class TableError(StillhouseError):
 
 
 def read_table(
-    folder: Path, row_type: type[RowT], *, empty: Collection[str] = ()
+    folder: Path, row_type: type[RowT], *, blank: Mapping[str, Any] | None = None
 ) -> Iterator[RowT]:
     """Yield the rows of a table in key order, in bounded memory.
 
     Args:
         folder: the table.
         row_type: type of its rows.
-        empty: text columns that are not read; they are "" in every row.
+        blank: columns that are not read, each with the value that all rows have in its place.
 
     Raises:
         TableError: the folder holds no shard, a shard is corrupt, or a row does not fit.
     """
-    columns = (
-        [name for name in arrow_schema(row_type).names if name not in empty] if empty else None
-    )
-    blank = dict.fromkeys(empty, "")
+    blank = blank or {}
+    columns = [name for name in arrow_schema(row_type).names if name not in blank]
     for path in shard_paths(folder):
         # pre_buffer would keep the whole shard in memory.
         with shard_errors(path), pq.ParquetFile(path, pre_buffer=False) as file:
@@ -93,4 +92,6 @@ def _row(row_type: type[RowT], plain: dict[str, object], path: Path, position: i
     try:
         return from_dict(row_type, plain)
     except msgspec.ValidationError as error:
-        raise TableError(f"{path}: row {position}: {error}") from None
+        raise TableError(
+            f"{path}: row {position}: {error}; if another version wrote the table, run `dvc repro`"
+        ) from None

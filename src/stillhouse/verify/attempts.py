@@ -16,13 +16,13 @@ from stillhouse.tables.read import column_counts
 from stillhouse.tables.write import TableWriter
 from stillhouse.verify.grade import Grader
 from stillhouse.verify.open import opened_grader
-from stillhouse.verify.tally import Tally
+from stillhouse.verify.tally import VerdictTally
 
 AT_ONCE = 64  # responses graded at once: enough to keep the worker pool and a judge busy
 LOOKED_UP_AT_ONCE = 500
 
 
-async def grade_all(teacher: str, verify: Verify, judge: Teacher, journal: Journal) -> Tally:
+async def grade_all(teacher: str, verify: Verify, judge: Teacher, journal: Journal) -> VerdictTally:
     """Grade all responses of a teacher, write their verdicts, and return their counts.
 
     What the loop or an earlier run has graded comes from the journal.
@@ -36,7 +36,7 @@ async def grade_all(teacher: str, verify: Verify, judge: Teacher, journal: Journ
     Raises:
         UngradedError: some could not be graded for trouble of the machine or the judge; all others are stored.
     """
-    tally = Tally(verify.code)
+    tally = VerdictTally(verify.code)
     total = column_counts(layout.attempts(teacher), "teacher").total()
     async with ModelRoom(journal) as room, opened_grader(room, verify, judge) as grader:
         with (

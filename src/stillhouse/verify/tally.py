@@ -15,7 +15,7 @@ DISAGREEMENTS = 5  # shown in the report
 JUDGE_ONLY = "judge_only"  # counts the passes that rest on the judge's word alone
 
 
-class Tally:
+class VerdictTally:
     """Counts by state, reason, verifier and category, what the judge cost, and where rule and judge disagree."""
 
     def __init__(self, code: CodeLimits) -> None:

@@ -36,7 +36,7 @@ def provenance(files: RunFiles, settings: Settings, names: Mapping[str, str]) ->
         blocks.append(
             Text(
                 f"Students ({', '.join(files.student_ids)}) were benchmarked at temperature {sampling.temperature:g}, "
-                f"top-p {sampling.top_p:g}, at most {count(sampling.max_new_tokens, 'new token')}."
+                f"top-p {sampling.top_p:g}, at most {count(sampling.max_tokens, 'new token')}."
             )
         )
     if not files.package:
