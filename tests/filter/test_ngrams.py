@@ -237,7 +237,10 @@ def test_a_killed_process_leaves_no_file(tmp_path: Path, ending: signal.Signals)
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         assert "temporary file" in process.stderr.readline()
-        open_files = [os.readlink(f"/proc/{process.pid}/fd/{n}") for n in os.listdir(f"/proc/{process.pid}/fd")]
+        open_files = [
+            os.readlink(f"/proc/{process.pid}/fd/{n}")
+            for n in os.listdir(f"/proc/{process.pid}/fd")
+        ]
         assert any(str(tmp_path / "spill") in name for name in open_files)
         process.send_signal(ending)
     assert process.returncode != 0

@@ -122,7 +122,7 @@ class _Work:
 
         def counted() -> Iterator[tuple[int, str]]:
             nonlocal count
-            for count, text in enumerate(texts, 1):  # noqa: B007
+            for count, text in enumerate(texts, 1):
                 yield count - 1, text
 
         def write(runs: list[Keys]) -> None:
@@ -282,7 +282,9 @@ def _mark_copies(parts: Iterable[Keys], confirmed: _Flags, looping: _Flags, copi
         keys = keys[confirmed[keys & _ID]]
         owners = keys >> _ID_SHIFT
         starts = np.flatnonzero(np.diff(owners, prepend=owners[:1] + np.uint64(1)))
-        for owner, mine in zip(owners[starts].tolist(), np.split(keys & _ID, starts[1:]), strict=False):
+        for owner, mine in zip(
+            owners[starts].tolist(), np.split(keys & _ID, starts[1:]), strict=False
+        ):
             if looping[owner]:
                 continue
             if taken[mine].any():

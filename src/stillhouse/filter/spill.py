@@ -147,13 +147,13 @@ class Spill:
 
 
 def _write(file: IO[bytes], keys: Keys) -> None:
-    left = memoryview(keys).cast("B")
+    left = keys.view(np.uint8).data
     while left:  # one call writes at most 2 GiB, and less where the disk gets full
         left = left[file.write(left) :]
 
 
 def _read_fully(file: IO[bytes], keys: Keys, place: int) -> None:
-    left = memoryview(keys).cast("B")
+    left = keys.view(np.uint8).data
     while left:
         done = os.preadv(file.fileno(), [left], place)
         if not done:

@@ -56,7 +56,9 @@ def ngram_hashes(texts: Sequence[str], n: int) -> NgramHashes:
     return NgramHashes(owner[: len(hashes)][whole], hashes[whole])
 
 
-def _token_hashes(characters: npt.NDArray[np.uint8 | np.uint32]) -> tuple[npt.NDArray[np.int64], Keys]:
+def _token_hashes(
+    characters: npt.NDArray[np.uint8 | np.uint32],
+) -> tuple[npt.NDArray[np.int64], Keys]:
     """Return where each token starts, and its hash."""
     kind = _kinds()[characters]
     in_word, mark = kind == _WORD, kind == _MARK
@@ -82,7 +84,9 @@ def _spans(
     sums = np.zeros(len(values) + 1, np.uint64)
     np.cumsum(values * _powers(base, len(values)), out=sums[1:])
     # base^place in the span = base^place in `values` * inverse^start; odd numbers have an inverse modulo 2^64.
-    return (sums[starts + lengths] - sums[starts]) * _powers(pow(base, -1, 1 << 64), len(values))[starts]
+    inverse = _powers(pow(base, -1, 1 << 64), len(values))
+    found: Keys = (sums[starts + lengths] - sums[starts]) * inverse[starts]
+    return found
 
 
 def _powers(base: int, count: int) -> Keys:
@@ -94,7 +98,8 @@ def _powers(base: int, count: int) -> Keys:
 def _make_powers(base: int, count: int) -> Keys:
     powers = np.full(count, base, np.uint64)
     powers[:1] = 1
-    return np.cumprod(powers)
+    np.multiply.accumulate(powers, out=powers)
+    return powers
 
 
 _kept_powers = functools.cache(_make_powers)
