@@ -64,7 +64,7 @@ def ours(path: Path, folder: Path) -> list[int]:
     from stillhouse.params.filter import NgramFilter
 
     params = NgramFilter(n=N, max_count=MAX_COUNT, action="sample")
-    found = repeated(lambda: read(path), params, folder)
+    found = repeated(lambda: ((str(i), text) for i, text in enumerate(read(path))), params, folder)
     assert not found.looping.any()
     return np.flatnonzero(found.copies).tolist()
 

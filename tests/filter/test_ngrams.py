@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stillhouse.filter import ngrams, spill
-from stillhouse.filter.ngrams import repeated
+from stillhouse.filter.ngrams import Texts, repeated
 from stillhouse.filter.spill import SpillError
 from stillhouse.filter.tokens import NgramHashes, ngram_hashes, tokens
 from stillhouse.params.filter import NgramFilter
@@ -30,38 +30,51 @@ def limits(n: int, max_count: int, **other) -> NgramFilter:
     return NgramFilter(n=n, max_count=max_count, action="sample", **other)
 
 
-def naive(texts: list[str], n: int, max_count: int) -> tuple[list[int], list[int]]:
-    """Count every n-gram as a tuple of words; return the numbers of the looping texts and of the copies."""
+def naive(
+    texts: list[str], n: int, max_count: int, to_a_query: int = 1
+) -> tuple[list[int], list[int]]:
+    """Count every n-gram as a tuple of words; return the numbers of the looping texts and of the copies.
+
+    The first `to_a_query` texts belong to one query, and so on.
+    """
     counts = [
         Counter(tuple(words[i : i + n]) for i in range(len(words) - n + 1))
         for words in map(tokens, texts)
     ]
     held_by = Counter(ngram for found in counts for ngram in found)
     looping = [i for i, found in enumerate(counts) if any(c > max_count for c in found.values())]
-    taken, copies = set(), []
+    taken, answered, copies = set(), set(), []
     for i, found in enumerate(counts):
         frequent = {ngram for ngram in found if held_by[ngram] > max_count}
-        if i in looping:
+        if i in looping or i // to_a_query in answered:
             continue
         if frequent & taken:
             copies.append(i)
         else:
             taken |= frequent
+            answered.add(i // to_a_query)
     return looping, copies
 
 
+def asked(texts: list[str], to_a_query: int = 1) -> Texts:
+    return lambda: ((f"query {i // to_a_query}", text) for i, text in enumerate(texts))
+
+
 def found(
-    texts: list[str], params: NgramFilter, folder: Path, threads: int = 2
+    texts: list[str], params: NgramFilter, folder: Path, threads: int = 2, to_a_query: int = 1
 ) -> tuple[list[int], list[int]]:
-    result = repeated(lambda: texts, params, folder, threads)
+    result = repeated(asked(texts, to_a_query), params, folder, threads)
     return np.flatnonzero(result.looping).tolist(), np.flatnonzero(result.copies).tolist()
 
 
 @settings(deadline=None, max_examples=100)
-@given(TEXTS, st.integers(1, 4), st.integers(1, 4))
-def test_it_finds_what_an_exact_count_finds(tmp_path_factory, texts, n: int, max_count: int):
+@given(TEXTS, st.integers(1, 4), st.integers(1, 4), st.integers(1, 3))
+def test_it_finds_what_an_exact_count_finds(
+    tmp_path_factory, texts: list[str], n: int, max_count: int, to_a_query: int
+):
     folder = tmp_path_factory.getbasetemp()
-    assert found(texts, limits(n, max_count), folder) == naive(texts, n, max_count)
+    expected = naive(texts, n, max_count, to_a_query)
+    assert found(texts, limits(n, max_count), folder, to_a_query=to_a_query) == expected
 
 
 @settings(deadline=None, max_examples=100)
@@ -116,13 +129,20 @@ def test_a_text_that_shares_nothing_with_a_kept_one_stays(tmp_path: Path):
     assert found(texts, limits(3, 1), tmp_path) == ([], [1, 3])
 
 
+def test_a_text_that_is_surplus_is_not_the_kept_copy(tmp_path: Path):
+    # Texts 0 and 1 answer one query and 0 is kept, so that of the n-gram in 1, 2 and 3 text 2 stays.
+    texts = ["its own words", "a b c", "a b c", "a b c"]
+    assert found(texts, limits(3, 2), tmp_path, to_a_query=2) == ([], [3])
+    assert found(texts, limits(3, 2), tmp_path) == ([], [2, 3])
+
+
 def test_the_limit_can_be_a_share_of_the_texts(tmp_path: Path):
     texts = ["one two three"] * 30 + [f"{i} and {i}" for i in range(70)]
     assert found(texts, limits(3, 5, max_rate=0.3), tmp_path) == ([], [])
-    by_rate = repeated(lambda: texts, limits(3, 5, max_rate=0.29), tmp_path)
+    by_rate = repeated(asked(texts), limits(3, 5, max_rate=0.29), tmp_path)
     assert (by_rate.limit, int(by_rate.copies.sum())) == (29, 29)
     # Below max_count the share has no effect, so that a small set keeps its texts.
-    assert repeated(lambda: texts, limits(3, 40, max_rate=0.01), tmp_path).limit == 40
+    assert repeated(asked(texts), limits(3, 40, max_rate=0.01), tmp_path).limit == 40
 
 
 def test_a_looping_text_is_dropped_and_condemns_no_other(tmp_path: Path):
@@ -181,7 +201,7 @@ def test_many_frequent_ngrams_are_confirmed_in_several_readings(tmp_path: Path):
     def read():
         nonlocal reads
         reads += 1
-        return texts
+        return asked(texts)()
 
     result = repeated(read, limits(20, 3, memory_mb=1), tmp_path)
     assert reads > 2
@@ -201,14 +221,14 @@ def test_a_full_or_broken_disk_is_told_with_a_remedy(
         monkeypatch.setattr(spill, "_write" if call == "write" else "_read_fully", full)
     texts = many_texts(400)
     with pytest.raises(SpillError, match=r"No space left.*memory_mb") as told:
-        repeated(lambda: texts, limits(20, 20, memory_mb=1), tmp_path)
+        repeated(asked(texts), limits(20, 20, memory_mb=1), tmp_path)
     assert str(tmp_path) in str(told.value)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_reader_that_fails_leaves_no_file(tmp_path: Path):
     def read():
-        yield from many_texts(400)
+        yield from asked(many_texts(400))()
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -222,12 +242,12 @@ def test_a_killed_process_leaves_no_file(tmp_path: Path, ending: signal.Signals)
         import signal
         import sys
         from pathlib import Path
-        from stillhouse.filter.ngrams import repeated
+        from stillhouse.filter.ngrams import Texts, repeated
         from stillhouse.params.filter import NgramFilter
 
         def read():
             for i in range(10**9):
-                yield " ".join(map(str, range(i * 1000, (i + 1) * 1000)))
+                yield str(i), " ".join(map(str, range(i * 1000, (i + 1) * 1000)))
 
         signal.signal(signal.SIGINT, signal.default_int_handler)
         params = NgramFilter(n=20, max_count=20, action="sample", memory_mb=1)

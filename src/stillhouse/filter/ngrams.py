@@ -9,7 +9,7 @@ does not grow with the texts:
 3. The texts in these cells are read again and their n-grams counted by their words, so that a collision of hashes never
    decides. In texts order, a text is kept if no text kept before it shares a frequent n-gram with it.
 
-Beside the parameter's memory it needs three bytes for each text, two for each frequent n-gram, and the longest text.
+Beside the parameter's memory it needs seven bytes for each text, two for each frequent n-gram, and the longest text.
 """
 
 import os
@@ -39,6 +39,8 @@ _CELL_SHIFT = np.uint64(TEXT_BITS)
 _ID_SHIFT = np.uint64(64 - TEXT_BITS)
 _ID = np.uint64((1 << (64 - TEXT_BITS)) - 1)
 _Flags = npt.NDArray[np.bool_]
+_Numbers = npt.NDArray[np.uint32]
+Texts = Callable[[], Iterable[tuple[str, str]]]
 _ItemT = TypeVar("_ItemT")
 _ResultT = TypeVar("_ResultT")
 
@@ -51,7 +53,8 @@ class Repetition(NamedTuple):
     """Which texts to drop, by number in the order of the texts.
 
     `limit` is the number of texts that may share an n-gram. `looping` is true for a text that repeats an n-gram too
-    often, `copies` for one that shares a frequent n-gram with a text kept before it.
+    often, `copies` for one that shares a frequent n-gram with a text kept before it. A text is in neither if an earlier
+    text of its query is kept.
     """
 
     limit: int
@@ -65,7 +68,7 @@ class _Chunk(NamedTuple):
 
 
 def repeated(
-    texts: Callable[[], Iterable[str]],
+    texts: Texts,
     params: NgramFilter,
     folder: Path,
     threads: int | None = None,
@@ -73,7 +76,8 @@ def repeated(
     """Find the texts that loop and those that are copies of a template.
 
     Args:
-        texts: gives the texts anew on each call, in the same order; called once, and again if n-grams are frequent.
+        texts: gives (query id, text) anew on each call, in the same order and query by query; called once, and again if
+            n-grams are frequent. One text of each query is kept, so later ones do not stand for the copies elsewhere.
         params: length, limits and memory.
         folder: where a temporary file is made if the n-grams need more memory.
         threads: how many hash and sort; null: one for each processor of this process, at most `MAX_THREADS`.
@@ -89,7 +93,7 @@ def repeated(
         ThreadPoolExecutor(threads, thread_name_prefix="ngrams") as pool,
     ):
         work = _Work(pool, threads, memory, params)
-        looping = work.hash_all(texts(), keys)
+        looping, firsts = work.hash_all(texts(), keys)
         # As a fraction: 0.29 of 100 texts are 29, and 28.99... in floating point.
         share = int(Fraction(str(params.max_rate or 0)) * len(looping))
         limit = max(params.max_count, share)
@@ -99,7 +103,8 @@ def repeated(
         with Spill(folder, memory // 8, shift) as pairs:
             confirmed = work.confirm_all(texts, keys, pairs, limit, len(looping))
             if pairs.keys:
-                _mark_copies(pairs.sorted_parts(memory // 8), confirmed, looping, copies)
+                parts = pairs.sorted_parts(memory // 8)
+                _mark_copies(parts, confirmed, looping, copies, firsts)
     return Repetition(limit, looping, copies)
 
 
@@ -114,16 +119,23 @@ class _Work:
         self._run_keys = max(1, memory // 8 // KEY_BYTES)
         self._chunk = min(_CHUNK_CHARACTERS, memory // 8 // threads // _CHARACTER_BYTES)
 
-    def hash_all(self, texts: Iterable[str], spill: Spill) -> _Flags:
-        """Put the keys of all texts into `spill`; return for each text whether it loops."""
-        count, found = 0, []
+    def hash_all(self, texts: Iterable[tuple[str, str]], spill: Spill) -> tuple[_Flags, _Numbers]:
+        """Put the keys of all texts into `spill`.
+
+        Returns:
+            For each text whether it loops, and the number of the first text of its query.
+        """
+        firsts, found = array("I"), []
         held: list[Keys] = []
         writing: Future[None] | None = None
 
         def counted() -> Iterator[tuple[int, str]]:
-            nonlocal count
-            for count, text in enumerate(texts, 1):
-                yield count - 1, text
+            last, first = None, 0
+            for number, (query, text) in enumerate(texts):
+                if query != last:
+                    last, first = query, number
+                firsts.append(first)
+                yield number, text
 
         def write(runs: list[Keys]) -> None:
             keys = np.concatenate(runs)
@@ -142,16 +154,17 @@ class _Work:
             writing.result()
         if held:
             write(held)
+        count = len(firsts)
         if count > int(_TEXT):
             raise NgramError(
                 f"filter.ngram compares at most {int(_TEXT):,} responses of a teacher, and there are {count:,}"
             )
         loops = np.zeros(count, np.bool_)
         loops[found] = True
-        return loops
+        return loops, np.array(firsts, np.uint32)
 
     def confirm_all(
-        self, texts: Callable[[], Iterable[str]], keys: Spill, pairs: Spill, limit: int, count: int
+        self, texts: Texts, keys: Spill, pairs: Spill, limit: int, count: int
     ) -> _Flags:
         """Put (text, number of an n-gram) into `pairs` for the n-grams in crowded cells.
 
@@ -166,7 +179,7 @@ class _Work:
         def confirm() -> None:
             if cells:
                 base = sum(map(len, confirmed))
-                chosen = ((i, text) for i, text in enumerate(texts()) if flagged[i])
+                chosen = ((i, text) for i, (_, text) in enumerate(texts()) if flagged[i])
                 counts = self._count_by_text(chosen, np.concatenate(cells), pairs, base)
                 confirmed.append(counts > limit)
                 cells.clear()
@@ -206,7 +219,7 @@ class _Work:
 
     def _count_by_text(
         self, texts: Iterable[tuple[int, str]], cells: Keys, pairs: Spill, base: int
-    ) -> npt.NDArray[np.uint32]:
+    ) -> _Numbers:
         """Count the texts of each n-gram in `cells`, and number the n-grams from `base` on."""
         numbers: dict[str, int] = {}
         counts, held = array("I"), array("Q")
@@ -275,8 +288,18 @@ def _crowded(keys: Keys, limit: int) -> tuple[Keys, npt.NDArray[np.uint64]]:
     return crowded, np.unique(keys[held] & _TEXT)
 
 
-def _mark_copies(parts: Iterable[Keys], confirmed: _Flags, looping: _Flags, copies: _Flags) -> None:
-    """Mark each text that shares a confirmed n-gram with a text before it which is neither marked nor looping."""
+def _mark_copies(
+    parts: Iterable[Keys], confirmed: _Flags, looping: _Flags, copies: _Flags, firsts: _Numbers
+) -> None:
+    """Mark each text that shares a confirmed n-gram with a text before it which is kept.
+
+    Args:
+        parts: (text, number of an n-gram), in order.
+        confirmed: whether the n-gram of each number is frequent.
+        looping: the texts that are dropped anyway.
+        copies: the marks.
+        firsts: for each text the first of its query; once one is kept, the others of the query are not.
+    """
     taken = np.zeros(len(confirmed), np.bool_)
     for keys in parts:
         keys = keys[confirmed[keys & _ID]]
@@ -285,7 +308,8 @@ def _mark_copies(parts: Iterable[Keys], confirmed: _Flags, looping: _Flags, copi
         for owner, mine in zip(
             owners[starts].tolist(), np.split(keys & _ID, starts[1:]), strict=False
         ):
-            if looping[owner]:
+            earlier = slice(firsts[owner], owner)
+            if looping[owner] or not (looping[earlier] | copies[earlier]).all():
                 continue
             if taken[mine].any():
                 copies[owner] = True

@@ -30,12 +30,13 @@ def find_repetition(
         The numbers of these responses; null if the filter is off.
     """
 
-    def passed() -> Iterator[str]:
+    def passed() -> Iterator[tuple[str, str]]:
         for attempts in groups():
             for attempt in _in_order(attempts):
                 if rules.reason(attempt) is None:
                     response = attempt.response
-                    yield assistant_text(response.think, response.answer)
+                    text = assistant_text(response.think, response.answer)
+                    yield response.query_id, text
 
     if ngram.action == "off":
         return None
