@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from stillhouse import plugins
+from stillhouse.filter.ngrams import NgramError
 from stillhouse.filter.rules import BETWEEN_RESPONSES, BUILT_IN, Rules
-from stillhouse.filter.select import select
+from stillhouse.filter.select import find_repetition, select
 from stillhouse.params.filter import Filter, NgramFilter
 from stillhouse.plugins import PluginError
 from stillhouse.tables.attempts import Attempt
@@ -24,7 +25,12 @@ def odd(attempt: Attempt) -> Any:
     return RETURNED[attempt.response.answer]
 
 
+def moody(attempt: Attempt) -> Any:
+    return MOODS.pop(0)
+
+
 RETURNED: dict[str, Any] = {}
+MOODS: list[str | None] = []
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +53,8 @@ def attempt(
 
 
 def decided(attempts: list[Attempt], rules: Rules) -> list[str | None]:
-    return [decision.reason for _, decision in select(lambda: [attempts], rules, NGRAM)]
+    found = find_repetition(lambda: [attempts], rules, NGRAM, Path("nowhere"))
+    return [decision.reason for _, decision in select(lambda: [attempts], rules, found)]
 
 
 def test_the_first_rule_that_drops_counts_and_the_next_are_not_asked():
@@ -81,6 +88,13 @@ def test_repetition_is_counted_and_comes_after_a_plugin_s_rules():
     assert counts["shouting"] == (1, 1)
     assert counts["repetition"] == (0, 1)
     assert counts["surplus"] == (0, 0)
+
+
+def test_a_rule_that_changes_its_mind_ends_the_run():
+    MOODS.extend([None, "moody"])
+    plugins.filter_rule("moody")(moody)
+    with pytest.raises(NgramError, match="same reason each time"):
+        decided([attempt()], rules_of("moody"))
 
 
 def test_the_times_are_apart_from_the_counts():

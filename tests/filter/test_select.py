@@ -1,9 +1,11 @@
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stillhouse.filter.rules import Rules
-from stillhouse.filter.select import select
+from stillhouse.filter.select import find_repetition, select
 from stillhouse.params.filter import Filter, NgramFilter
 from stillhouse.records import Decision, Query, Response, State
 from stillhouse.tables.attempts import Attempt
@@ -34,7 +36,8 @@ def decide(
         attempt = Attempt(asked[made.query_id], made, judged, scored)
         attempts.setdefault(made.query_id, []).append(attempt)
     rules = Rules(params, cut)
-    found = select(lambda: attempts.values(), rules, params.ngram)
+    repetition = find_repetition(attempts.values, rules, params.ngram, Path("nowhere"))
+    found = select(attempts.values, rules, repetition)
     decided = {d.response_id: d for _, d in found}
     return [decided[made.id] for made in responses]
 
@@ -88,7 +91,8 @@ def test_repetition_within_and_across_responses():
     assert reason(looping) == "repetition"
     queries = [query(name=f"question {i}") for i in range(5)]
     stock = [response(q, answer=f"As an honest still, I say {q.prompt}") for q in queries]
-    assert {d.reason for d in decide(stock, queries=queries)} == {"repetition"}
+    decided = [d.reason for d in decide(stock, queries=queries)]
+    assert decided == [None, "repetition", "repetition", "repetition", "repetition"]
     assert {d.reason for d in decide(stock[:3], queries=queries)} == {None}
 
 

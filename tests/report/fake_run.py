@@ -320,6 +320,7 @@ def _teacher_metrics(root: Path, teacher: str, place: int) -> None:
             "passed": accepted,
             "kept": accepted - 2,
             "dropped": {"perplexity": 1, "no_think": 1, "failed": attempts - accepted},
+            "repetition": {"responses": 20, "limit": 21, "looping": 2, "copies": 3},
             "by_category": {
                 c: {"queries": 13, "answered": 13, "passed": accepted // 3, "kept": accepted // 3}
                 for c in CATEGORIES

@@ -187,6 +187,25 @@ def test_an_empty_parallel_set_is_stated_and_not_charted(copied, monkeypatch):
     assert "The parallel set is empty" in html
 
 
+def test_the_share_that_the_ngram_filter_drops_is_shown_for_each_teacher(markdown):
+    table = markdown.split("Responses dropped for n-grams that occur too often")[1].split("\n\n")[1]
+    head, _, *rows = table.splitlines()
+    assert [cell.strip() for cell in head.strip("|").split("|")][-3:] == [
+        "Looping",
+        "Copies",
+        "Dropped, %",
+    ]
+    assert len(rows) == len(fake_run.TEACHERS)
+    for row in rows:  # (2 + 3) of 20
+        assert [cell.strip() for cell in row.strip("|").split("|")][1:] == [
+            "20",
+            "21",
+            "2",
+            "3",
+            "25.0",
+        ]
+
+
 def test_summary_is_flat_numbers_from_the_inputs(rendered):
     summary = json.loads((rendered / "metrics/summary.json").read_text())
     assert all(isinstance(value, int | float) for value in summary.values())

@@ -21,7 +21,7 @@ from stillhouse.records import (
     query_id,
 )
 from stillhouse.tables import read, sort, write
-from stillhouse.tables.read import TableError, column_counts, read_table, shard_paths
+from stillhouse.tables.read import TableError, column_counts, read_column, read_table, shard_paths
 from stillhouse.tables.write import TableWriter, write_table
 
 # Parquet holds any text but lone surrogates.
@@ -191,6 +191,21 @@ def test_values_of_a_column_are_counted(tmp_path: Path) -> None:
     rows = [make_query(text) for text in "abc"]
     write_table(tmp_path / "t", Query, rows)
     assert column_counts(tmp_path / "t", "category") == {"math": 3}
+
+
+def test_one_column_is_read_in_the_order_of_the_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(write, "SHARD_BYTES", 2000)
+    stats = write_table(
+        tmp_path / "t", Response, [make_response(i, "word " * 20) for i in range(60)]
+    )
+    assert len(stats.shards) > 1
+    rows = read_table(tmp_path / "t", Response)
+    assert list(read_column(tmp_path / "t", "query_id")) == [row.query_id for row in rows]
+    stats.shards[0].write_bytes(b"PAR1")
+    with pytest.raises(TableError, match=r"corrupt.*dvc checkout"):
+        list(read_column(tmp_path / "t", "query_id"))
 
 
 def test_an_empty_table_is_a_table(tmp_path: Path) -> None:

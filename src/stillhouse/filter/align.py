@@ -5,19 +5,25 @@ queries, so the share lost per category is reported (survivorship).
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from stillhouse import layout
 from stillhouse.records import Example, Query
-from stillhouse.tables.read import read_table
+from stillhouse.tables.read import read_column, read_table
 from stillhouse.tables.write import write_table
 
 
 def align(teachers: Sequence[str]) -> dict[str, Any]:
     """Write the parallel set of each teacher, and return the metrics of the stage."""
-    ids = {t: {row.query_id for row in read_table(layout.accepted(t), Example)} for t in teachers}
-    parallel = parallel_ids(ids)
+    kept: dict[str, int] = {}
+
+    def ids(teacher: str) -> set[str]:
+        found = set(read_column(layout.accepted(teacher), "query_id"))
+        kept[teacher] = len(found)
+        return found
+
+    parallel = parallel_ids(map(ids, teachers))
     for teacher in teachers:
         rows = read_table(layout.accepted(teacher), Example)
         rows = (row for row in rows if row.query_id in parallel)
@@ -25,17 +31,19 @@ def align(teachers: Sequence[str]) -> dict[str, Any]:
     survivors = survivorship(read_table(layout.CURATED_QUERIES, Query), parallel)
     return {
         "queries": sum(counts["queries"] for counts in survivors.values()),
-        "kept": {teacher: len(kept) for teacher, kept in ids.items()},
+        "kept": kept,
         "parallel": len(parallel),
         "by_category": {category: c["parallel"] for category, c in survivors.items()},
         "survivorship": survivors,
     }
 
 
-def parallel_ids(accepted: Mapping[str, Iterable[str]]) -> set[str]:
-    """Return the query ids that are in every teacher's accepted set."""
-    sets = [set(ids) for ids in accepted.values()]
-    return set.intersection(*sets) if sets else set()
+def parallel_ids(accepted: Iterable[Iterable[str]]) -> set[str]:
+    """Return the query ids that are in the accepted set of every teacher, which are taken one after the other."""
+    found: set[str] | None = None
+    for ids in accepted:
+        found = set(ids) if found is None else found.intersection(ids)
+    return found or set()
 
 
 def survivorship(queries: Iterable[Query], parallel: set[str]) -> dict[str, dict[str, Any]]:

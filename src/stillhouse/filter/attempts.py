@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from stillhouse import layout
 from stillhouse.filter.rules import Rules
-from stillhouse.filter.select import select
+from stillhouse.filter.select import find_repetition, select
 from stillhouse.filter.tally import DecisionTally
 from stillhouse.params.filter import NgramFilter
 from stillhouse.params.teacher import Teacher
@@ -21,7 +21,7 @@ def filter_all(teacher: str, spec: Teacher, rules: Rules, ngram: NgramFilter) ->
         teacher: the teacher's id.
         spec: its parameters, which the accepted examples name.
         rules: the rules in their order; they count what they dropped.
-        ngram: parameters of `repetition`, as in `select`.
+        ngram: parameters of `repetition`, as in `find_repetition`.
     """
     tally = DecisionTally()
     for query in read_table(layout.CURATED_QUERIES, Query):
@@ -31,11 +31,19 @@ def filter_all(teacher: str, spec: Teacher, rules: Rules, ngram: NgramFilter) ->
         for _, attempts in read_attempts(teacher, verdicts=True, perplexities=True):
             yield attempts
 
+    found = find_repetition(groups, rules, ngram, layout.accepted(teacher).parent)
+    if found is not None:
+        tally.repetition = {
+            "responses": len(found.looping),
+            "limit": found.limit,
+            "looping": int(found.looping.sum()),
+            "copies": int(found.copies.sum()),
+        }
     with (
         TableWriter(layout.accepted(teacher), Example) as accepted,
         TableWriter(layout.decisions(teacher), Decision) as decisions,
     ):
-        for attempt, decision in select(groups, rules, ngram):
+        for attempt, decision in select(groups, rules, found):
             decisions.write(decision)
             if decision.kept:
                 accepted.write(example(attempt, spec))

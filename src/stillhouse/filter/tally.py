@@ -9,11 +9,15 @@ STEPS = ("queries", "answered", "passed", "kept")
 
 
 class DecisionTally:
-    """The funnel in queries, in all and by category, and the dropped responses by reason."""
+    """The funnel in queries, in all and by category, and the dropped responses by reason.
+
+    `repetition` is null, or what the n-gram filter compared, its limit, and what it drops as looping and as copies.
+    """
 
     def __init__(self) -> None:
         self._funnel: dict[str, Counter[str]] = {step: Counter() for step in STEPS}
         self._dropped: Counter[str] = Counter()
+        self.repetition: dict[str, int] | None = None
         self._at: dict[str, str] = {}  # the last query that was counted at each step
 
     def count(self, step: str, query: Query) -> None:
@@ -37,6 +41,7 @@ class DecisionTally:
         return {
             **{step: counts.total() for step, counts in self._funnel.items()},
             "dropped": dict(self._dropped),
+            "repetition": self.repetition,
             "by_category": {
                 category: {step: counts[category] for step, counts in self._funnel.items()}
                 for category in sorted(self._funnel["queries"])

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import PositiveInt, model_validator
 
-from stillhouse.params.base import Id, Revision, Section, check_unique
+from stillhouse.params.base import Id, Revision, Section, UnitInterval, check_unique
 
 
 class PerplexityScorer(Section):
@@ -17,14 +17,19 @@ class PerplexityScorer(Section):
 
 
 class NgramFilter(Section):
-    """Template-like repetition: n-grams of `n` tokens that occur more than `max_count` times in a teacher's responses.
+    """Template-like repetition: n-grams of `n` tokens that more than `max_count` of a teacher's responses share.
 
-    `action` sets what is dropped: `sample` the whole response, `off` nothing.
+    One of the responses that share such an n-gram is kept. A response that has an n-gram more than `max_count` times is
+    dropped by itself. `max_rate` is a share of the teacher's responses (0.0001: one in 10,000): where it allows more
+    responses than `max_count`, it is their limit. `action` sets what is dropped: `sample` the whole response, `off`
+    nothing. `memory_mb` bounds the memory; n-grams that need more go to a temporary file in `data/filtered`.
     """
 
     n: PositiveInt
     max_count: PositiveInt
+    max_rate: UnitInterval | None = None
     action: Literal["sample", "off"]
+    memory_mb: PositiveInt = 512
 
 
 class Filter(Section):

@@ -83,6 +83,18 @@ def column_counts(folder: Path, column: str) -> Counter[str]:
     return counts
 
 
+def read_column(folder: Path, column: str) -> Iterator[str]:
+    """Yield a text column in the order of the rows; the other columns are not read.
+
+    Raises:
+        TableError: the folder holds no shard, or a shard is corrupt.
+    """
+    for path in shard_paths(folder):
+        with shard_errors(path), pq.ParquetFile(path, pre_buffer=False) as file:
+            for batch in file.iter_batches(columns=[column]):
+                yield from batch.column(0).to_pylist()
+
+
 def key_column(row_type: type[Row]) -> str:
     """Return the column by which tables of a row type are sorted. Its values are unique in a table."""
     return str(arrow_schema(row_type).names[0])

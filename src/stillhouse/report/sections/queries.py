@@ -36,6 +36,7 @@ def funnel(files: RunFiles, names: Mapping[str, str]) -> list[Block]:
             {teacher: metrics["dropped"] for teacher, metrics in files.filter.items()},
             names,
         ),
+        *_repetition(files, names),
     ]
     survivorship = (files.align or {}).get("survivorship")
     if survivorship:
@@ -60,6 +61,39 @@ def funnel(files: RunFiles, names: Mapping[str, str]) -> list[Block]:
             ),
         ]
     return blocks
+
+
+def _repetition(files: RunFiles, names: Mapping[str, str]) -> list[Block]:
+    """Return what the n-gram filter drops of each teacher: a formulaic teacher loses more."""
+    found = {
+        teacher: files.filter[teacher]["repetition"]
+        for teacher in names
+        if files.filter.get(teacher, {}).get("repetition")
+    }
+    if not found:
+        return []
+    return [
+        Table(
+            "Responses dropped for n-grams that occur too often",
+            ["Teacher", "Compared", "Limit", "Looping", "Copies", "Dropped, %"],
+            [
+                [
+                    names[teacher],
+                    integer(counts["responses"]),
+                    integer(counts["limit"]),
+                    integer(counts["looping"]),
+                    integer(counts["copies"]),
+                    percent(share(counts["looping"] + counts["copies"], counts["responses"])),
+                ]
+                for teacher, counts in found.items()
+            ],
+        ),
+        Text(
+            "Limit: how many responses may share an n-gram. Looping: the response has an n-gram too often by itself. "
+            "Copies: it shares a frequent n-gram with a response that was kept.",
+            note=True,
+        ),
+    ]
 
 
 def queries(files: RunFiles) -> list[Block]:
