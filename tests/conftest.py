@@ -13,7 +13,7 @@ TEMPLATE = Path(__file__).resolve().parents[1] / "conf/chat_templates/smollm2.ji
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the rooms whose files take longest: a process runs a whole file, and a long one must not be the last."""
+    """Begin with the rooms whose files take longest: a process runs a whole file, and a long one should not be last."""
     items.sort(
         key=lambda item: ("pipeline" not in item.path.parts, "verify" not in item.path.parts)
     )
