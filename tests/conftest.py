@@ -13,8 +13,10 @@ TEMPLATE = Path(__file__).resolve().parents[1] / "conf/chat_templates/smollm2.ji
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the runs of whole pipelines: one process runs a file, and the others have time for the rest."""
-    items.sort(key=lambda item: "pipeline" not in item.path.parts)
+    """Begin with the rooms whose files take longest: a process runs a whole file, and a long one should not be last."""
+    items.sort(
+        key=lambda item: ("pipeline" not in item.path.parts, "verify" not in item.path.parts)
+    )
 
 
 @pytest.fixture(scope="session")

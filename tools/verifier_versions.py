@@ -9,6 +9,7 @@ Usage: python tools/verifier_versions.py [--write]
 """
 
 import ast
+import functools
 import hashlib
 import importlib
 import json
@@ -113,6 +114,7 @@ def _named_files(path: Path) -> set[Path]:
     return {file for file in named if file.is_file()}
 
 
+@functools.cache
 def meaning(source: str) -> str:
     """Return a Python text without comments, docstrings, layout, its version, and the packages it imports from."""
     tree = ast.parse(source)

@@ -210,7 +210,7 @@ class MicroRun:
 
     def _configure(self, tiny_model: Path, endpoint: ScriptedEndpoint) -> None:
         params = read(ROOT / "params.yaml")
-        params["teacher_ids"] = ["alpha", "beta", "worked"]
+        params["teacher_ids"] = ["alpha", "worked"]
         source = {"kind": "file", "license": "apache-2.0"}
         params["queries"]["sources"] = [
             {"id": f"own_{name}", "category": name, "path": f"inputs/{name}.jsonl", **source}
@@ -230,7 +230,7 @@ class MicroRun:
             }
         ]
         write(self.folder / "params.yaml", params)
-        for name in ("alpha", "beta", "judge"):
+        for name in ("alpha", "judge"):
             teacher = {
                 "label": name,
                 "engine": "openai",
@@ -246,7 +246,7 @@ class MicroRun:
             }
             self.write_teacher(name, {"teacher": teacher, "perplexity_cut": None})
         runtime = {"endpoints": [endpoint.url], "in_flight_per_endpoint": IN_FLIGHT}
-        runtimes = {"teachers": {name: dict(runtime) for name in ("alpha", "beta", "judge")}}
+        runtimes = {"teachers": {name: dict(runtime) for name in ("alpha", "judge")}}
         write(self.folder / "conf/runtime.yaml", runtimes)
         teacher = {
             "label": "worked solutions",

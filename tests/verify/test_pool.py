@@ -194,8 +194,8 @@ def test_past_the_guard_on_wall_time_an_item_is_run_again_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pool_module, "GUARD_FACTOR", 0.0)
-    monkeypatch.setattr(pool_module, "GUARD_SECONDS", 10.0)
-    monkeypatch.setattr(pool_module, "ALONE_FACTOR", 1.25)
+    monkeypatch.setattr(pool_module, "GUARD_SECONDS", 6.0)
+    monkeypatch.setattr(pool_module, "ALONE_FACTOR", 1.5)
     log = tmp_path / "log"
 
     async def work(pool: Pool) -> list[Check]:
@@ -204,7 +204,7 @@ def test_past_the_guard_on_wall_time_an_item_is_run_again_alone(
 
     (found,) = in_pool(work)
     assert (found.state, found.reason) == ("ungradable", "timeout")
-    assert found.evidence == "sleep_long: no reply within 12.5 s"
+    assert found.evidence == "sleep_long: no reply within 9 s"
     assert starts(log) == 2
 
 

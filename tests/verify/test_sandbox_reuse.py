@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from stillhouse import records
+from stillhouse.params.verify import CodeLimits
 from stillhouse.records import Check
 from stillhouse.verify.code import check as code
 from stillhouse.verify.code import sandbox
@@ -79,13 +80,13 @@ def fresh() -> Iterator[None]:
     code.close_sandboxes()
 
 
-def check(program: str, *tests: str) -> Check:
+def check(program: str, *tests: str, limits: CodeLimits = LIMITS) -> Check:
     query = make_query(
         "code",
         tests=[records.CodeTest(kind="assert", code=test) for test in tests],
         language="python",
     )
-    return code.check_code(query, f"```python\n{program}\n```", LIMITS)
+    return code.check_code(query, f"```python\n{program}\n```", limits)
 
 
 def waiting() -> list[sandbox.Running]:
@@ -116,7 +117,8 @@ def test_a_touched_sandbox_serves_no_other(sandboxed: None, what: str) -> None:
     ids=["hangs", "leaves"],
 )
 def test_nor_does_one_in_which_something_was_killed(sandboxed: None, program: str) -> None:
-    assert check(program, "assert add(1, 2) == 3").state == "fail"
+    short = LIMITS.model_copy(update={"test_seconds": 0.5})
+    assert check(program, "assert add(1, 2) == 3", limits=short).state == "fail"
     assert waiting() == []
 
 

@@ -10,13 +10,20 @@ from tools import verifier_versions
 from tools.verifier_versions import RECORD, VERIFY, current, meaning, unversioned
 
 
-def test_every_verifier_has_the_version_that_is_recorded_for_its_code() -> None:
+@pytest.fixture(scope="module")
+def before() -> dict[str, dict[str, str]]:
+    """The record of the code as it is."""
+    return current()
+
+
+def test_every_verifier_has_the_version_that_is_recorded_for_its_code(
+    before: dict[str, dict[str, str]],
+) -> None:
     recorded = json.loads(RECORD.read_text(encoding="utf-8"))
-    now = current()
-    assert unversioned(recorded, now) == [], (
+    assert unversioned(recorded, before) == [], (
         "raise VERSION of these, then run `python tools/verifier_versions.py --write`"
     )
-    assert recorded == now, "run `python tools/verifier_versions.py --write`"
+    assert recorded == before, "run `python tools/verifier_versions.py --write`"
 
 
 def test_all_that_gives_a_version_to_checks_is_recorded() -> None:
@@ -63,9 +70,9 @@ def test_a_change_is_seen_in_what_it_decides(
     old: str,
     new: str,
     changed: set[str],
+    before: dict[str, dict[str, str]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    before = current()
     read = Path.read_text
 
     def changed_text(path: Path, **options: str) -> str:
@@ -82,8 +89,9 @@ def test_a_change_is_seen_in_what_it_decides(
     assert set(unversioned(before, after)) == changed | judges
 
 
-def test_a_new_version_lets_new_code_be_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = current()
+def test_a_new_version_lets_new_code_be_recorded(
+    before: dict[str, dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(judge, "VERSION", "another")
     monkeypatch.setattr(verifier_versions, "meaning", lambda source: source)
     assert "judge" not in unversioned(before, current())
