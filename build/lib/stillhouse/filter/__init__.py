@@ -1,1 +1,0 @@
-"""Which verified responses are good enough to train on: structure, length, perplexity, repetition."""

@@ -1,1 +1,0 @@
-"""Publishing to the Hugging Face Hub, and pulling from it."""

@@ -1,1 +1,0 @@
-"""Runs models: engines, weights, chat templates, the perplexity scorer and the reward model."""

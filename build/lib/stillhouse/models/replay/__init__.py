@@ -1,1 +1,0 @@
-"""Replays the answers of a published data set as a teacher."""

@@ -1,1 +1,0 @@
-"""Stage perplexity: how predictable the verified attempts are under a scorer model."""

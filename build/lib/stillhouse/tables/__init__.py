@@ -1,1 +1,0 @@
-"""Writes, reads and joins the tables of one run: sorted by key, read as streams, joined by query id."""
