@@ -57,7 +57,11 @@ def test_a_stage_ends_and_cleans_up_when_dvc_is_ended(
         time.sleep(0.05)
 
 
-INTERRUPTED_IMPORT = "import stillhouse, signal; signal.raise_signal(signal.SIGINT)"
+INTERRUPTED_IMPORT = """
+import signal, stillhouse
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell in the background has it ignored
+signal.raise_signal(signal.SIGINT)
+"""
 
 
 def test_ctrl_c_during_the_imports_of_a_stage_is_one_line() -> None:

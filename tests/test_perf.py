@@ -22,6 +22,7 @@ SMALL: dict[str, tuple[list[str], dict[str, Any]]] = {
     "endpoint": ([], {"RATE_QUERIES": 200, "FEW": 100, "MANY": 200}),
     "journal_hits": ([], {"ANSWERS": 1000, "ASKED": 200}),
     "loop_memory": ([], {"COUNTS": (50, 100)}),
+    "ngrams": (["--rows", "400"], {}),
     "package": (["--rows", "300"], {}),
     "verdict_store": (["--answers", "40"], {"ROUNDS": 1}),
     "verify_code": (["--answers", "4"], {"ROUNDS": 1}),

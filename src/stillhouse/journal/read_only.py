@@ -4,7 +4,7 @@ import sqlite3
 from pathlib import Path
 
 from stillhouse.journal.files import LIVE_NAME, AnswerFile, JournalError, JournalRow, open_finished
-from stillhouse.journal.stores import BrokenError, Finished
+from stillhouse.journal.stores import BrokenError, FinishedFiles
 
 GRADED_AGAIN = frozenset({"verdict"})  # purposes whose answers cost no request
 
@@ -14,7 +14,7 @@ class ReadOnlyStore:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._finished = Finished(folder)
+        self._finished = FinishedFiles(folder)
         live = folder / LIVE_NAME
         if live.is_file():
             try:

@@ -76,7 +76,7 @@ class BrokenError(Exception):
         self.check_sum = check_sum
 
 
-class Finished:
+class FinishedFiles:
     """The files of a folder that are only read. An answer that cannot be read counts as absent."""
 
     def __init__(self, folder: Path) -> None:
@@ -148,7 +148,7 @@ class LocalStore:
         self._path = folder / LIVE_NAME
         self._locks = locks
         self._open_live()
-        self._finished = Finished(folder)
+        self._finished = FinishedFiles(folder)
 
     def find(self, key: bytes) -> bytes | None:
         """Return an answer from the shared file, or else from a finished one."""
@@ -262,7 +262,7 @@ class NetworkStore:
         self._copy_writer = AnswerFile(Path(self._local.name) / LIVE_NAME, "scratch")
         self._copy = AnswerFile(Path(self._local.name) / LIVE_NAME, "read")
         adopt(folder)
-        self._finished = Finished(folder)
+        self._finished = FinishedFiles(folder)
 
     def find(self, key: bytes) -> bytes | None:
         """Return an answer of this process, or else from a finished file."""
