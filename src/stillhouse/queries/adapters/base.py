@@ -39,7 +39,9 @@ class Adapter:
     """One public layout: where the data set is, under which licence, and how a row becomes a query.
 
     `revision` is a full commit, null where none is known (`stillhouse queries pin` finds it); `config` is null where
-    the data set has one configuration. `license` is an SPDX identifier where one is known.
+    the data set has one configuration. `license` is an SPDX identifier in lower case where one is known, `unknown`
+    where none was seen. `selection` says in words which rows are taken and what is changed in them, `caveat` what was
+    not seen of the layout, or what the reference is not.
     """
 
     name: str
@@ -50,3 +52,5 @@ class Adapter:
     license: str
     category: Category
     adapt: Callable[[Mapping[str, Any]], AdaptedRow]
+    selection: str = "all rows"
+    caveat: str = ""
