@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from stillhouse.queries.adapters import chat, instructions, math, science
+from stillhouse.queries.adapters import chat, code, instructions, math, science
 from stillhouse.queries.adapters.base import AdaptedRow, Adapter, Unusable
-from stillhouse.queries.adapters.fields import LayoutError, shown
+from stillhouse.queries.faults import RowFaultError
 
 
 def _guarded(
@@ -17,14 +17,14 @@ def _guarded(
     def guarded(row: Mapping[str, Any]) -> AdaptedRow:
         try:
             return adapt(row)
-        except LayoutError as error:
-            return Unusable("wrong_layout", shown(str(error)))
+        except RowFaultError as error:
+            return Unusable(error.reason, error.evidence)
 
     return guarded
 
 
 ADAPTERS: dict[str, Adapter] = {
     adapter.name: replace(adapter, adapt=_guarded(adapter.adapt))
-    for module in (math, science, instructions, chat)
+    for module in (math, code, science, instructions, chat)
     for adapter in module.ADAPTERS
 }

@@ -6,22 +6,21 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-SHOWN_CHARACTERS = 200
+from stillhouse.queries.faults import RowFaultError, shown
+
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
-
-
-class LayoutError(ValueError):
-    """A row is not in the layout of its adapter; the message says what was found."""
 
 
 def column(row: Mapping[str, Any], name: str) -> Any:
     """Return a value of a row, null where a table has NaN for a missing value.
 
     Raises:
-        LayoutError: the row has no such column.
+        RowFaultError: the row has no such column.
     """
     if name not in row:
-        raise LayoutError(f"no column {name!r} (columns there: {', '.join(map(str, row))})")
+        raise RowFaultError(
+            "invalid_value", f"no column {name!r} (columns there: {', '.join(map(str, row))})"
+        )
     value = row[name]
     return None if isinstance(value, float) and math.isnan(value) else value
 
@@ -30,13 +29,13 @@ def text(row: Mapping[str, Any], name: str) -> str:
     """Return a text of a row without space around it, empty for a null.
 
     Raises:
-        LayoutError: the row has no such column, or no text in it.
+        RowFaultError: the row has no such column, or no text in it.
     """
     value = column(row, name)
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise LayoutError(f"{name!r} is no text: {shown(value)}")
+        raise RowFaultError("invalid_value", f"{name!r} is no text: {shown(value)}")
     return value.strip()
 
 
@@ -44,11 +43,11 @@ def mapping(row: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """Return a nested mapping of a row, which may be written as a JSON text.
 
     Raises:
-        LayoutError: the row has no such column, or no mapping in it.
+        RowFaultError: the row has no such column, or no mapping in it.
     """
     value = decoded(column(row, name), name)
     if not isinstance(value, Mapping):
-        raise LayoutError(f"{name!r} is no mapping: {shown(value)}")
+        raise RowFaultError("invalid_value", f"{name!r} is no mapping: {shown(value)}")
     return value
 
 
@@ -56,13 +55,13 @@ def sequence(row: Mapping[str, Any], name: str) -> Sequence[Any]:
     """Return a list of a row, which may be written as a JSON text; empty for a null.
 
     Raises:
-        LayoutError: the row has no such column, or no list in it.
+        RowFaultError: the row has no such column, or no list in it.
     """
     value = decoded(column(row, name), name)
     if value is None:
         return []
     if not isinstance(value, list | tuple):
-        raise LayoutError(f"{name!r} is no list: {shown(value)}")
+        raise RowFaultError("invalid_value", f"{name!r} is no list: {shown(value)}")
     return value
 
 
@@ -70,12 +69,12 @@ def turns(row: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
     """Return the turns of a conversation as they are, {role, content} or {from, value}.
 
     Raises:
-        LayoutError: the row has no such column, or no list of mappings in it.
+        RowFaultError: the row has no such column, or no list of mappings in it.
     """
     found = sequence(row, name)
     for turn in found:
         if not isinstance(turn, Mapping):
-            raise LayoutError(f"a turn of {name!r} is no mapping: {shown(turn)}")
+            raise RowFaultError("invalid_value", f"a turn of {name!r} is no mapping: {shown(turn)}")
     return [dict(turn) for turn in found]
 
 
@@ -83,13 +82,15 @@ def last_user_text(row: Mapping[str, Any], name: str) -> str:
     """Return the text of the last user turn of a conversation, empty where it has none.
 
     Raises:
-        LayoutError: the row has no such column, no list of turns in it, or no text in the turn.
+        RowFaultError: the row has no such column, no list of turns in it, or no text in the turn.
     """
     for turn in reversed(turns(row, name)):
         if turn.get("role", turn.get("from")) in ("user", "human"):
             content = turn.get("content", turn.get("value"))
             if not isinstance(content, str):
-                raise LayoutError(f"the last user turn of {name!r} has no text: {shown(turn)}")
+                raise RowFaultError(
+                    "invalid_value", f"the last user turn of {name!r} has no text: {shown(turn)}"
+                )
             return content.strip()
     return ""
 
@@ -98,14 +99,16 @@ def decoded(value: Any, name: str) -> Any:
     """Return what a JSON text holds, and any other value as it is.
 
     Raises:
-        LayoutError: the text is not valid JSON.
+        RowFaultError: the text is not valid JSON.
     """
     if not isinstance(value, str):
         return value
     try:
         return json.loads(value)
     except (json.JSONDecodeError, RecursionError) as error:
-        raise LayoutError(f"{name!r} is no JSON ({error}): {shown(value)}") from None
+        raise RowFaultError(
+            "invalid_value", f"{name!r} is no JSON ({error}): {shown(value)}"
+        ) from None
 
 
 def boxed(solution: str) -> str | None:
@@ -119,14 +122,3 @@ def boxed(solution: str) -> str | None:
             if depth == 0:
                 return solution[start:position].strip() or None
     return None
-
-
-def with_options(question: str, options: Mapping[str, str]) -> str:
-    """Return a question with its options below, one a line, each after its letter."""
-    return "\n".join([question, "", *(f"{letter}. {option}" for letter, option in options.items())])
-
-
-def shown(value: Any) -> str:
-    """Return a value for a message, cut at `SHOWN_CHARACTERS`."""
-    found = value if isinstance(value, str) else repr(value)
-    return found if len(found) <= SHOWN_CHARACTERS else f"{found[:SHOWN_CHARACTERS]}..."

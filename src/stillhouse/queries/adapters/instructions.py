@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from stillhouse.queries.adapters.base import AdaptedRow, Adapter, Unusable
-from stillhouse.queries.adapters.fields import LayoutError, column, decoded, sequence, shown, turns
+from stillhouse.queries.adapters.fields import column, decoded, sequence, turns
+from stillhouse.queries.faults import RowFaultError, shown
 
-# The arguments of IFEval's checkers. A checker draws a missing argument at random, and refuses one that it does not know.
+# The arguments of IFEval's checkers. A checker refuses one that it does not know.
 ARGUMENTS: dict[str, frozenset[str]] = {
     "keywords:existence": frozenset({"keywords"}),
     "keywords:frequency": frozenset({"keyword", "frequency", "relation"}),
@@ -47,26 +48,24 @@ def _ifeval_like(row: Mapping[str, Any]) -> AdaptedRow:
     if isinstance(given, Mapping):
         given = [given] * len(ids)
     if not isinstance(given, list) or len(given) != len(ids):
-        raise LayoutError(
-            f"'kwargs' has not one mapping for each of {len(ids)} constraints: {shown(given)}"
+        raise RowFaultError(
+            "invalid_value",
+            f"'kwargs' has not one mapping for each of {len(ids)} constraints: {shown(given)}",
         )
     if not ids:
-        return Unusable("no_constraints", "`instruction_id_list` is empty")
+        return Unusable("invalid_constraints", "`instruction_id_list` is empty")
     if set(ids) >= _OPPOSITES:
-        return Unusable("contradictory_constraints", ", ".join(sorted(_OPPOSITES)))
+        return Unusable(
+            "invalid_constraints", "contradict each other: " + ", ".join(sorted(_OPPOSITES))
+        )
     constraints = []
     for id_, arguments in zip(ids, given, strict=True):
-        if id_ not in ARGUMENTS:
-            return Unusable("unknown_constraint", shown(id_))
         if not isinstance(arguments or {}, Mapping):
-            raise LayoutError(f"the arguments of {id_} are no mapping: {shown(arguments)}")
-        kept = {
-            name: value
-            for name, value in (arguments or {}).items()
-            if name in ARGUMENTS[id_] and value is not None
-        }
-        if missing := ARGUMENTS[id_] - kept.keys():
-            return Unusable("invalid_constraint", f"{id_} has no {', '.join(sorted(missing))}")
+            raise RowFaultError(
+                "invalid_constraints", f"the arguments of {id_} are no mapping: {shown(arguments)}"
+            )
+        taken = ARGUMENTS.get(id_, frozenset())
+        kept = {name: value for name, value in (arguments or {}).items() if name in taken}
         constraints.append({"id": id_, "kwargs": kept})
     return {"prompt": prompt, "constraints": constraints}
 
@@ -86,8 +85,8 @@ ADAPTERS = [
         license="LicenseRef-Qwen",
         category="if",
         adapt=_ifeval_like,
-        selection="arguments that a checker does not take are left out; a row is rejected where one is missing, which the "
-        "checker would draw at random",
+        selection="arguments that a checker does not take are left out; a row where one is missing, which the checker "
+        "would draw at random, is rejected",
     ),
     Adapter(
         name="autoif",

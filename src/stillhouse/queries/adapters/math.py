@@ -6,14 +6,13 @@ from typing import Any
 
 from stillhouse.queries.adapters.base import AdaptedRow, Adapter, NotSelected, Unusable
 from stillhouse.queries.adapters.fields import (
-    LayoutError,
     boxed,
     column,
     last_user_text,
     mapping,
-    shown,
     text,
 )
+from stillhouse.queries.faults import RowFaultError, shown
 
 _METAMATH_ANSWER = re.compile(r"The answer is:?\s*(\S.*)", re.IGNORECASE)
 _EURUS_FORMAT = re.compile(r"\s*Present the answer in LaTex format: \\boxed\{Your answer\}\s*$")
@@ -64,7 +63,9 @@ def _aime(row: Mapping[str, Any]) -> AdaptedRow:
     try:
         year = int(column(row, "Year"))
     except (TypeError, ValueError):
-        raise LayoutError(f"'Year' is no year: {shown(row.get('Year'))}") from None
+        raise RowFaultError(
+            "invalid_value", f"'Year' is no year: {shown(row.get('Year'))}"
+        ) from None
     if year >= BENCHMARK_YEAR:
         return NotSelected("benchmark_year")
     return {"prompt": column(row, "Question"), "ground_truth": column(row, "Answer")}

@@ -6,35 +6,31 @@ from typing import Any
 
 from stillhouse.queries.adapters.base import AdaptedRow, Adapter, NotSelected, Unusable
 from stillhouse.queries.adapters.fields import (
-    LayoutError,
     boxed,
     column,
-    shown,
     text,
     turns,
-    with_options,
 )
+from stillhouse.queries.faults import RowFaultError, shown
 
 _CHOSEN = re.compile(r"answer(?:\s+is)?:?\s*\*{0,2}\(?([A-J])\b", re.IGNORECASE)
-_LOGIC_OPTIONS = 5
+_LOGIC_LETTERS = "ABCDE"
 
 
 def _logic_701(row: Mapping[str, Any]) -> AdaptedRow:
     """The options are columns of their own; the right one is a number that counts from 1."""
-    statement = text(row, "problem_statement")
     options = {
         letter: text(row, f"answer_option_{number}")
-        for number, letter in enumerate("ABCDE"[:_LOGIC_OPTIONS], start=1)
+        for number, letter in enumerate(_LOGIC_LETTERS, start=1)
     }
     number = column(row, "correct_option_number")
-    try:
-        letter = "ABCDE"[int(number) - 1] if int(number) > 0 else ""
-    except (TypeError, ValueError, IndexError):
-        letter = ""
-    if not options.get(letter):
-        return Unusable("no_reference", f"`correct_option_number` {shown(number)} names no option")
-    prompt = with_options(statement, {key: option for key, option in options.items() if option})
-    return {"prompt": statement and prompt, "ground_truth": letter}
+    if number not in range(1, len(_LOGIC_LETTERS) + 1):
+        return Unusable("invalid_choices", f"`correct_option_number` is {shown(number)}")
+    return {
+        "prompt": column(row, "problem_statement"),
+        "choices": {letter: option for letter, option in options.items() if option},
+        "ground_truth": _LOGIC_LETTERS[int(number) - 1],
+    }
 
 
 def _chemistry_qa(row: Mapping[str, Any]) -> AdaptedRow:
@@ -51,7 +47,9 @@ def _nemotron_science(row: Mapping[str, Any]) -> AdaptedRow:
     if text(row, "reasoning") != "on":
         return NotSelected("no_reasoning")
     if isinstance(column(row, "input"), str):
-        raise LayoutError(f"'input' is one text, not a list of turns: {shown(row['input'])}")
+        raise RowFaultError(
+            "invalid_value", f"'input' is one text, not a list of turns: {shown(row['input'])}"
+        )
     asked = [turn for turn in turns(row, "input") if turn.get("role") != "system"]
     answer = text(row, "output").rpartition("</think>")[2]
     if not answer.strip():
@@ -99,7 +97,6 @@ ADAPTERS = [
         adapt=_nemotron_science,
         selection="answers with reasoning and a boxed result or a letter, which is the reference; no system prompt; "
         "a row's own licence goes before that of the set",
-        caveat="the reference is a model's answer, not a checked one; the order of columns and the texts of the answers "
-        "were not seen",
+        caveat="the reference is a model's answer, not a checked one; how answers mark their result was not seen",
     ),
 ]

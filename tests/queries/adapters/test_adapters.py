@@ -1,0 +1,122 @@
+"""Every adapter on rows in its layout: good, empty, sentinel and malformed ones, and some that it leaves out."""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stillhouse.queries.adapters import ADAPTERS
+from stillhouse.queries.adapters.base import NotSelected, Unusable
+from stillhouse.queries.faults import EVIDENCE_CHARS
+from stillhouse.queries.rows import COLUMNS
+from stillhouse.records import CATEGORIES, Query
+from stillhouse.verify.code.check import check_code
+from tests.verify.verify_builder import LIMITS
+from tools.adapters_reference import PAGE, outcome, page, test_rows
+
+KINDS = {"good", "empty", "sentinel", "malformed"}
+ROWS = test_rows()
+CASES = [
+    pytest.param(name, entry, id=f"{name}-{number}-{entry['kind']}")
+    for name, entries in ROWS.items()
+    for number, entry in enumerate(entries)
+]
+PROGRAMS = [case for case in CASES if "program" in case.values[1]]
+HOSTILE = [
+    None,
+    math.nan,
+    "",
+    "\ud800",
+    "{" * 5000,
+    [],
+    [[]],
+    {},
+    {"a": None},
+    10**5000,
+    b"x",
+    True,
+    -1,
+    [None],
+]
+
+
+@pytest.mark.parametrize(("name", "entry"), CASES)
+def test_a_row_becomes_what_it_should(name: str, entry: dict[str, Any]) -> None:
+    verdict, query = outcome(ADAPTERS[name], entry["row"])
+    assert verdict == entry["verdict"]
+    for column, wanted in entry.get("gives", {}).items():
+        assert plain(query, column) == wanted
+
+
+def plain(query: Query | None, column: str) -> Any:
+    assert query is not None
+    if column == "constraints":
+        return [{"id": c.id, "kwargs": c.kwargs} for c in query.constraints]
+    return getattr(query, column)
+
+
+@pytest.mark.parametrize(("name", "entry"), PROGRAMS)
+def test_the_tests_of_a_code_row_tell_right_from_wrong(
+    sandboxed: None, name: str, entry: dict[str, Any]
+) -> None:
+    _, query = outcome(ADAPTERS[name], entry["row"])
+    assert query is not None
+    right, wrong = (f"```python\n{entry[key]}\n```" for key in ("program", "wrong"))
+    assert check_code(query, right, LIMITS).score == 1.0
+    score = check_code(query, wrong, LIMITS).score
+    assert score is not None
+    assert score < 1.0
+
+
+def test_every_adapter_has_all_kinds_of_rows_and_every_good_code_row_a_program() -> None:
+    assert ROWS.keys() == ADAPTERS.keys()
+    for name, entries in ROWS.items():
+        assert {entry["kind"] for entry in entries} >= KINDS, name
+        good = [entry for entry in entries if entry["kind"] == "good"]
+        assert all(entry["verdict"] == "query" for entry in good), name
+        if ADAPTERS[name].category == "code":
+            assert all("program" in entry for entry in good), name
+    rejecting = {"empty", "sentinel", "malformed"}
+    for entry in (entry for entries in ROWS.values() for entry in entries):
+        assert entry["verdict"].startswith("rejected") or entry["kind"] not in rejecting
+
+
+@pytest.mark.parametrize("name", ADAPTERS)
+def test_no_value_in_any_column_stops_an_adapter(name: str) -> None:
+    """Each cell of each test row, replaced by values of every type: an outcome, and evidence that fits a table."""
+    for entry in ROWS[name]:
+        for column in entry["row"]:
+            for value in HOSTILE:
+                check_outcome(name, entry["row"] | {column: value})
+            check_outcome(name, {key: cell for key, cell in entry["row"].items() if key != column})
+    check_outcome(name, {})
+
+
+def check_outcome(name: str, row: Mapping[str, Any]) -> None:
+    adapted = ADAPTERS[name].adapt(row)
+    if isinstance(adapted, NotSelected | Unusable):
+        assert re.fullmatch(r"[a-z_]+", adapted.reason)
+    else:
+        assert adapted.keys() <= COLUMNS
+    if isinstance(adapted, Unusable):
+        assert len(adapted.evidence) <= EVIDENCE_CHARS
+        adapted.evidence.encode()
+    outcome(ADAPTERS[name], row)
+
+
+def test_the_registry_is_well_formed() -> None:
+    for name, adapter in ADAPTERS.items():
+        assert name == adapter.name
+        assert re.fullmatch(r"[a-z][a-z0-9_]*", name)
+        assert re.fullmatch(r"[\w.-]+/[\w.-]+", adapter.repo)
+        assert adapter.revision is None or re.fullmatch(r"[0-9a-f]{40}", adapter.revision)
+        assert adapter.category in CATEGORIES
+        assert adapter.license
+
+
+def test_the_page_is_what_the_registry_says() -> None:
+    assert PAGE.read_text(encoding="utf-8") == page(), "run: python tools/adapters_reference.py"
