@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from stillhouse.queries.origins import Origin
 
 from stillhouse.queries.adapters import ADAPTERS
-from stillhouse.queries.adapters.base import Adapter
-from stillhouse.queries.adapters.base import NotSelected, Unusable
-from stillhouse.queries.origins import Origin
+from stillhouse.queries.adapters.base import Adapter, NotSelected, Unusable
 from stillhouse.queries.rows import query_of_row
 from stillhouse.records import CATEGORIES, Query
 
@@ -24,15 +23,15 @@ HEAD = """# Adapters of public query sets
 
 Made by `python tools/adapters_reference.py` from the adapters and their test rows; do not edit by hand.
 
-An adapter reads one public layout: `kind: hub, adapter: kodcode`. It has the data set, its commit, configuration, split,
-category and licence, says which rows are taken, and makes a query of a row. What a source of params.yaml sets goes
-before what its adapter has. [Use your own queries](../how-to/own-queries.md) says how to use an adapter,
+An adapter reads one public layout: `kind: hub, adapter: kodcode`. It has the data set, its commit, configuration,
+split, category and licence, says which rows are taken, and makes a query of a row. What a source of params.yaml sets
+has precedence over what its adapter has. [Use your own queries](../how-to/own-queries.md) says how to use an adapter,
 [Extend](../how-to/extend.md) how to write one.
 
 - **Commit**: the commit that the adapter has. Where it has none, write `revision: FILL_IN` and run
   `stillhouse queries pin`.
-- **Licence**: that of the data set's page, as far as it was seen. An `unknown` licence, and one with `LicenseRef-`, stops
-  a release until `package.allow_licenses` has its name: read the page, and set `license` of the source to what it says.
+- **Licence**: that of the data set's page, as far as it was seen. An `unknown` licence, and one with `LicenseRef-`,
+  stops a release: read the page and set `license` of the source, or allow the name in `package.allow_licenses`.
 - **Taken and changed**: rows that are left out by design are counted as `not_selected`.
 - **Test rows**: what becomes of rows in the layout that were written for the tests. `query`: the row becomes a query.
 
@@ -43,7 +42,7 @@ No adapter has been run on its whole data set: the layouts are those that public
 def page() -> str:
     """Return the whole page."""
     parts = [HEAD]
-    rows = test_rows()
+    rows = rows_of_tests()
     for category in CATEGORIES:
         adapters = [adapter for adapter in ADAPTERS.values() if adapter.category == category]
         if adapters:
@@ -56,7 +55,7 @@ def page() -> str:
     return "".join(parts)
 
 
-def test_rows() -> dict[str, list[dict[str, Any]]]:
+def rows_of_tests() -> dict[str, list[dict[str, Any]]]:
     """Return the test rows of each adapter: kind, row, verdict, and what the query must have."""
     found: dict[str, list[dict[str, Any]]] = {}
     for path in sorted(ROWS.glob("*.yaml")):

@@ -143,6 +143,7 @@ def newest_commit(repo: str, api: "HfApi") -> str:
 def _places(path: Path) -> tuple[str, list[Place]]:
     """Return the text of a file, and where its sources have a revision to fill in."""
     from ruamel.yaml import YAML
+    from ruamel.yaml.comments import CommentedMap
 
     from stillhouse.params.base import PLACEHOLDER, ParamsError
     from stillhouse.params.files import read_yaml
@@ -156,9 +157,8 @@ def _places(path: Path) -> tuple[str, list[Place]]:
     if not isinstance(sources, list):
         raise ParamsError(f"{path}: queries.sources: a list of sources was expected")
     places = []
-    source: Any
     for number, source in enumerate(sources):
-        if not isinstance(source, dict) or source.get("revision") != PLACEHOLDER:
+        if not isinstance(source, CommentedMap) or source.get("revision") != PLACEHOLDER:
             continue
         name = str(source.get("id") or f"queries.sources.{number}")
         adapter = ADAPTERS.get(str(source.get("adapter")))

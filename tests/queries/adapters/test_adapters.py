@@ -1,10 +1,8 @@
 """Every adapter on rows in its layout: good, empty, sentinel and malformed ones, and some that it leaves out."""
 
-import json
 import math
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,10 +14,10 @@ from stillhouse.queries.rows import COLUMNS
 from stillhouse.records import CATEGORIES, Query
 from stillhouse.verify.code.check import check_code
 from tests.verify.verify_builder import LIMITS
-from tools.adapters_reference import PAGE, outcome, page, test_rows
+from tools.adapters_reference import PAGE, outcome, page, rows_of_tests
 
 KINDS = {"good", "empty", "sentinel", "malformed"}
-ROWS = test_rows()
+ROWS = rows_of_tests()
 CASES = [
     pytest.param(name, entry, id=f"{name}-{number}-{entry['kind']}")
     for name, entries in ROWS.items()

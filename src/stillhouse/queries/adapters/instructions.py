@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from stillhouse.queries.adapters.base import AdaptedRow, Adapter, Unusable
+from stillhouse.queries.adapters.base import AdaptedRow, Adapter
 from stillhouse.queries.adapters.fields import column, decoded, sequence, turns
 from stillhouse.queries.faults import RowFaultError, shown
 
@@ -53,9 +53,11 @@ def _ifeval_like(row: Mapping[str, Any]) -> AdaptedRow:
             f"'kwargs' has not one mapping for each of {len(ids)} constraints: {shown(given)}",
         )
     if not ids:
-        return Unusable("invalid_constraints", "`instruction_id_list` is empty")
+        raise RowFaultError("invalid_constraints", "`instruction_id_list` is empty")
+    if not all(isinstance(id_, str) for id_ in ids):
+        raise RowFaultError("invalid_constraints", f"ids that are no texts: {shown(ids)}")
     if set(ids) >= _OPPOSITES:
-        return Unusable(
+        raise RowFaultError(
             "invalid_constraints", "contradict each other: " + ", ".join(sorted(_OPPOSITES))
         )
     constraints = []

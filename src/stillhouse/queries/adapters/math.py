@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from stillhouse.queries.adapters.base import AdaptedRow, Adapter, NotSelected, Unusable
+from stillhouse.queries.adapters.base import AdaptedRow, Adapter, NotSelected
 from stillhouse.queries.adapters.fields import (
     boxed,
     column,
@@ -44,7 +44,7 @@ def _s1_full_59k(row: Mapping[str, Any]) -> AdaptedRow:
         return NotSelected("other_subject")
     solution = text(row, "solution")
     if not solution:
-        return Unusable("no_reference", "`solution` is empty")
+        raise RowFaultError("no_reference", "`solution` is empty")
     answer = boxed(solution)
     if answer is None:
         return NotSelected("no_boxed_answer")
@@ -55,7 +55,7 @@ def _metamath(row: Mapping[str, Any]) -> AdaptedRow:
     response = text(row, "response")
     found = _METAMATH_ANSWER.findall(response)
     if not found:
-        return Unusable("no_reference", f"no 'The answer is: ' in: {shown(response[-100:])}")
+        raise RowFaultError("no_reference", f"no 'The answer is: ' in: {shown(response[-100:])}")
     return {"prompt": column(row, "query"), "ground_truth": found[-1].strip()}
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from stillhouse.queries.adapters.base import AdaptedRow, Adapter, NotSelected, Unusable
+from stillhouse.queries.adapters.base import AdaptedRow, Adapter, NotSelected
 from stillhouse.queries.adapters.fields import (
     boxed,
     column,
@@ -25,7 +25,7 @@ def _logic_701(row: Mapping[str, Any]) -> AdaptedRow:
     }
     number = column(row, "correct_option_number")
     if number not in range(1, len(_LOGIC_LETTERS) + 1):
-        return Unusable("invalid_choices", f"`correct_option_number` is {shown(number)}")
+        raise RowFaultError("invalid_choices", f"`correct_option_number` is {shown(number)}")
     return {
         "prompt": column(row, "problem_statement"),
         "choices": {letter: option for letter, option in options.items() if option},
@@ -53,7 +53,7 @@ def _nemotron_science(row: Mapping[str, Any]) -> AdaptedRow:
     asked = [turn for turn in turns(row, "input") if turn.get("role") != "system"]
     answer = text(row, "output").rpartition("</think>")[2]
     if not answer.strip():
-        return Unusable("no_reference", "`output` ends with its reasoning, or is empty")
+        raise RowFaultError("no_reference", "`output` ends with its reasoning, or is empty")
     chosen = _CHOSEN.findall(answer)
     reference = boxed(answer) or (chosen[-1].upper() if chosen else None)
     if reference is None:
