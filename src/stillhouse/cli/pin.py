@@ -107,7 +107,6 @@ def newest_commit(repo: str, api: "HfApi") -> str:
         StillhouseError: no network, no such data set, or no access to it; the message has the remedy.
     """
     from huggingface_hub.errors import (
-        GatedRepoError,
         HFValidationError,
         OfflineModeIsEnabled,
         RepositoryNotFoundError,
@@ -118,13 +117,10 @@ def newest_commit(repo: str, api: "HfApi") -> str:
     def ask() -> str | None:
         try:
             commit: str | None = api.dataset_info(repo).sha
-        except GatedRepoError:
+        except RepositoryNotFoundError:  # also for a private or gated one
             raise PinError(
-                f"{repo} is gated: accept its terms at https://huggingface.co/datasets/{repo}, then run `hf auth login`"
-            ) from None
-        except RepositoryNotFoundError:
-            raise PinError(
-                f"{repo}: no such data set on the Hub, or a private one; mend `repo`, or run `hf auth login`"
+                f"{repo}: no such data set on the Hub, or no access to it; mend `repo`, or accept its terms at "
+                f"https://huggingface.co/datasets/{repo} and run `hf auth login`"
             ) from None
         except HFValidationError as error:
             raise PinError(f"{repo}: no name of a data set ({error}); mend `repo`") from None
