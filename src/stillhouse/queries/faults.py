@@ -23,7 +23,7 @@ RowReason = Literal[
 ]
 
 
-class RowFaultError(Exception):
+class RowFaultError(ValueError):
     """A row cannot become a query; it never leaves the package, `queries.rows` makes a rejection of it."""
 
     def __init__(self, reason: RowReason, evidence: str) -> None:
