@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from stillhouse.queries.origins import Origin
 
 from stillhouse.queries.adapters import ADAPTERS
 from stillhouse.queries.adapters.base import Adapter, NotSelected, Unusable
+from stillhouse.queries.faults import RowFaultError
+from stillhouse.queries.origins import Origin
 from stillhouse.queries.rows import query_of_row
 from stillhouse.records import CATEGORIES, Query
 
@@ -65,7 +66,10 @@ def rows_of_tests() -> dict[str, list[dict[str, Any]]]:
 
 def outcome(adapter: Adapter, row: Mapping[str, Any]) -> tuple[str, Query | None]:
     """Return what becomes of a row: `query`, or `not_selected` or `rejected` with the reason; and the query."""
-    adapted = adapter.adapt(row)
+    try:
+        adapted = adapter.adapt(row)
+    except RowFaultError as fault:
+        return f"rejected {fault.reason}", None
     if isinstance(adapted, NotSelected):
         return f"not_selected {adapted.reason}", None
     if isinstance(adapted, Unusable):

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from stillhouse.queries.adapters import ADAPTERS
-from stillhouse.queries.adapters.base import NotSelected, Unusable
-from stillhouse.queries.faults import EVIDENCE_CHARS
+from stillhouse.queries.adapters.base import AdaptedRow, NotSelected
+from stillhouse.queries.faults import EVIDENCE_CHARS, RowFaultError
 from stillhouse.queries.rows import COLUMNS
 from stillhouse.records import CATEGORIES, Query
 from stillhouse.verify.code.check import check_code
@@ -95,15 +95,25 @@ def test_no_value_in_any_column_stops_an_adapter(name: str) -> None:
 
 
 def check_outcome(name: str, row: Mapping[str, Any]) -> None:
-    adapted = ADAPTERS[name].adapt(row)
-    if isinstance(adapted, NotSelected | Unusable):
+    fault, adapted = adapted_or_fault(name, row)
+    if fault is not None:
+        assert len(fault.evidence) <= EVIDENCE_CHARS
+        fault.evidence.encode()
+    elif isinstance(adapted, NotSelected):
         assert re.fullmatch(r"[a-z_]+", adapted.reason)
     else:
+        assert isinstance(adapted, dict)
         assert adapted.keys() <= COLUMNS
-    if isinstance(adapted, Unusable):
-        assert len(adapted.evidence) <= EVIDENCE_CHARS
-        adapted.evidence.encode()
     outcome(ADAPTERS[name], row)
+
+
+def adapted_or_fault(
+    name: str, row: Mapping[str, Any]
+) -> tuple[RowFaultError | None, AdaptedRow | None]:
+    try:
+        return None, ADAPTERS[name].adapt(row)
+    except RowFaultError as fault:
+        return fault, None
 
 
 def test_the_registry_is_well_formed() -> None:

@@ -29,8 +29,7 @@ class Unusable:
     evidence: str
 
 
-# A dict has the names of `queries.rows.COLUMNS`: prompt or messages, ground_truth, language, setup, entry_point, tests,
-# constraints, instruction_id_list, kwargs, solution, license.
+# A dict has names of `queries.rows.COLUMNS`, such as prompt or messages, choices, ground_truth, tests, constraints.
 AdaptedRow = dict[str, Any] | NotSelected | Unusable
 
 
@@ -41,7 +40,8 @@ class Adapter:
     `revision` is a full commit, null where none is known (`stillhouse queries pin` finds it); `config` is null where
     the data set has one configuration. `license` is an SPDX identifier in lower case where one is known, `unknown`
     where none was seen. `selection` says in words which rows are taken and what is changed in them, `caveat` what was
-    not seen of the layout, or what the reference is not.
+    not seen of the layout, or what the reference is not. `adapt` may raise `faults.RowFaultError` for a row that cannot
+    become a query, instead of returning `Unusable`.
     """
 
     name: str
