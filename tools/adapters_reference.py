@@ -3,7 +3,6 @@
 Usage: python tools/adapters_reference.py
 """
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,11 @@ has precedence over what its adapter has. [Use your own queries](../how-to/own-q
 - **Licence**: that of the data set's page, as far as it was seen. An `unknown` licence, and one with `LicenseRef-`,
   stops a release: read the page and set `license` of the source, or allow the name in `package.allow_licenses`.
 - **Taken and changed**: rows that are left out by design are counted as `not_selected`.
-- **Test rows**: what becomes of rows in the layout that were written for the tests. `query`: the row becomes a query.
+- **Test rows**: what becomes of rows in the layout that were written for the tests: how many become queries, and the
+  reasons of the others.
+
+Questions of code sets often leave out what their tests need. Their adapters add, where a question lacks it, the
+language, the name of the function, and the beginning that the program must have.
 
 No adapter has been run on its whole data set: the layouts are those that public code reads and data cards show.
 """
@@ -80,7 +83,6 @@ def outcome(adapter: Adapter, row: Mapping[str, Any]) -> tuple[str, Query | None
 
 
 def _line(adapter: Adapter, rows: list[dict[str, Any]]) -> str:
-    counts = Counter(outcome(adapter, entry["row"])[0] for entry in rows)
     place = [f"`{adapter.repo}`", *_places(adapter)]
     commit = f"`{adapter.revision[:12]}`" if adapter.revision else "pin"
     cells = [
@@ -89,9 +91,20 @@ def _line(adapter: Adapter, rows: list[dict[str, Any]]) -> str:
         commit,
         adapter.license,
         adapter.selection + (f". **Caveat:** {adapter.caveat}" if adapter.caveat else ""),
-        ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items())),
+        _verdicts([outcome(adapter, entry["row"])[0] for entry in rows]),
     ]
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |\n"
+
+
+def _verdicts(outcomes: list[str]) -> str:
+    reasons: dict[str, set[str]] = {"not_selected": set(), "rejected": set()}
+    for found in outcomes:
+        verdict, _, reason = found.partition(" ")
+        if reason:
+            reasons[verdict].add(f"`{reason}`")
+    parts = [f"{outcomes.count('query')} of {len(outcomes)} queries"]
+    parts += [f"{name}: {', '.join(sorted(why))}" for name, why in reasons.items() if why]
+    return "; ".join(parts)
 
 
 def _places(adapter: Adapter) -> Iterator[str]:

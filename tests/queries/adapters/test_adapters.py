@@ -1,16 +1,22 @@
 """Every adapter on rows in its layout: good, empty, sentinel and malformed ones, and some that it leaves out."""
 
+import json
 import math
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from stillhouse.params.queries import FileSource
 from stillhouse.queries.adapters import ADAPTERS
 from stillhouse.queries.adapters.base import AdaptedRow, NotSelected
 from stillhouse.queries.faults import EVIDENCE_CHARS, RowFaultError
 from stillhouse.queries.rows import COLUMNS
+from stillhouse.queries.sources import load_source
 from stillhouse.records import CATEGORIES, Query
 from stillhouse.verify.code.check import check_code
 from tests.verify.verify_builder import LIMITS
@@ -55,6 +61,30 @@ def plain(query: Query | None, column: str) -> Any:
     if column == "constraints":
         return [{"id": c.id, "kwargs": c.kwargs} for c in query.constraints]
     return getattr(query, column)
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_a_source_of_a_file_is_read_by_its_adapter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    """Tables give the rows types and fill their structs with nulls; category and licence are the adapter's."""
+    monkeypatch.chdir(tmp_path)
+    Path("inputs").mkdir()
+    for name, entries in ROWS.items():
+        for number, entry in enumerate(entry for entry in entries if entry["kind"] == "good"):
+            path = Path(f"inputs/{name}_{number}.{suffix}")
+            table = pa.Table.from_pylist([entry["row"]])
+            if suffix == "parquet":
+                pq.write_table(table, path)
+            else:
+                path.write_text(json.dumps(entry["row"]) + "\n")
+            source = {"id": "own", "kind": "file", "adapter": name, "path": str(path)}
+            (query,) = load_source(FileSource.model_validate(source), 1)
+            assert isinstance(query, Query), f"{path}: {query}"
+            assert query.category == ADAPTERS[name].category
+            assert query.license in (ADAPTERS[name].license, entry.get("gives", {}).get("license"))
+            for column, wanted in entry.get("gives", {}).items():
+                assert plain(query, column) == wanted
 
 
 @pytest.mark.parametrize(("name", "entry"), PROGRAMS)

@@ -21,7 +21,13 @@ _EURUS_FORMAT = re.compile(
 _CALLED = re.compile(r"\bassert\s+\(*(?:not\s+)?([A-Za-z_]\w*)\s*\(")
 # Modules of a pytest module that the sandbox provides.
 _OF_SANDBOX = frozenset({"pytest", "solution"})
-_CODEFORCES_TESTS = ("public_tests", "private_tests", "generated_tests", "public_tests_ms")
+_CODEFORCES_TESTS = (
+    "public_tests",
+    "private_tests",
+    "generated_tests",
+    "public_tests_ms",
+    "examples",
+)
 
 
 def _task(question: str, found: ReadTests, starter: str = "") -> dict[str, Any]:
@@ -106,8 +112,9 @@ def _codeforces_cots(row: Mapping[str, Any]) -> AdaptedRow:
     for name in _CODEFORCES_TESTS:
         if row.get(name):
             found.add(_codeforces_tests(row[name]))
-    if not found.tests and row.get("examples"):
-        found.add(_codeforces_tests(row["examples"]))
+    # The lists overlap, and texts differ in their last line break.
+    different = {(test["input"].strip(), test["output"].strip()): test for test in found.tests}
+    found.tests = list(different.values())
     if not found.tests:
         raise RowFaultError("no_tests", "no tests and no examples")
     examples = sequence(row, "examples")
@@ -171,7 +178,6 @@ def _apps(row: Mapping[str, Any]) -> AdaptedRow:
     return _task(text(row, "question"), tests, starter)
 
 
-_ASKED = "language, name of the function and given beginning are put below the question where it lacks them"
 ADAPTERS = [
     Adapter(
         name="eurus_code",
@@ -182,7 +188,7 @@ ADAPTERS = [
         license="mit",
         category="code",
         adapt=_eurus_code,
-        selection=f"`ability` code; the user turn alone, without its last lines on the format; {_ASKED}",
+        selection="`ability` code; the user turn alone, without its last lines on the format",
         caveat="of the tests only one row was seen",
     ),
     Adapter(
@@ -194,7 +200,7 @@ ADAPTERS = [
         license="mit",
         category="code",
         adapt=_deepcoder,
-        selection=f"all rows; also `config: taco`; lcbv5 and codeforces are benchmarks; {_ASKED}",
+        selection="all rows; also `config: taco`; lcbv5 and codeforces are benchmarks",
     ),
     Adapter(
         name="kodcode",
@@ -205,7 +211,7 @@ ADAPTERS = [
         license="cc-by-nc-4.0",
         category="code",
         adapt=_kodcode,
-        selection="tests that import the standard library only; the signature is put below the question",
+        selection="tests that import the standard library only; the signature is given as the beginning",
     ),
     Adapter(
         name="codeforces_cots",
@@ -228,7 +234,6 @@ ADAPTERS = [
         license="unknown",
         category="code",
         adapt=_verifiable_coding,
-        selection=f"all rows; {_ASKED}",
     ),
     Adapter(
         name="opencoder",
@@ -239,7 +244,7 @@ ADAPTERS = [
         license="mit",
         category="code",
         adapt=_opencoder,
-        selection=f"all rows; the other configurations have no tests; {_ASKED}",
+        selection="all rows; the other configurations have no tests",
     ),
     Adapter(
         name="openthoughts_code",
@@ -250,7 +255,7 @@ ADAPTERS = [
         license="apache-2.0",
         category="code",
         adapt=_openthoughts_code,
-        selection=f"rows with tests; {_ASKED}",
+        selection="rows with tests",
         caveat="of the tests two layouts are known, and both are read",
     ),
     Adapter(
@@ -262,7 +267,6 @@ ADAPTERS = [
         license="mit",
         category="code",
         adapt=_acecode,
-        selection=f"all rows; {_ASKED}",
     ),
     Adapter(
         name="apps",
@@ -273,7 +277,7 @@ ADAPTERS = [
         license="mit",
         category="code",
         adapt=_apps,
-        selection=f"rows with tests; {_ASKED}",
+        selection="rows with tests",
         caveat="the repository has a loading script, which `datasets` 4 does not run: download train.jsonl and use "
         "`kind: file`",
     ),

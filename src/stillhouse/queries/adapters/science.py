@@ -13,7 +13,7 @@ from stillhouse.queries.adapters.fields import (
 )
 from stillhouse.queries.faults import RowFaultError, shown
 
-_CHOSEN = re.compile(r"answer(?:\s+is)?:?\s*\*{0,2}\(?([A-J])\b", re.IGNORECASE)
+_CHOSEN = re.compile(r"(?i:answer(?:\s+is)?):?\s*\*{0,2}\(?([A-J])(?:[).*]|\s*$)", re.MULTILINE)
 _LOGIC_LETTERS = "ABCDE"
 
 
@@ -55,7 +55,7 @@ def _nemotron_science(row: Mapping[str, Any]) -> AdaptedRow:
     if not answer.strip():
         raise RowFaultError("no_reference", "`output` ends with its reasoning, or is empty")
     chosen = _CHOSEN.findall(answer)
-    reference = boxed(answer) or (chosen[-1].upper() if chosen else None)
+    reference = boxed(answer) or (chosen[-1] if chosen else None)
     if reference is None:
         return NotSelected("no_marked_answer")
     license_ = text(row, "license").lower().replace(" ", "-") if "license" in row else ""
