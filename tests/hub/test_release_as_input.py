@@ -23,6 +23,7 @@ from stillhouse.models.replay.rows import ReplaySource
 from stillhouse.params.queries import HubSource
 from stillhouse.params.teacher import ReplayHub
 from stillhouse.queries.sources import load_source
+from stillhouse.records import Query
 
 repo = {{"kind": "hub", "repo": "{repo}", "revision": "{commit}"}}
 columns = {{"query_id": "query_id", "text": "answer", "reasoning": "think"}}
@@ -36,7 +37,7 @@ for category in {categories}:
         id="released", category=category, license="unknown", columns=columns,
         where={{"category": category}}, **repo,
     )
-    queries += load_source(source, 1)
+    queries += [row for row in load_source(source, 1) if isinstance(row, Query)]
 print(json.dumps([answers, msgspec.to_builtins(queries)]))
 """
 

@@ -86,7 +86,7 @@ def _read(
         if taken == source.limit:
             break
     if not read:
-        raise QueriesError(f"query source {source.id!r}: it has no rows; mend it, or take it out")
+        raise _empty(origin)
     if not taken:
         selection.refuse_nothing()
     if unseen and taken:
@@ -171,8 +171,15 @@ class _Selection:
 
 
 def _plain(rows: Iterable[tuple[int, Mapping[str, Any]]], origin: Origin) -> Iterator[RowRead]:
+    number = 0
     for number, row in rows:
         yield query_of_row(row, origin, {}, number)
+    if not number:
+        raise _empty(origin)
+
+
+def _empty(origin: Origin) -> QueriesError:
+    return QueriesError(f"query source {origin.id!r}: it has no rows; mend it, or take it out")
 
 
 def _generated(source: GeneratorSource, origin: Origin, run_seed: int) -> Iterator[RowRead]:
