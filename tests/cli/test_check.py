@@ -143,8 +143,8 @@ def test_a_placeholder_left_in_the_run_is_a_fault(edit: Edit) -> None:
     result = CliRunner().invoke(main, ["check"])
     assert result.exit_code == 2
     assert result.stderr == (
-        "params.yaml: queries.sources.1.revision: fill in the 40-digit commit of SynthLabsAI/Big-Math-RL-Verified: "
-        "`stillhouse queries pin` does it\n"
+        "params.yaml: queries.sources.1.revision: fill in the 40-digit commit of SynthLabsAI/Big-Math-RL-Verified "
+        "(`stillhouse queries pin` does it)\n"
     )
 
 

@@ -1,6 +1,7 @@
 """`stillhouse queries pin` against the stand-in for the Hub."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,8 +12,11 @@ from huggingface_hub import HfApi
 from stillhouse.cli import main
 from stillhouse.cli.pin import PinError, newest_commit, pin_file
 from stillhouse.params.base import ParamsError
+from stillhouse.params.load import load_run
 from stillhouse.queries.adapters import ADAPTERS
+from stillhouse.queries.origins import origin_of
 from tests.hub.stand_in import HubStandIn
+from tools.adapters_reference import rows_of_tests
 
 DEEPMATH, BIG_MATH = ADAPTERS["deepmath"].repo, ADAPTERS["big_math"].repo
 PINNED = "a" * 40
@@ -144,6 +148,66 @@ def test_the_command_prints_old_and_new_and_fails_for_what_is_left(
     assert [pin["source"] for pin in json.loads(document)["pinned"]] == ["deepmath"]
     said = run_python(script.format(path=str(file), more=""))
     assert "no revision of a query source to fill in" in said
+
+
+@pytest.mark.parametrize("name", ["paper", "single_gpu"])
+def test_the_profiles_are_filled_in(hub: HubStandIn, api: HfApi, tmp_path: Path, name: str) -> None:
+    profile = Path("profiles") / name / "params.yaml"
+    path = tmp_path / "params.yaml"
+    shutil.copy(profile, path)
+    for repo in {adapter.repo for adapter in ADAPTERS.values()}:
+        create(api, repo)
+    pinned, failed = pin_file(path, api)
+    assert not failed
+    changed = dict(
+        pair
+        for pair in zip(
+            profile.read_text().splitlines(), path.read_text().splitlines(), strict=True
+        )
+        if pair[0] != pair[1]
+    )
+    assert len(changed) == len(pinned) > 1
+    for (old, new), pin in zip(changed.items(), pinned, strict=True):
+        assert new == old.replace("revision: FILL_IN", f"revision: {pin.new}")
+    for source in load_run(tmp_path).queries.sources:
+        assert len(origin_of(source).revision or "") == 40
+
+
+READ = """
+import json
+from stillhouse.params.queries import HubSource
+from stillhouse.queries.sources import load_source
+from stillhouse.records import to_dict
+source = HubSource.model_validate({source!r})
+print(json.dumps([to_dict(row) if hasattr(row, "source") else row.reason for row in load_source(source, 1)]))
+"""
+
+
+@pytest.mark.slow
+def test_a_pinned_source_is_read_from_the_hub_by_its_adapter(
+    hub: HubStandIn, api: HfApi, run_python: Callable[[str], str]
+) -> None:
+    repo = ADAPTERS["numina_math"].repo
+    create(api, repo)
+    rows = [entry["row"] for entry in rows_of_tests()["numina_math"] if len(entry["row"]) > 3]
+    text = "\n".join(json.dumps(row) for row in rows)
+    hub.push(repo, {"data/train.jsonl": text.encode()})
+    pinned = newest_commit(repo, api)
+    hub.push(repo, {"data/train.jsonl": b'{"problem": "moved on"}'})
+    source = {"id": "own", "kind": "hub", "adapter": "numina_math", "revision": pinned}
+    found = json.loads(run_python(READ.format(source=source)).splitlines()[-1])
+    query = found[0]
+    assert (query["category"], query["license"], query["ground_truth"]) == (
+        "math",
+        "apache-2.0",
+        "81",
+    )
+    assert [row if isinstance(row, str) else row["reason"] for row in found[1:]] == [
+        "no_reference",
+        "sentinel_reference",
+        "proof",
+        "marked_invalid",
+    ]
 
 
 @pytest.mark.parametrize(

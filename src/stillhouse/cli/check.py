@@ -333,7 +333,7 @@ def _placeholders_below(
         name = next((key for key in reversed(keys) if not key.isdigit()), "")
         what = _WHAT_TO_PUT.get(name, "your own value").format(owner=owner)
         if name == "revision" and keys[:2] == ("queries", "sources"):
-            what = f"the 40-digit commit of {owner}: `stillhouse queries pin` does it"
+            what = f"the 40-digit commit of {owner} (`stillhouse queries pin` does it)"
         yield Placeholder(path, ".".join(keys), what)
 
 
