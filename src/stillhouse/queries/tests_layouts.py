@@ -170,7 +170,7 @@ def _of_case(row: Mapping[str, Any], task: _Task) -> ReadTests:
         return ReadTests([stdio(row.get("input"), row.get("output"))])
     name = task.name(name)
     if kind == "functional":  # LiveCodeBench: one JSON value a line, and the result as JSON
-        lines = [line for line in str(row.get("input") or "").splitlines() if line.strip()]
+        lines = [line for line in _lines(row.get("input")).splitlines() if line.strip()]
         arguments, expected = [loads(line) for line in lines], _value(row.get("output"))
         return ReadTests([call(name, arguments, expected)], "python", name)
     arguments = _value(row.get("input"))

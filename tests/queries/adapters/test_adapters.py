@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -114,14 +114,29 @@ def test_every_adapter_has_all_kinds_of_rows_and_every_good_code_row_a_program()
 
 
 @pytest.mark.parametrize("name", ADAPTERS)
-def test_no_value_in_any_column_stops_an_adapter(name: str) -> None:
-    """Each cell of each test row, replaced by values of every type: an outcome, and evidence that fits a table."""
+def test_no_value_in_any_cell_stops_an_adapter(name: str) -> None:
+    """Each cell of each test row, also within its lists and mappings, replaced by values of every type."""
     for entry in ROWS[name]:
-        for column in entry["row"]:
-            for value in HOSTILE:
-                check_outcome(name, entry["row"] | {column: value})
-            check_outcome(name, {key: cell for key, cell in entry["row"].items() if key != column})
-    check_outcome(name, {})
+        for row in spoilt(entry["row"]):
+            check_outcome(name, row)
+
+
+def spoilt(cell: Any) -> Iterator[Any]:
+    """Yield the cell with one of its parts replaced or missing, for every part and every value."""
+    parts = cell.items() if isinstance(cell, dict) else enumerate(cell)
+    for key, part in list(parts):
+        rest = cell.copy()
+        del rest[key]
+        yield rest
+        for value in HOSTILE:
+            changed = cell.copy()
+            changed[key] = value
+            yield changed
+        if isinstance(part, dict | list):
+            for inner in spoilt(part):
+                changed = cell.copy()
+                changed[key] = inner
+                yield changed
 
 
 def check_outcome(name: str, row: Mapping[str, Any]) -> None:

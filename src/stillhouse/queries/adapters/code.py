@@ -39,6 +39,10 @@ def _task(question: str, found: ReadTests, starter: str = "") -> dict[str, Any]:
         starter: the beginning of the program, or the signature of the function, that the answer must keep.
     """
     name = found.entry_point or ""
+    if not isinstance(name, str) or not (name or "x").replace(".", "").isidentifier():
+        raise RowFaultError("invalid_tests", f"{shown(name)} is no name of a function")
+    if not isinstance(starter, str):
+        raise RowFaultError("invalid_value", f"the given beginning is no text: {shown(starter)}")
     language = found.language or "python"
     said = f"{question}\n{starter}"
     asked = [question]
@@ -60,6 +64,7 @@ def _task(question: str, found: ReadTests, starter: str = "") -> dict[str, Any]:
 
 def _names(said: str, name: str) -> bool:
     """Return whether a question names a function: a word of the language may be its name too."""
+    name = re.escape(name)
     form = rf"`{name}`|\b{name}\s*\("
     return re.search(rf"\b{name}\b" if "_" in name else form, said) is not None
 
