@@ -5,20 +5,27 @@ it below the question where the question does not say it.
 """
 
 import ast
+import builtins
 import re
 import sys
 from collections.abc import Mapping
 from typing import Any
 
 from stillhouse.queries.adapters.base import AdaptedRow, Adapter, NotSelected
-from stillhouse.queries.adapters.fields import column, last_user_text, mapping, sequence, text
+from stillhouse.queries.adapters.fields import (
+    column,
+    decoded,
+    last_user_text,
+    mapping,
+    sequence,
+    text,
+)
 from stillhouse.queries.faults import RowFaultError, shown
 from stillhouse.queries.tests_layouts import SOLUTION, ReadTests, pairs, read_tests
 
 _EURUS_FORMAT = re.compile(
     r"\s*Write Python code to solve the problem\. Present the code in\s+```python\s+Your code\s+```\s*at the end\.\s*$"
 )
-_CALLED = re.compile(r"\bassert\s+\(*(?:not\s+)?([A-Za-z_]\w*)\s*\(")
 # Modules of a pytest module that the sandbox provides.
 _OF_SANDBOX = frozenset({"pytest", "solution"})
 _CODEFORCES_TESTS = (
@@ -47,7 +54,8 @@ def _task(question: str, found: ReadTests, starter: str = "") -> dict[str, Any]:
     said = f"{question}\n{starter}"
     asked = [question]
     if name and not _names(said, name.rpartition(".")[2]):
-        kind = f"method of `class {SOLUTION}`" if name.startswith(f"{SOLUTION}.") else "function"
+        kind = "class" if name[0].isupper() else "function"
+        kind = f"method of `class {SOLUTION}`" if name.startswith(f"{SOLUTION}.") else kind
         asked.append(f"Name the {kind} `{name.rpartition('.')[2]}`.")
     if language == "python" and "python" not in said.lower():
         reads = any(test["kind"] == "stdio" for test in found.tests)
@@ -89,7 +97,7 @@ def _kodcode(row: Mapping[str, Any]) -> AdaptedRow:
     module = text(row, "test" if "test" in row else "test_code")
     if _imported(module) - _OF_SANDBOX - sys.stdlib_module_names:
         return NotSelected("needs_packages")
-    info = column(row, "test_info") or {}
+    info = decoded(column(row, "test_info"), "test_info") or {}
     info = info[0] if isinstance(info, list) and info else info
     if not isinstance(info, Mapping):
         raise RowFaultError("invalid_value", f"'test_info' is no mapping: {shown(info)}")
@@ -170,9 +178,17 @@ def _openthoughts_code(row: Mapping[str, Any]) -> AdaptedRow:
 
 def _acecode(row: Mapping[str, Any]) -> AdaptedRow:
     found = read_tests(sequence(row, "test_cases"))
-    called = _CALLED.search(found.tests[0].get("code", ""))
-    found.entry_point = called[1] if called else None
+    if any(test["kind"] != "assert" for test in found.tests):
+        raise RowFaultError("invalid_tests", f"no assert: {shown(found.tests[0])}")
+    found.entry_point = _called(found.tests[0]["code"])
     return _task(text(row, "question"), found)
+
+
+def _called(test: str) -> str | None:
+    """Return the first name that an assert calls and that Python does not have: the function or class under test."""
+    nodes = (node.func for node in ast.walk(ast.parse(test)) if isinstance(node, ast.Call))
+    names = (node.id for node in nodes if isinstance(node, ast.Name))
+    return next((name for name in names if not hasattr(builtins, name)), None)
 
 
 def _apps(row: Mapping[str, Any]) -> AdaptedRow:
