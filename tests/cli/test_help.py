@@ -27,6 +27,8 @@ COMMANDS = [
     ["plan"],
     ["publish"],
     ["pull"],
+    ["queries"],
+    ["queries", "preview"],
     ["release"],
     ["release", "diff"],
     ["release", "export-paper"],
