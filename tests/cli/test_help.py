@@ -29,6 +29,7 @@ COMMANDS = [
     ["pull"],
     ["queries"],
     ["queries", "pin"],
+    ["queries", "preview"],
     ["release"],
     ["release", "diff"],
     ["release", "export-paper"],

@@ -40,14 +40,13 @@ class Pin:
 @click.command()
 @click.option(
     "--params",
-    "path",
     type=click.Path(path_type=Path),
     default=Path("params.yaml"),
     show_default=True,
     help="The file to change, such as profiles/paper/params.yaml.",
 )
 @json_option("pinned", "failed")
-def pin(path: Path, json: bool) -> None:
+def pin(params: Path, json: bool) -> None:
     """Fill in the newest commit of each Hub source whose `revision` is FILL_IN.
 
     Asks the Hub, prints the old and the new value of each, and changes these values in the file and nothing else. A
@@ -55,16 +54,16 @@ def pin(path: Path, json: bool) -> None:
     """
     from huggingface_hub import HfApi
 
-    pinned, failed = pin_file(path, HfApi())
+    pinned, failed = pin_file(params, HfApi())
     if json:
         print_json({"pinned": pinned, "failed": failed})
     else:
         for entry in pinned:
             click.echo(f"{entry.source}: {entry.repo}: {entry.old} -> {entry.new}")
         if not pinned and not failed:
-            click.echo(f"{path}: no revision of a query source to fill in")
+            click.echo(f"{params}: no revision of a query source to fill in")
     if failed:
-        raise PinError("\n".join(f"{path}: {source}: {why}" for source, why in failed.items()))
+        raise PinError("\n".join(f"{params}: {source}: {why}" for source, why in failed.items()))
 
 
 def pin_file(path: Path, api: "HfApi") -> tuple[list[Pin], dict[str, str]]:
