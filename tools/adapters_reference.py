@@ -30,8 +30,8 @@ has precedence over what its adapter has. [Use your own queries](../how-to/own-q
 
 - **Commit**: the commit that the adapter has. Where it has none, write `revision: FILL_IN` and run
   `stillhouse queries pin`.
-- **Licence**: that of the data set's page, as far as it was seen. An `unknown` licence, and one with `LicenseRef-`,
-  stops a release: read the page and set `license` of the source, or allow the name in `package.allow_licenses`.
+- **Licence**: what public notes on the data set say; read its page before a release. An `unknown` licence, and one with
+  `LicenseRef-`, stops a release: set `license` of the source, or allow the name in `package.allow_licenses`.
 - **Taken and changed**: rows that are left out by design are counted as `not_selected`.
 - **Test rows**: what becomes of rows in the layout that were written for the tests: how many become queries, and the
   reasons of the others.

@@ -74,19 +74,25 @@ def pin_file(path: Path, api: "HfApi") -> tuple[list[Pin], dict[str, str]]:
         PinError: a source names no data set.
     """
     from stillhouse.files import partial
+    from stillhouse.hub.calls import HubUnreachableError
     from stillhouse.params.base import PLACEHOLDER
 
     text, places = _places(path)
     pinned: list[Pin] = []
     failed: dict[str, str] = {}
     commits: dict[str, str] = {}
+    unreachable = False
     lines = text.split("\n")
     # From the end, so that the columns of places in one line stay right.
     for place in reversed(places):
+        if unreachable:  # each more try would wait as long
+            failed[place.source] = f"{place.repo}: not asked for, because the Hub cannot be reached"
+            continue
         try:
             commit = commits.get(place.repo) or newest_commit(place.repo, api)
         except StillhouseError as error:
             failed[place.source] = str(error)
+            unreachable = isinstance(error, HubUnreachableError)
             continue
         commits[place.repo] = commit
         line = lines[place.line]

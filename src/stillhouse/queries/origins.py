@@ -63,8 +63,8 @@ def _of_hub(source: HubSource, origin: Origin) -> Origin:
     revision = source.revision or (own.revision if own else None)
     if revision is None or revision == PLACEHOLDER:
         raise QueriesError(
-            f"query source {source.id!r}: no revision of {repo}; set `revision` to its 40-digit commit, or to "
-            f"{PLACEHOLDER} and run `stillhouse queries pin`"
+            f"query source {source.id!r}: no revision of {repo}; set `revision: {PLACEHOLDER}` and run "
+            "`stillhouse queries pin`, or put its 40-digit commit there"
         )
     return Origin(
         id=origin.id,

@@ -39,7 +39,7 @@ class Adapter:
 
     `revision` is a full commit, null where none is known (`stillhouse queries pin` finds it); `config` is null where
     the data set has one configuration. `license` is an SPDX identifier in lower case where one is known, `unknown`
-    where none was seen. `selection` says in words which rows are taken and what is changed in them, `caveat` what was
+    where none is. `selection` says in words which rows are taken and what is changed in them, `caveat` what was
     not seen of the layout, or what the reference is not. `adapt` may raise `faults.RowFaultError` for a row that cannot
     become a query, instead of returning `Unusable`.
     """
