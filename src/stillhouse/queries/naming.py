@@ -26,9 +26,7 @@ def with_name(
     if not asserts:
         return prompt
     name = entry_point or _wanted(asserts, setup or "")
-    if name is None or all(
-        re.search(rf"\b{re.escape(part)}\b", prompt) for part in name.split(".")
-    ):
+    if name is None or all(_is_named(part, prompt) for part in name.split(".")):
         return prompt
     return f"{prompt}\n\nYour code must define `{name}`."
 
