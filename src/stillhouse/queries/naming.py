@@ -32,12 +32,13 @@ def with_name(
 
 
 def _wanted(asserts: Sequence[str], setup: str) -> str | None:
-    common = set(names_wanted(asserts[:1], setup, None)) - _OF_LIBRARIES
+    common = set(names_wanted(asserts[:1], setup, None))
     for code in asserts[1:]:
         if not common:
             return None
         common.intersection_update(names_wanted([code], setup, None))
-    return common.pop() if len(common) == 1 else None
+    names = common - _OF_LIBRARIES or common  # `gcd` alone is no tool of the test
+    return names.pop() if len(names) == 1 else None
 
 
 def _is_named(name: str, prompt: str) -> bool:
