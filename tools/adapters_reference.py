@@ -36,8 +36,7 @@ has precedence over what its adapter has. [Use your own queries](../how-to/own-q
 - **Test rows**: what becomes of rows in the layout that were written for the tests: how many become queries, and the
   reasons of the others.
 
-Questions of code sets often leave out what their tests need. Their adapters add, where a question lacks it, the
-language, the name of the function, and the beginning that the program must have.
+The code sets are for Python. Where a question does not say so, the adapter adds it.
 
 No adapter has been run on its whole data set: the layouts are those that public code reads and data cards show.
 """

@@ -254,6 +254,35 @@ def test_starter_code_is_given_and_makes_methods(inputs: Path) -> None:
     assert "Solution().double(2)" in query.tests[0].code
 
 
+@pytest.mark.parametrize(
+    ("prompt", "tests", "changes", "added"),
+    [
+        ("Double it.", ["assert double(1) == 2", "assert double(2) == 4"], {}, "double"),
+        ("Double it.", ["assert sorted(double(1)) == math.floor(2)"], {}, "double"),
+        ("Double it.", ["assert Thing().go(double(2))"], {}, None),
+        ("Write `double`.", ["assert double(1) == 2"], {}, None),
+        ("Write double(x).", ["assert double(1) == 2"], {}, None),
+        ("Return the double.", ["assert double(1) == 2"], {}, "double"),
+        ("What is by_two?", ["assert by_two(1) == 2"], {}, None),
+        ("Double it.", ["assert made(double(1)) == 2"], {"setup": "made = int"}, "double"),
+        ("Double it.", [{"input": "1", "output": "2"}], {}, None),
+        ("Double it.", {"inputs": [[1]], "outputs": [2], "fn_name": "twice"}, {}, "twice"),
+        (
+            "Double it.",
+            ["assert f(double(1)) == 2"],
+            {"entry_point": "Solution.double"},
+            "Solution.double",
+        ),
+    ],
+)
+def test_a_question_names_what_its_tests_call(
+    inputs: Path, prompt: str, tests: Any, changes: dict[str, str], added: str | None
+) -> None:
+    row = {"prompt": prompt, "tests": tests, "language": "python"} | changes
+    query = one(inputs, row, category="code")
+    assert query.prompt == (f"{prompt}\n\nYour code must define `{added}`." if added else prompt)
+
+
 def test_a_developer_is_a_system_prompt(inputs: Path) -> None:
     turns = [{"role": "developer", "content": "Be short."}, {"role": "User", "content": "Why?"}]
     query = one(inputs, {"messages": json.dumps(turns)}, category="other")

@@ -1,9 +1,10 @@
 """All sources of a run: counts of what became of their rows, and the largest share of rejected rows."""
 
 import json
+import re
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -11,8 +12,9 @@ from stillhouse import layout
 from stillhouse.params.load import load_run
 from stillhouse.params.queries import Queries
 from stillhouse.queries.curate import curate, metrics, write
+from stillhouse.queries.faults import RowReason
 from stillhouse.queries.load import load_sources
-from stillhouse.queries.rows import QueriesError
+from stillhouse.queries.rows import COLUMNS, QueriesError
 from stillhouse.records import Rejected
 from stillhouse.tables.read import read_table
 
@@ -31,7 +33,8 @@ def spec(inputs: Path, rows: list[dict[str, Any]], **changes: Any) -> Queries:
     return Queries.model_validate(RULES | {"sources": sources} | changes)
 
 
-RULES = load_run(Path(__file__).resolve().parents[2]).queries.model_dump()
+ROOT = Path(__file__).resolve().parents[2]
+RULES = load_run(ROOT).queries.model_dump()
 
 
 def test_too_many_rejected_rows_fail_with_reasons_and_three_examples(inputs: Path) -> None:
@@ -81,3 +84,10 @@ def test_rejections_are_in_the_table_and_counted_by_source(inputs: Path) -> None
         ("own", None, "exact_duplicate"),
     }
     assert all(row.evidence for row in table if row.query is None)
+
+
+def test_the_page_of_query_sources_has_every_reason_and_every_column() -> None:
+    page = (ROOT / "docs/reference/queries.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", page, re.MULTILINE))
+    found = {name.strip("`") for cell in named for name in cell.split(", ")}
+    assert set(get_args(RowReason)) | COLUMNS <= found

@@ -21,6 +21,7 @@ from stillhouse.queries.cells import (
 from stillhouse.queries.choices import with_choices
 from stillhouse.queries.constraints import constraints_of, refuse_uncheckable
 from stillhouse.queries.faults import EVIDENCE_CHARS, RowFaultError, shown
+from stillhouse.queries.naming import with_name
 from stillhouse.queries.origins import Origin
 from stillhouse.queries.origins import QueriesError as QueriesError
 from stillhouse.queries.references import ground_truth, is_missing
@@ -129,6 +130,10 @@ def _query(values: dict[str, Any], origin: Origin) -> Query:
         code = _code(values)
     programming = origin.category == "code" or not checked
     messages = _messages(values)
+    if code.tests:
+        setup, name = text_of(values["setup"], "invalid_value"), _entry_point(values, code)
+        content = with_name(messages[-1].content, code.tests, setup, name)
+        messages[-1] = Message(role="user", content=content)
     return Query(
         id=query_id(messages),
         category=origin.category,

@@ -1,11 +1,10 @@
-"""Adapters of public sets of programming problems.
+"""Adapters of public sets of programming problems, all of them for Python.
 
-The questions of these sets leave unsaid what their tests need: the language and the name of the function. `_task` puts
-it below the question where the question does not say it.
+The tests stay in the layout of their set: `rows.query_of_row` reads them, and puts the beginning of the program and the
+name that the tests call below a question that lacks them.
 """
 
 import ast
-import builtins
 import re
 import sys
 from collections.abc import Mapping
@@ -21,7 +20,7 @@ from stillhouse.queries.adapters.fields import (
     text,
 )
 from stillhouse.queries.faults import RowFaultError, shown
-from stillhouse.queries.tests_layouts import SOLUTION, ReadTests, pairs, read_tests
+from stillhouse.queries.tests_layouts import ReadTests, pairs, read_tests
 
 _EURUS_FORMAT = re.compile(
     r"\s*Write Python code to solve the problem\. Present the code in\s+```python\s+Your code\s+```\s*at the end\.\s*$"
@@ -37,44 +36,11 @@ _CODEFORCES_TESTS = (
 )
 
 
-def _task(question: str, found: ReadTests, starter: str = "") -> dict[str, Any]:
-    """Return the row of a question and its tests.
-
-    Args:
-        question: the question as the set has it.
-        found: its tests.
-        starter: the beginning of the program, or the signature of the function, that the answer must keep.
-    """
-    name = found.entry_point or ""
-    if not isinstance(name, str) or not (name or "x").replace(".", "").isidentifier():
-        raise RowFaultError("invalid_tests", f"{shown(name)} is no name of a function")
-    if not isinstance(starter, str):
-        raise RowFaultError("invalid_value", f"the given beginning is no text: {shown(starter)}")
-    language = found.language or "python"
-    said = f"{question}\n{starter}"
-    asked = [question]
-    if name and not _names(said, name.rpartition(".")[2]):
-        kind = "class" if name[0].isupper() else "function"
-        kind = f"method of `class {SOLUTION}`" if name.startswith(f"{SOLUTION}.") else kind
-        asked.append(f"Name the {kind} `{name.rpartition('.')[2]}`.")
-    if language == "python" and "python" not in said.lower():
-        reads = any(test["kind"] == "stdio" for test in found.tests)
-        how = " It reads standard input and writes standard output." if reads else ""
-        asked.append(f"Write the program in Python.{how}")
-    return {
-        "prompt": question and "\n\n".join(asked),
-        "tests": found.tests,
-        "language": language,
-        "entry_point": name or None,
-        "starter_code": starter,
-    }
-
-
-def _names(said: str, name: str) -> bool:
-    """Return whether a question names a function: a word of the language may be its name too."""
-    name = re.escape(name)
-    form = rf"`{name}`|\b{name}\s*\("
-    return re.search(rf"\b{name}\b" if "_" in name else form, said) is not None
+def _task(question: str, tests: Any, **columns: Any) -> dict[str, Any]:
+    """Return the row of a question, which says the language, and of its tests; `columns` are further ones."""
+    if question and "python" not in question.lower():
+        question += "\n\nWrite the program in Python."
+    return {"prompt": question, "tests": tests, "language": "python", **columns}
 
 
 def _eurus_code(row: Mapping[str, Any]) -> AdaptedRow:
@@ -82,14 +48,17 @@ def _eurus_code(row: Mapping[str, Any]) -> AdaptedRow:
     if text(row, "ability") != "code":
         return NotSelected("other_subject")
     tests = column(mapping(row, "reward_model"), "ground_truth")
-    return _task(_EURUS_FORMAT.sub("", last_user_text(row, "prompt")), read_tests(tests))
+    return _task(_EURUS_FORMAT.sub("", last_user_text(row, "prompt")), tests)
 
 
 def _deepcoder(row: Mapping[str, Any]) -> AdaptedRow:
-    starter = text(row, "starter_code") if "starter_code" in row else ""
     named = mapping(row, "metadata").get("func_name") if row.get("metadata") else None
-    tests = read_tests(column(row, "tests"), named, starter)
-    return _task(text(row, "problem"), tests, starter)
+    return _task(
+        text(row, "problem"),
+        column(row, "tests"),
+        entry_point=named,
+        starter_code=row.get("starter_code"),
+    )
 
 
 def _kodcode(row: Mapping[str, Any]) -> AdaptedRow:
@@ -101,9 +70,12 @@ def _kodcode(row: Mapping[str, Any]) -> AdaptedRow:
     info = info[0] if isinstance(info, list) and info else info
     if not isinstance(info, Mapping):
         raise RowFaultError("invalid_value", f"'test_info' is no mapping: {shown(info)}")
-    found = read_tests(module)
-    found.entry_point = info.get("function_name") or None
-    return _task(text(row, "question"), found, info.get("function_declaration") or "")
+    return _task(
+        text(row, "question"),
+        module,
+        entry_point=info.get("function_name"),
+        starter_code=info.get("function_declaration"),
+    )
 
 
 def _imported(module: str) -> set[str]:
@@ -111,7 +83,7 @@ def _imported(module: str) -> set[str]:
     try:
         nodes = list(ast.walk(ast.parse(module)))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return set()  # `read_tests` says what is wrong with it
+        return set()  # it is rejected with its syntax error
     names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
     names += [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
     return {name.partition(".")[0] for name in names} - {""}
@@ -127,9 +99,6 @@ def _codeforces_cots(row: Mapping[str, Any]) -> AdaptedRow:
             found.add(_codeforces_tests(row[name]))
     # The lists overlap, and texts differ in their last line break.
     different = {(test["input"].strip(), test["output"].strip()): test for test in found.tests}
-    found.tests = list(different.values())
-    if not found.tests:
-        raise RowFaultError("no_tests", "no tests and no examples")
     examples = sequence(row, "examples")
     sections = {
         "": text(row, "description"),
@@ -141,7 +110,7 @@ def _codeforces_cots(row: Mapping[str, Any]) -> AdaptedRow:
     if not sections[""]:
         raise RowFaultError("no_text", "`description` is empty")
     parts = [f"{head}\n{body}".strip() for head, body in sections.items() if body]
-    return _task("\n\n".join(parts), found)
+    return _task("\n\n".join(parts), list(different.values()))
 
 
 def _codeforces_tests(value: Any) -> ReadTests:
@@ -159,44 +128,30 @@ def _example(example: Any) -> str:
 
 def _verifiable_coding(row: Mapping[str, Any]) -> AdaptedRow:
     problem = text(row, "problem_statement" if "problem_statement" in row else "problem")
-    return _task(problem, read_tests(mapping(row, "verification_info")))
+    return _task(problem, mapping(row, "verification_info"))
 
 
 def _opencoder(row: Mapping[str, Any]) -> AdaptedRow:
-    found = read_tests(sequence(row, "testcase"))
-    found.entry_point = text(row, "entry_point") or None
-    return _task(text(row, "instruction"), found)
+    tests = sequence(row, "testcase")
+    return _task(text(row, "instruction"), tests, entry_point=column(row, "entry_point"))
 
 
 def _openthoughts_code(row: Mapping[str, Any]) -> AdaptedRow:
     tests = column(row, "test_cases")
     if not tests or tests == "[]":
         return NotSelected("no_tests")
-    starter = text(row, "starter_code") if "starter_code" in row else ""
-    return _task(text(row, "problem"), read_tests(tests, starter_code=starter), starter)
+    return _task(text(row, "problem"), tests, starter_code=row.get("starter_code"))
 
 
 def _acecode(row: Mapping[str, Any]) -> AdaptedRow:
-    found = read_tests(sequence(row, "test_cases"))
-    if any(test["kind"] != "assert" for test in found.tests):
-        raise RowFaultError("invalid_tests", f"no assert: {shown(found.tests[0])}")
-    found.entry_point = _called(found.tests[0]["code"])
-    return _task(text(row, "question"), found)
-
-
-def _called(test: str) -> str | None:
-    """Return the first name that an assert calls and that Python does not have: the function or class under test."""
-    nodes = (node.func for node in ast.walk(ast.parse(test)) if isinstance(node, ast.Call))
-    names = (node.id for node in nodes if isinstance(node, ast.Name))
-    return next((name for name in names if not hasattr(builtins, name)), None)
+    return _task(text(row, "question"), sequence(row, "test_cases"))
 
 
 def _apps(row: Mapping[str, Any]) -> AdaptedRow:
     if not row.get("input_output"):
         return NotSelected("no_tests")
-    starter = text(row, "starter_code") if "starter_code" in row else ""
-    tests = read_tests(column(row, "input_output"), starter_code=starter)
-    return _task(text(row, "question"), tests, starter)
+    tests = column(row, "input_output")
+    return _task(text(row, "question"), tests, starter_code=row.get("starter_code"))
 
 
 ADAPTERS = [
