@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from stillhouse.known_layouts import is_release_row
 from stillhouse.queries.cells import (
     MISSING,
     encodable,
@@ -93,7 +94,7 @@ def query_of_row(
     try:
         if "license" in columns and is_blank(values["license"]):
             raise RowFaultError("no_license", f"nothing in {columns['license']!r}")
-        query = _query(values, origin)
+        query = _query(values, origin, complete=not is_release_row(row))
         msgspec.json.encode(query)  # as the table will hold it
         return query
     except UnicodeEncodeError as error:
@@ -116,7 +117,8 @@ def encodable_part(evidence: str) -> str:
     return evidence[:cut].encode("utf-8", "replace").decode()
 
 
-def _query(values: dict[str, Any], origin: Origin) -> Query:
+def _query(values: dict[str, Any], origin: Origin, complete: bool) -> Query:
+    """Return the query of a row's values; `complete`: a question may get the name that its tests call."""
     reference = values["ground_truth"]
     checked = origin.verifier is None
     if not is_blank(values["choices"]):
@@ -130,7 +132,7 @@ def _query(values: dict[str, Any], origin: Origin) -> Query:
         code = _code(values)
     programming = origin.category == "code" or not checked
     messages = _messages(values)
-    if code.tests:
+    if code.tests and complete:
         setup, name = text_of(values["setup"], "invalid_value"), _entry_point(values, code)
         content = with_name(messages[-1].content, code.tests, setup, name)
         messages[-1] = Message(role="user", content=content)
