@@ -15,6 +15,7 @@ BETWEEN_STAGES = {
     "generate": {"verify"},
     "hub": {"package"},
     "package": {"verify"},
+    "queries": {"verify"},
     "report": {"analysis", "verify"},
 }
 # All may import these.

@@ -7,7 +7,9 @@ import pytest
 
 from stillhouse.cli.check import survey
 from stillhouse.params.load import load_run, load_student, load_teacher
-from stillhouse.params.queries import HubSource
+from stillhouse.params.queries import HubSource, Source
+from stillhouse.queries.adapters import ADAPTERS
+from stillhouse.queries.adapters.base import NotSelected
 from stillhouse.sft.gates import check_template
 
 PROFILES = ["paper", "single_gpu"]
@@ -45,6 +47,13 @@ def test_the_committed_run_is_sound_and_complete() -> None:
     assert found.placeholders == []
 
 
+def origin_category(source: Source) -> str | None:
+    """Return the category of a source, which may be its adapter's."""
+    if isinstance(source, HubSource) and source.adapter is not None:
+        return source.category or ADAPTERS[source.adapter].category
+    return source.category
+
+
 def test_the_paper_profile_is_the_paper() -> None:
     root = Path("profiles/paper")
     run = load_run(root)
@@ -76,7 +85,7 @@ def test_the_paper_profile_is_the_paper() -> None:
         "cosine",
     )
     assert recipe.warmup_ratio == 0.05
-    assert {source.category for source in run.queries.sources} == {
+    assert {origin_category(source) for source in run.queries.sources} == {
         "math",
         "code",
         "science",
@@ -90,7 +99,18 @@ def test_the_paper_profile_leaves_the_year_of_its_benchmark_out() -> None:
     sources = {source.id: source for source in load_run(Path("profiles/paper")).queries.sources}
     aime = sources["aime_1983_2023"]
     assert isinstance(aime, HubSource)
-    assert aime.where == {"Year": list(range(1983, 2024))}
+    assert aime.adapter is not None
+    adapt = ADAPTERS[aime.adapter].adapt
+    row = {"Question": "Find the least number.", "Answer": "12"}
+    assert adapt(row | {"Year": 2023}) == {"prompt": row["Question"], "ground_truth": "12"}
+    assert adapt(row | {"Year": 2024}) == NotSelected("benchmark_year")
+
+
+def test_every_source_of_a_profile_has_an_adapter() -> None:
+    for name in PROFILES:
+        for source in load_run(Path("profiles") / name).queries.sources:
+            assert isinstance(source, HubSource)
+            assert source.adapter in ADAPTERS
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=str)

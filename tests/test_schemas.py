@@ -134,6 +134,8 @@ EXPECTED: dict[type[Row], pa.Schema] = {
             "reason": pa.string(),
             "evidence": pa.string(),
             "duplicate_of": pa.string(),
+            "source": pa.string(),
+            "row": pa.int64(),
         }
     ),
     Sample: pa.schema(

@@ -46,6 +46,7 @@ class Message(Row, frozen=True, kw_only=True):
 # The roles of turns, by their names in the two layouts of conversations that data sets use.
 ROLES = {
     "system": "system",
+    "developer": "system",
     "user": "user",
     "human": "user",
     "assistant": "assistant",
@@ -305,12 +306,17 @@ class Decision(Row, frozen=True, kw_only=True):
 
 
 class Rejected(Row, frozen=True, kw_only=True):
-    """A query that the queries stage dropped, and why. `duplicate_of` names the query kept in its place."""
+    """What the queries stage dropped, and why. `duplicate_of` names the query kept in its place.
 
-    query: Query
+    `query` is null where a row could not become a query; `row` then is its number in the source, from 1.
+    """
+
+    query: Query | None
     reason: str
     evidence: str | None = None
     duplicate_of: str | None = None
+    source: str = ""
+    row: int | None = None
 
 
 class Example(Row, frozen=True, kw_only=True):

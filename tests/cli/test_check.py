@@ -84,7 +84,19 @@ def test_a_sound_project_passes_and_lists_its_files(project: Path) -> None:
             "kind: file\n      path: inputs/none.jsonl",
             "tasks.2.path: no such",
         ),
-        ("params.yaml", "category: other", "category: cooking", "queries.sources.2"),
+        ("params.yaml", "limit: 3000", "category: cooking", "queries.sources.0"),
+        (
+            "params.yaml",
+            "adapter: deepmath",
+            "adapter: none",
+            "no adapter 'none'; there are: acecode",
+        ),
+        (
+            "params.yaml",
+            f"adapter: big_math, revision: {'a' * 40}",
+            "adapter: big_math",
+            "queries.sources.1: query source 'big_math': no revision of SynthLabsAI/Big-Math-RL-Verified",
+        ),
         (
             "params.yaml",
             "kind: gsm8k",
@@ -131,8 +143,8 @@ def test_a_placeholder_left_in_the_run_is_a_fault(edit: Edit) -> None:
     result = CliRunner().invoke(main, ["check"])
     assert result.exit_code == 2
     assert result.stderr == (
-        "params.yaml: queries.sources.0.revision: fill in the 40-digit commit of zwhe99/DeepMath-103K "
-        "(on the Hub: Files, History; or `git ls-remote` of its page)\n"
+        "params.yaml: queries.sources.1.revision: fill in the 40-digit commit of SynthLabsAI/Big-Math-RL-Verified "
+        "(`stillhouse queries pin` does it)\n"
     )
 
 
@@ -159,4 +171,4 @@ def test_the_document_has_files_and_faults(edit: Edit) -> None:
     found = document("check", exit_code=2)
     assert "params.yaml" in found["files"]
     assert "engin: unknown key" in "\n".join(found["faults"])
-    assert found["placeholders"][0]["key"] == "queries.sources.0.revision"
+    assert found["placeholders"][0]["key"] == "queries.sources.1.revision"

@@ -23,20 +23,17 @@ from stillhouse.models.replay.rows import ReplaySource
 from stillhouse.params.queries import HubSource
 from stillhouse.params.teacher import ReplayHub
 from stillhouse.queries.sources import load_source
+from stillhouse.records import Query
 
 repo = {{"kind": "hub", "repo": "{repo}", "revision": "{commit}"}}
-columns = {{"query_id": "query_id", "text": "answer", "reasoning": "think"}}
-replay = ReplaySource(ReplayHub(files=["data/*.parquet"], columns=columns, **repo))
+replay = ReplaySource(ReplayHub(files=["data/*.parquet"], **repo))
 answers = [[a.key, a.text, a.reasoning] for row in replay.rows() for a in row.answers]
-names = ["messages", "ground_truth", "language", "setup", "entry_point", "tests", "constraints"]
-columns = {{name: name for name in names}} | {{"license": "source_license"}}
 queries = []
 for category in {categories}:
     source = HubSource(
-        id="released", category=category, license="unknown", columns=columns,
-        where={{"category": category}}, **repo,
+        id="released", category=category, license="unknown", **repo
     )
-    queries += load_source(source, 1)
+    queries += [row for row in load_source(source, 1) if isinstance(row, Query)]
 print(json.dumps([answers, msgspec.to_builtins(queries)]))
 """
 

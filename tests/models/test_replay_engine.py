@@ -171,6 +171,33 @@ def test_the_published_layout_of_am_thinking_is_read():
     ]
 
 
+def test_the_am_sets_and_releases_need_no_mapping():
+    info = {"category": "math", "ground_truth": "2"}
+    am = {
+        "system": "Think first.",
+        "conversations": [
+            {"from": "human", "value": ONE, "info": info},
+            {"from": "assistant", "value": "<think>1</think><answer>2</answer>", "info": {}},
+        ],
+    }
+    assert texts(of_file(write(am), ASKED)) == ["<think>1</think><answer>2</answer>"]
+    released = {
+        "id": "a",
+        "query_id": ASKED.id,
+        "source_license": "mit",
+        "messages": [{"role": "user", "content": "no longer asked so"}],
+        "think": "1",
+        "answer": "2",
+        "attempt": 3,
+        "finish_reason": "stop",
+        "tokens": 7,
+    }
+    engine = of_file(write(released), ASKED)
+    found = ask(engine)
+    assert (found.text, found.reasoning, found.completion_tokens) == ("2", "1", 7)
+    asyncio.run(engine.close())
+
+
 def test_columns_are_mapped_and_no_other_is_read():
     path = write({"q": ONE, "answers": ["2"], "n": 9, "text": "other", "attempt": "x"})
     engine = of_file(path, prompt="q", text="answers", completion_tokens="n")
@@ -215,7 +242,10 @@ def test_parquet_is_read_as_jsonl_is():
         ([{"query_id": "a", "text": "x", "attempt": True}], "a whole number as `attempt`"),
         ([{"query_id": "a", "text": ["x"] * 2, "attempt": 0}], "numbers one answer"),
         ([{"query_id": "a", "text": ["x"], "reasoning": []}], "has 0 entries and `text` 1"),
-        ([{"messages": [{"role": "robot", "content": "x"}]}], "must list turns of system, user"),
+        (
+            [{"messages": [{"role": "robot", "content": "x"}]}],
+            "must list turns of system, developer, user",
+        ),
         ([{"messages": ["x"], "text": "x"}], "must list turns"),
         ([{"messages": [{"role": "user", "content": 3}]}], "`messages` must be text"),
         ([{"messages": [{"role": "user", "content": "x"}]}], "end with the assistant's turn"),

@@ -222,6 +222,7 @@ def rejected_queries() -> list[Rejected]:
         Rejected(query=kept, reason="exact_duplicate", duplicate_of=kept.id),
         Rejected(query=kept, reason="exact_duplicate", duplicate_of=kept.id),
         Rejected(query=benchmark, reason="contaminated", evidence="held_out/7: What is 99 + 99?"),
+        Rejected(query=None, reason="no_reference", evidence="null", source="sums", row=3),
     ]
 
 
@@ -330,6 +331,8 @@ def metrics() -> dict[str, Any]:
                     "kept": 1049,
                     "licenses": ["Apache-2.0"],
                     "category": "math",
+                    "rows_rejected": {"no_reference": 1},
+                    "not_selected": {},
                 }
             },
             "contamination": {"gsm8k_sample": 1051, "held_out": 1061},

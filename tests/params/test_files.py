@@ -21,11 +21,38 @@ def test_a_missing_key_is_named() -> None:
 
 
 def test_every_fault_has_its_own_line() -> None:
-    content = {k: v for k, v in HUB.items() if k != "repo"} | {"category": "cooking"}
+    content = {k: v for k, v in HUB.items() if k != "id"} | {"category": "cooking"}
     lines = fault(HubSource, content).splitlines()
     assert len(lines) == 2
     assert any("category" in line and "'cooking'" in line and "'math'" in line for line in lines)
-    assert any(line == "file.yaml: repo: missing key" for line in lines)
+    assert any(line == "file.yaml: id: missing key" for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (
+            {k: v for k, v in HUB.items() if k != "repo"},
+            "needs `repo` and `revision`, or an `adapter`",
+        ),
+        (
+            {k: v for k, v in HUB.items() if k != "category"},
+            "needs `category` and `license`, or an",
+        ),
+        (
+            HUB | {"adapter": "kodcode", "columns": {"prompt": "q"}},
+            "remove `columns` and `constants`",
+        ),
+        (
+            HUB | {"columns": {"prompt": "q"}, "constants": {"prompt": "x"}},
+            "prompt is in `columns` and",
+        ),
+    ],
+)
+def test_a_source_of_rows_needs_its_columns_or_an_adapter(
+    content: dict[str, str], said: str
+) -> None:
+    assert said in fault(HubSource, content)
 
 
 def test_yaml_is_read_as_dvc_reads_it(tmp_path: Path) -> None:

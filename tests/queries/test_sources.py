@@ -1,5 +1,7 @@
 import json
+import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,9 +13,10 @@ from pydantic import ValidationError
 
 from stillhouse.params.load import load_run
 from stillhouse.params.queries import EmbeddedSource, FileSource, GeneratorSource, HubSource
+from stillhouse.queries.load import load_sources
 from stillhouse.queries.rows import QueriesError
-from stillhouse.queries.sources import load_source
-from stillhouse.records import Constraint, Message, Query
+from stillhouse.queries.sources import RowRead, load_source
+from stillhouse.records import Constraint, Message, Query, Rejected
 
 COMMIT = "1" * 40
 
@@ -36,10 +39,29 @@ def own_file(path: Path, **changes: Any) -> FileSource:
     return FileSource.model_validate(values | changes)
 
 
-def load_rows(inputs: Path, rows: list[Any], **changes: Any) -> list[Query]:
+def read_rows(inputs: Path, rows: list[Any], **changes: Any) -> list[RowRead]:
     path = inputs / "rows.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return list(load_source(own_file(path, **changes), 1))
+
+
+def load_rows(inputs: Path, rows: list[Any], **changes: Any) -> list[Query]:
+    return only_queries(read_rows(inputs, rows, **changes))
+
+
+def only_queries(rows: Iterable[RowRead]) -> list[Query]:
+    """Return the queries; no row may have been rejected."""
+    found = list(rows)
+    assert [row for row in found if isinstance(row, Rejected)] == []
+    return [row for row in found if isinstance(row, Query)]
+
+
+def rejection(inputs: Path, row: Any, good: Any, **changes: Any) -> Rejected:
+    """Return what became of a row that stands behind a good one."""
+    first, second = read_rows(inputs, [good, row], **changes)
+    assert isinstance(first, Query)
+    assert isinstance(second, Rejected)
+    return second
 
 
 def test_generated_queries_repeat_with_the_seed_and_change_with_it() -> None:
@@ -65,7 +87,7 @@ def test_more_queries_keep_those_that_there_were() -> None:
 def test_generated_queries_carry_ground_truth_and_worked_steps_to_it(
     name: str, config: dict[str, Any]
 ) -> None:
-    queries = list(load_source(generator(generator=name, config=config, count=40), 3))
+    queries = only_queries(load_source(generator(generator=name, config=config, count=40), 3))
     for query in queries:
         assert query.solution is not None
         assert query.solution.think
@@ -74,13 +96,13 @@ def test_generated_queries_carry_ground_truth_and_worked_steps_to_it(
 
 def test_every_query_of_the_committed_run_carries_a_worked_solution() -> None:
     run = load_run()
-    queries = [q for source in run.queries.sources for q in load_source(source, run.run.seed)]
+    queries = load_sources(run.queries, run.run.seed).queries
     assert 75 <= len(queries) <= 90
     assert [query.prompt for query in queries if query.solution is None] == []
 
 
 def test_a_generator_without_steps_of_ours_has_no_solution() -> None:
-    queries = list(load_source(generator(generator="calendar_arithmetic", config={}), 3))
+    queries = only_queries(load_source(generator(generator="calendar_arithmetic", config={}), 3))
     assert all(query.ground_truth and query.solution is None for query in queries)
 
 
@@ -170,13 +192,18 @@ def test_the_layout_of_ifeval_is_read(inputs: Path) -> None:
         ({"kwargs": [{}, "at least"]}, "a constraint is a mapping"),
         ({"constraints": [{"id": "punctuation:no_comma"}]}, "keep one"),
         ({"instruction_id_list": [], "constraints": ["no_comma"]}, "a constraint is a mapping"),
+        ({"instruction_id_list": ["no_comma"] * 2}, "no_comma: not one of the 25"),
+        ({"instruction_id_list": "punctuation:no_comma"}, "needs `kwargs`"),
+        ({"kwargs": [{}, {"relation": "at least"}]}, "needs .*num_words"),
+        ({"kwargs": [{}, {"relation": "at least", "num_words": 10**30}]}, "a number above"),
     ],
 )
-def test_a_broken_layout_of_constraints_is_an_error(
+def test_a_broken_layout_of_constraints_is_a_rejection(
     inputs: Path, changes: dict[str, Any], said: str
 ) -> None:
-    with pytest.raises(QueriesError, match=said):
-        load_rows(inputs, [IFEVAL | changes], category="if")
+    row = rejection(inputs, IFEVAL | changes, IFEVAL, category="if")
+    assert row.reason in ("invalid_constraints", "unknown_constraint")
+    assert re.search(said, row.evidence or "")
 
 
 SORTED = [
@@ -203,7 +230,7 @@ def test_where_takes_the_rows_with_the_given_values(
         pq.write_table(pa.Table.from_pylist(SORTED), path)
     else:
         path.write_text("".join(json.dumps(row) + "\n" for row in SORTED))
-    queries = load_source(own_file(path, where=where), 1)
+    queries = only_queries(load_source(own_file(path, where=where), 1))
     assert [query.ground_truth for query in queries] == list(taken)
 
 
@@ -222,8 +249,9 @@ def test_where_names_columns_of_the_file_whatever_they_are_renamed_to(inputs: Pa
 
 def test_a_bad_row_is_named_by_its_place_in_the_file_and_not_among_the_taken(inputs: Path) -> None:
     rows = [*SORTED[:4], {"prompt": "Why?", "category": "math"}]
-    with pytest.raises(QueriesError, match="row 5: no 'ground_truth'"):
-        load_rows(inputs, rows, where={"category": "math"})
+    *_, last = read_rows(inputs, rows, where={"category": "math"})
+    assert isinstance(last, Rejected)
+    assert (last.row, last.source, last.reason, last.query) == (5, "own", "no_reference", None)
 
 
 @pytest.mark.parametrize(
@@ -268,8 +296,8 @@ def test_the_licence_of_a_row_goes_before_that_of_its_source(inputs: Path) -> No
     assert [q.license for q in load_rows(inputs, rows)] == ["cc-by-4.0", "mit", "mit"]
     columns = {"prompt": "prompt", "ground_truth": "ground_truth"}
     assert [q.license for q in load_rows(inputs, rows, columns=columns)] == ["mit"] * 3
-    with pytest.raises(QueriesError, match="row 2: no licence in 'license'"):
-        load_rows(inputs, rows, columns=columns | {"license": "license"})
+    found = read_rows(inputs, rows, columns=columns | {"license": "license"})
+    assert [getattr(row, "reason", None) for row in found] == [None, "no_license", "no_license"]
 
 
 def test_conversations_in_both_layouts_end_at_the_last_user_turn(inputs: Path) -> None:
@@ -301,64 +329,133 @@ def test_parquet_gives_what_jsonl_gives(inputs: Path) -> None:
     assert from_parquet == load_rows(inputs, rows, category="code")
 
 
+STDIO = {"kind": "stdio", "input": "1", "output": "1"}
 CODE = {"prompt": "Add.", "language": "python", "tests": [{"kind": "assert", "code": "assert 1"}]}
 
 
+NAN = float("nan")
+
+
 @pytest.mark.parametrize(
-    ("row", "category", "message"),
+    ("row", "category", "reason", "said"),
     [
-        ({"ground_truth": "1"}, "math", r"row 2: no text of a question \(columns there: ground_"),
-        ({"prompt": " \n", "ground_truth": "1"}, "math", "row 2: no text"),
-        ({"prompt": "Why?"}, "math", "row 2: no 'ground_truth', which category 'math' needs"),
-        ({"prompt": "Why?", "ground_truth": ""}, "science", "row 2: no 'ground_truth'"),
-        ({"prompt": "Why?", "ground_truth": {"a": 1}}, "science", "row 2: text or a number"),
-        ({"prompt": "Why?"}, "code", "row 2: no 'tests'"),
-        (CODE | {"language": None}, "code", "row 2: no 'language'"),
-        (CODE | {"language": "cobol"}, "code", "row 2: .*cobol"),
-        (CODE | {"language": "cpp"}, "code", "row 2: a test of kind assert needs"),
-        (CODE | {"tests": [{"kind": "stdio"}]}, "code", "row 2: a test of kind stdio needs"),
-        (CODE | {"tests": [{"kind": "magic"}]}, "code", "row 2: .*magic"),
+        ({"ground_truth": "1"}, "math", "no_text", r"columns there: ground_truth\)"),
+        ({"prompt": " \n", "ground_truth": "1"}, "math", "no_text", "prompt"),
+        ({"prompt": "\u200b\ufeff", "ground_truth": "1"}, "math", "no_text", "prompt"),
+        ({"prompt": ["Why?"], "ground_truth": "1"}, "math", "no_text", "found"),
+        ({"prompt": "Why?"}, "math", "no_reference", "None"),
+        ({"prompt": "Why?", "ground_truth": ""}, "science", "no_reference", "''"),
+        ({"prompt": "Why?", "ground_truth": "  "}, "math", "no_reference", "' '"),
+        ({"prompt": "Why?", "ground_truth": NAN}, "math", "no_reference", "nan"),
+        ({"prompt": "Why?", "ground_truth": [None, NAN]}, "math", "no_reference", "nan"),
+        ({"prompt": "Why?", "ground_truth": "proof"}, "math", "sentinel_reference", "proof"),
+        ({"prompt": "Why?", "ground_truth": "NotFound."}, "math", "sentinel_reference", "NotF"),
+        ({"prompt": "Why?", "ground_truth": "nan"}, "science", "sentinel_reference", "nan"),
+        ({"prompt": "Why?", "ground_truth": "?"}, "science", "unreadable_reference", "nothing"),
+        ({"prompt": "Why?", "ground_truth": {"a": 1}}, "science", "unreadable_reference", "found"),
+        ({"prompt": "Why?", "ground_truth": float("inf")}, "math", "unreadable_reference", "inf"),
         (
-            {"prompt": "Why?", "constraints": [{"id": "a:b", "kwargs": {"words": 3}}]},
-            "if",
-            "row 2: constraint 'a:b' has the unknown argument words",
+            {"prompt": "Why?", "ground_truth": r"\sum_{k=1}^5 k"},
+            "math",
+            "unreadable_reference",
+            "sum",
         ),
-        ({"messages": [{"role": "tool", "content": "x"}]}, "other", "row 2: .*role 'tool'"),
-        ({"messages": [{"role": "user"}]}, "other", "row 2: messages must be"),
-        ({"messages": "Why?"}, "other", "row 2: messages must be"),
-        ({"prompt": "a \ud800 b"}, "other", "row 2: messages must be"),
-        (["Why?"], "other", "row 2 is a list"),
+        ({"prompt": "Why?", "ground_truth": "1+" * 999}, "math", "unreadable_reference", "charac"),
+        ({"prompt": "Why?"}, "code", "no_tests", "None"),
+        (CODE | {"tests": "[]"}, "code", "no_tests", ""),
+        (CODE | {"language": None, "tests": [STDIO]}, "code", "no_language", "constants"),
+        (CODE | {"language": "cobol"}, "code", "no_language", "cobol"),
+        (CODE | {"language": "cpp"}, "code", "invalid_tests", "asserts are Python"),
+        (CODE | {"tests": [{"kind": "stdio"}]}, "code", "invalid_tests", "output"),
+        (CODE | {"tests": [{"kind": "magic"}]}, "code", "invalid_tests", "magic"),
+        (CODE | {"tests": [STDIO | {"tolerance": "x"}]}, "code", "invalid_tests", "tolerance"),
+        (CODE | {"tests": ["assert add(1"]}, "code", "invalid_tests", "no Python"),
+        (CODE | {"tests": {"inputs": ["1"], "outputs": []}}, "code", "unequal_tests", "1 inputs"),
+        ({"messages": [{"role": "tool", "content": "x"}]}, "other", "invalid_messages", "'tool'"),
+        ({"messages": [{"role": "user"}]}, "other", "invalid_messages", "None"),
+        ({"messages": ["Why?"]}, "other", "invalid_messages", "a turn is 'Why"),
+        ({"messages": "Why?"}, "other", "invalid_messages", "a list of turns"),
+        ({"messages": [{"role": "assistant", "content": "Hi"}]}, "other", "no_text", "user turn"),
+        ({"prompt": "a \ud800 b"}, "other", "no_text", "no Unicode"),
+        (
+            {"prompt": "Why?", "choices": ["one"], "ground_truth": 0},
+            "science",
+            "invalid_choices",
+            "1 o",
+        ),
+        (["Why?"], "other", "not_a_row", "found"),
     ],
 )
-def test_a_bad_row_stops_with_source_row_and_remedy(
-    inputs: Path, row: Any, category: str, message: str
+def test_a_bad_row_is_rejected_with_its_place_and_what_was_found(
+    inputs: Path, row: Any, category: str, reason: str, said: str
 ) -> None:
     good = CODE | {"ground_truth": "1", "constraints": [{"id": "punctuation:no_comma"}]}
-    with pytest.raises(QueriesError, match=message) as caught:
-        load_rows(inputs, [good, row], category=category)
-    assert "'own'" in str(caught.value)
-    assert "\n" not in str(caught.value)
+    found = rejection(inputs, row, good, category=category)
+    assert (found.query, found.source, found.row, found.reason) == (None, "own", 2, reason)
+    assert found.evidence is not None
+    assert re.search(said, found.evidence)
+    assert "\n" not in found.evidence
+    assert len(found.evidence) <= 400
+    found.evidence.encode()
+
+
+def test_what_a_category_does_not_need_rejects_no_row(inputs: Path) -> None:
+    row = {
+        "prompt": "Why?",
+        "ground_truth": {"a": 1},
+        "tests": 7,
+        "language": "en",
+        "kwargs": 3,
+        "constraints": "n < 5",
+        "setup": ["a"],
+    }
+    (query,) = load_rows(inputs, [row], category="other")
+    assert (query.ground_truth, query.tests, query.constraints) == (None, [], [])
+    assert (query.language, query.setup) == (None, None)
 
 
 def test_broken_files_are_named(inputs: Path) -> None:
-    (inputs / "bad.jsonl").write_text('{"prompt": "Why?"}\n{"prompt"\n')
     (inputs / "bad.parquet").write_text("no parquet")
-    (inputs / "bad.csv").write_text("prompt\n")
+    (inputs / "bad.jsonl.gz").write_text("no gzip")
+    (inputs / "bad.csv.zst").write_text("no zstd")
+    (inputs / "bad.json").write_text("[1,")
+    (inputs / "bad.csv").write_bytes(b"prompt\nCaf\xe9\n")
+    (inputs / "bad.xlsx").write_text("prompt\n")
+    (inputs / "empty.jsonl").write_text("\n")
+    (inputs / "empty.csv").write_text("prompt\n")
     for name, message in {
-        "bad.jsonl": "row 2 is not JSON",
-        "bad.parquet": "unreadable Parquet",
-        "bad.csv": r"suffix '\.csv'",
+        "bad.parquet": "unreadable parquet",
+        "bad.jsonl.gz": "unreadable jsonl",
+        "bad.csv.zst": "unreadable csv",
+        "bad.json": "not JSON",
+        "bad.csv": "unreadable csv .*utf-8",
+        "bad.xlsx": r"suffix '\.xlsx' is not read; write the file as one of \.csv, .*\.gz or \.zst",
+        "empty.jsonl": "it has no rows",
+        "empty.csv": "it has no rows",
         "none.jsonl": "no such file",
     }.items():
-        with pytest.raises(QueriesError, match=message):
+        with pytest.raises(QueriesError, match=f"'own': .*{message}") as caught:
             list(load_source(own_file(inputs / name, category="other"), 1))
+        assert "\n" not in str(caught.value)
 
 
 def test_a_column_that_queries_do_not_have_is_refused(inputs: Path) -> None:
-    with pytest.raises(
-        QueriesError, match=r"columns: unknown answer; can be renamed: .*ground_truth"
-    ):
+    with pytest.raises(QueriesError, match=r"columns: unknown answer; there are: .*ground_truth"):
         load_rows(inputs, [], columns={"answer": "final"})
+    with pytest.raises(QueriesError, match=r"constants: unknown answer; there are: .*ground_truth"):
+        load_rows(inputs, [], constants={"answer": "final"})
+
+
+def test_a_mapped_column_that_no_row_has_is_refused(inputs: Path) -> None:
+    rows = [{"q": "Why?", "a": 1}, {"q": "How?", "a": 2, "extra": None}]
+    columns = {"prompt": "q", "constraints": "constraint", "ground_truth": "a.b"}
+    message = r"columns: no row has 'constraint' \(constraints\), 'a.b' .*rows have: q, a, extra"
+    with pytest.raises(QueriesError, match=message):
+        read_rows(inputs, rows, columns=columns)
+    (first, _) = load_rows(
+        inputs, rows, columns=columns | {"constraints": "extra", "ground_truth": "a"}
+    )
+    assert first.ground_truth == "1"
 
 
 class HubDouble:
@@ -392,7 +489,7 @@ def hub_source(**changes: Any) -> HubSource:
 def test_a_hub_source_streams_the_pinned_commit(monkeypatch: pytest.MonkeyPatch) -> None:
     double = HubDouble([{"q": "What is 1 + 1?", "a": "2"}, {"q": "never read", "a": None}])
     monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=double.load_dataset))
-    (query,) = load_source(hub_source(), 1)
+    (query,) = only_queries(load_source(hub_source(), 1))
     assert (query.prompt, query.ground_truth) == ("What is 1 + 1?", "2")
     options = {"name": None, "split": "train", "revision": COMMIT, "streaming": True}
     assert double.asked == [("owner/name", options)]
@@ -402,7 +499,7 @@ def test_where_filters_a_hub_source_as_it_streams(monkeypatch: pytest.MonkeyPatc
     rows = [{"q": "Why?", "a": None, "kind": "chat"}, {"q": "1 + 1?", "a": "2", "kind": "math"}]
     double = HubDouble(rows)
     monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=double.load_dataset))
-    (query,) = load_source(hub_source(where={"kind": "math"}), 1)
+    (query,) = only_queries(load_source(hub_source(where={"kind": "math"}), 1))
     assert query.prompt == "1 + 1?"
     with pytest.raises(QueriesError, match=r"'hub_math': where: no row .*there: kind: 'chat', 'm"):
         list(load_source(hub_source(where={"kind": "code"}), 1))
@@ -427,5 +524,6 @@ def test_a_list_of_references_is_one_ground_truth(inputs: Path) -> None:
 
 @pytest.mark.parametrize("references", [["7", ""], ["7", None], [["7"]]])
 def test_a_list_with_an_empty_reference_is_refused(inputs: Path, references: list[Any]) -> None:
-    with pytest.raises(QueriesError, match="row 1: "):
-        load_rows(inputs, [{"prompt": "What is 3 + 4?", "ground_truth": references}])
+    row = {"prompt": "What is 3 + 4?", "ground_truth": references}
+    found = rejection(inputs, row, {"prompt": "What is 1 + 1?", "ground_truth": 2})
+    assert found.reason == "unreadable_reference"

@@ -110,6 +110,8 @@ def write(root: Path) -> None:
                     "kept": 40,
                     "licenses": ["Apache-2.0"],
                     "category": "math",
+                    "rows_rejected": {"no_reference": 3},
+                    "not_selected": {},
                 }
             },
             "contamination": {"sums": 4, "letters": 0},

@@ -239,8 +239,22 @@ def test_rejected_queries_may_repeat_and_are_sorted_by_query_id(tmp_path: Path) 
         Rejected(query=make_query(text), reason="duplicate") for text in ("c", "a", "a", "b")
     ]
     write_table(tmp_path / "t", Rejected, rows)
-    ids = [row.query.id for row in read_table(tmp_path / "t", Rejected)]
-    assert ids == sorted(row.query.id for row in rows)
+    ids = [row.query and row.query.id for row in read_table(tmp_path / "t", Rejected)]
+    assert ids == sorted(row.query.id for row in rows if row.query)
+
+
+def test_rejected_rows_without_a_query_are_sorted_by_their_place(tmp_path: Path) -> None:
+    places = [("b", 9), ("a", 10), ("a", 9)]
+    rows: list[Rejected] = [
+        Rejected(query=None, reason="no_text", source=source, row=row) for source, row in places
+    ]
+    rows.append(Rejected(query=make_query("c"), reason="duplicate", source="a"))
+    write_table(tmp_path / "t", Rejected, rows)
+    read = list(read_table(tmp_path / "t", Rejected))
+    assert [(row.source, row.row) for row in read if row.query is None] == sorted(places)
+    assert [row.query for row in read if row.query] == [make_query("c")]
+    write_table(tmp_path / "again", Rejected, rows[::-1])
+    assert contents(tmp_path / "again") == contents(tmp_path / "t")
 
 
 def test_a_failed_write_keeps_the_old_table_and_leaves_no_partial_one(tmp_path: Path) -> None:

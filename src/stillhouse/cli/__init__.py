@@ -21,6 +21,7 @@ _COMMANDS = {
     "plan": "stillhouse.cli.plan:plan",
     "publish": "stillhouse.cli.publish:publish",
     "pull": "stillhouse.cli.pull:pull",
+    "queries": "stillhouse.cli.queries:queries",
     "release": "stillhouse.cli.release:release",
     "serve": "stillhouse.cli.serve:serve",
     "show": "stillhouse.cli.show:show",

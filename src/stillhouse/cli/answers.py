@@ -14,7 +14,7 @@ from stillhouse.generate.reasoning import split
 from stillhouse.models.engine import Completion
 from stillhouse.params.verify import CodeLimits, JudgePolicy, Verify
 from stillhouse.plugins import PluginError
-from stillhouse.queries.rows import constraints_of
+from stillhouse.queries.constraints import constraints_of
 from stillhouse.records import (
     Category,
     CodeTest,

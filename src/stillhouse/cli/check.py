@@ -14,6 +14,7 @@ import click
 from stillhouse.cli.output import json_option, print_json, require_project
 
 if TYPE_CHECKING:
+    from stillhouse.params.queries import Source
     from stillhouse.params.run import RunParams
     from stillhouse.params.student import StudentFile
     from stillhouse.params.teacher import TeacherFile
@@ -176,11 +177,26 @@ def _run_faults(run: "RunParams", path: Path, folders: tuple[Path, Path]) -> Ite
         key = f"queries.sources.{i}"
         if source.kind == "file":
             yield from _missing_file(source.path, path, f"{key}.path", folders)
+        if source.kind in ("file", "hub"):
+            yield from _origin_faults(source, f"{path}: {key}")
         if source.kind == "embedded":
             yield from _missing_embedded(source.name, path, f"{key}.name")
     for i, task in enumerate(run.benchmark.tasks):
         if task.path is not None:
             yield from _missing_file(task.path, path, f"benchmark.tasks.{i}.path", folders)
+
+
+def _origin_faults(source: "Source", where: str) -> Iterator[str]:
+    """Find an adapter that does not exist, and a revision that neither the source nor its adapter has."""
+    from stillhouse.params.base import PLACEHOLDER
+    from stillhouse.queries.origins import QueriesError, origin_of
+
+    if getattr(source, "revision", None) == PLACEHOLDER:
+        source = source.model_copy(update={"revision": "0" * 40})  # it is listed as one to fill in
+    try:
+        origin_of(source)
+    except QueriesError as error:
+        yield f"{where}: {error}"
 
 
 def _plugin_faults(run: "RunParams", teachers: "dict[str, TeacherFile]") -> Iterator[str]:
@@ -306,7 +322,7 @@ def _placeholders_below(
     from stillhouse.params.base import PLACEHOLDER
 
     if isinstance(node, dict):
-        named = node.get("repo") or node.get("model") or node.get("id")
+        named = node.get("repo") or node.get("model") or _adapted_repo(node) or node.get("id")
         owner = named if isinstance(named, str) else owner
         for key, value in node.items():
             yield from _placeholders_below(value, path, (*keys, str(key)), owner)
@@ -316,4 +332,14 @@ def _placeholders_below(
     elif node == PLACEHOLDER:
         name = next((key for key in reversed(keys) if not key.isdigit()), "")
         what = _WHAT_TO_PUT.get(name, "your own value").format(owner=owner)
+        if name == "revision" and keys[:2] == ("queries", "sources"):
+            what = f"the 40-digit commit of {owner} (`stillhouse queries pin` does it)"
         yield Placeholder(path, ".".join(keys), what)
+
+
+def _adapted_repo(node: dict[str, Any]) -> str | None:
+    """Return the data set of the adapter that a source names, if there is such an adapter."""
+    from stillhouse.queries.adapters import ADAPTERS
+
+    adapter = ADAPTERS.get(str(node.get("adapter"))) if "adapter" in node else None
+    return adapter.repo if adapter else None

@@ -31,6 +31,10 @@ class HubError(StillhouseError):
     """An upload to or a download from the Hub failed; the message says what to do."""
 
 
+class HubUnreachableError(HubError):
+    """No request reaches the Hub: there is no network, or it is down."""
+
+
 @dataclass(frozen=True)
 class HubRepository:
     """One repository on the Hub."""
@@ -65,7 +69,8 @@ def call(what: str, request: Callable[[], ResultT]) -> ResultT:
     except (OSError, RuntimeError, _transport_error()) as error:
         if isinstance(error, OSError) and error.errno is not None and not _unreachable(error):
             raise  # a problem of this machine, such as a full disk
-        raise HubError(f"{what}: {_failure(error)}") from None
+        kind = HubUnreachableError if _unreachable(error) else HubError
+        raise kind(f"{what}: {_failure(error)}") from None
 
 
 def _transport_error() -> type[Exception]:

@@ -175,7 +175,8 @@ def rejected_query_batches(
 ) -> Iterator[pa.RecordBatch]:
     """Yield the rows of `rejected_queries` from the table that the queries stage wrote.
 
-    The text of a query that overlaps a benchmark is withheld, whatever the reason of its rejection.
+    Rows that could not become a query have no text and no id; the card counts them. The text of a query that overlaps a
+    benchmark is withheld, whatever the reason of its rejection.
 
     Args:
         rejected: the table.
@@ -185,7 +186,8 @@ def rejected_query_batches(
         TableError: the table is missing or corrupt.
     """
     previous, repeats = "", 0
-    for batch in read_batches(rejected):
+    for read in read_batches(rejected):
+        batch = read.filter(read.column("query").is_valid())
         query = batch.column("query")
         names = query.type.names
         fields = dict(zip(names, query.flatten(), strict=True))

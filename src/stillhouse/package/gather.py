@@ -20,6 +20,10 @@ from stillhouse.params.teacher import Teacher
 from stillhouse.params.verify import Verify
 
 PER_TEACHER = ("generate", "verify", "perplexity", "filter")  # stages with metrics of each teacher
+QUERIES = [
+    path.as_posix()
+    for path in (layout.CURATED_QUERIES, layout.REJECTED_QUERIES, layout.CONTAMINATION)
+]
 INPUTS = ("responses", "verdicts", "perplexity", "filtered")  # folders of data/ with one of each
 
 
@@ -45,7 +49,7 @@ def run_facts(params: StageParams) -> RunFacts:
         audit=read_json(layout.metrics("audit")),
         judge_audit=read_json(layout.metrics("judge_audit")),
         locks=sorted(Path("requirements").glob("*.txt")),
-        inputs=dvc_digests(layout.LOCK, ["data/queries", "data/aligned", *inputs]),
+        inputs=dvc_digests(layout.LOCK, [*QUERIES, "data/aligned", *inputs]),
     )
 
 

@@ -12,7 +12,6 @@ from typing import Any
 from stillhouse.errors import StillhouseError
 from stillhouse.hashing import file_sha256
 from stillhouse.package.facts import Repository, RunFacts
-from stillhouse.params.queries import HubSource
 from stillhouse.params.teacher import Teacher
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
@@ -62,9 +61,9 @@ def statement(facts: RunFacts, repo: Repository, shards: dict[str, str]) -> dict
                     *(_model(name, model) for name, model in models.items()),
                     _resource("scorer", facts.perplexity.model, facts.perplexity.revision),
                     *(
-                        _resource(f"source:{source.id}", source.repo, source.revision)
-                        for source in facts.queries.sources
-                        if isinstance(source, HubSource)
+                        _resource(f"source:{name}", part["repo"], part["revision"])
+                        for name, part in facts.queries_metrics["by_source"].items()
+                        if "repo" in part
                     ),
                     *(
                         {"name": path, "digest": {"dvcMd5": md5}}

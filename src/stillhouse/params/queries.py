@@ -1,6 +1,6 @@
 """The section `queries` of params.yaml."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
@@ -8,6 +8,7 @@ from stillhouse.params.base import (
     Id,
     InputPath,
     Revision,
+    Scalar,
     Section,
     UnitInterval,
     Where,
@@ -40,42 +41,72 @@ class EmbeddedSource(Section):
     name: str
 
 
-class FileSource(Section):
-    """Queries of a JSONL or Parquet file with the columns of `Query`.
+class _RowSource(Section):
+    """What file and Hub sources share: which rows they take, and how a row's columns become those of a query."""
 
-    `columns` maps these columns to the file's names; if set, no other column is read. `where` selects the rows
-    that have the given value, or one of the given values, in each of the named columns (the file's names). `limit` is
-    the largest number of rows, counted after `where`. The `license` of a row overrides the license of the source.
+    id: Id
+    adapter: Id | None = None
+    category: Category | None = None
+    license: str | None = None
+    verifier: Id | None = None
+    columns: dict[str, str] = {}
+    constants: dict[str, Scalar] = {}
+    where: Where = {}
+    limit: PositiveInt | None = None
+
+    @model_validator(mode="after")
+    def _adapter_or_columns(self) -> Self:
+        if self.adapter is not None:
+            if self.columns or self.constants:
+                raise ValueError(
+                    "`adapter` reads the columns itself; remove `columns` and `constants`"
+                )
+        elif self.category is None or self.license is None:
+            raise ValueError("needs `category` and `license`, or an `adapter`, which has both")
+        if both := self.columns.keys() & self.constants.keys():
+            raise ValueError(
+                f"{', '.join(sorted(both))} is in `columns` and in `constants`; keep one"
+            )
+        return self
+
+
+class FileSource(_RowSource):
+    """Queries of a file: CSV, TSV, JSON, JSON lines or Parquet, also compressed (`.gz`, `.zst`).
+
+    `columns` maps the columns of a query to the file's names; if set, no other column is read. A name may lead into a
+    column, as `reward_model.ground_truth` or `turns.0.value` do, also where the column is a JSON text. `constants` are
+    values that all rows have, such as `language: python`. `where` selects the rows that have the given value, or one of
+    the given values, in each of the named columns (the file's names). `limit` is the largest number of rows, counted
+    after `where`. The `license` of a row overrides the license of the source.
+
+    `adapter` names a known public layout (`stillhouse.queries.adapters`), which replaces `columns` and `constants`, and
+    gives `category` and `license` where they are not set.
 
     Any source may name the `verifier` of a plugin, which grades its answers instead of the category's verifier.
     """
 
-    id: Id
     kind: Literal["file"]
-    category: Category
-    license: str
-    verifier: Id | None = None
     path: InputPath
-    columns: dict[str, str] = {}
-    where: Where = {}
-    limit: PositiveInt | None = None
 
 
-class HubSource(Section):
-    """Queries of a Hub data set at a pinned commit; `columns`, `where` and `limit` as for a file."""
+class HubSource(_RowSource):
+    """Queries of a Hub data set at a pinned commit; `columns`, `constants`, `where` and `limit` as for a file.
 
-    id: Id
+    With an `adapter`, `repo`, `revision`, `config`, `split`, `category` and `license` are the adapter's where they are
+    not set. Without one, `split` is `train`.
+    """
+
     kind: Literal["hub"]
-    category: Category
-    license: str
-    verifier: Id | None = None
-    repo: str
-    revision: Revision
+    repo: str | None = None
+    revision: Revision | None = None
     config: str | None = None
-    split: str = "train"
-    columns: dict[str, str] = {}
-    where: Where = {}
-    limit: PositiveInt | None = None
+    split: str | None = None
+
+    @model_validator(mode="after")
+    def _adapter_or_repository(self) -> Self:
+        if self.adapter is None and (self.repo is None or self.revision is None):
+            raise ValueError("needs `repo` and `revision`, or an `adapter`, which has both")
+        return self
 
 
 class PluginSource(Section):
@@ -123,9 +154,15 @@ class Decontaminate(Section):
 
 
 class Queries(Section):
-    """Parameters of the queries stage."""
+    """Parameters of the queries stage.
+
+    A row that cannot become a checkable query is rejected. `max_rejected_share` is the largest share of such rows in a
+    source; above it the stage fails. Duplicates, rows that `clean` drops or that overlap a benchmark, and rows that an
+    adapter leaves out by design do not count.
+    """
 
     sources: list[Source]
+    max_rejected_share: UnitInterval = 0.2
     clean: Clean
     dedup: Dedup
     decontaminate: Decontaminate

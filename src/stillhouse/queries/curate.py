@@ -14,7 +14,8 @@ from stillhouse.params.queries import Queries
 from stillhouse.queries.clean import clean
 from stillhouse.queries.decontaminate import Contamination, Reference, decontaminate
 from stillhouse.queries.dedup import deduplicate
-from stillhouse.queries.sources import load_source
+from stillhouse.queries.load import Loaded, counts, load_sources
+from stillhouse.queries.origins import origin_of
 from stillhouse.records import CATEGORIES, Query, Rejected
 from stillhouse.tables.write import write_table
 
@@ -24,9 +25,9 @@ NOT_COMPARED = "lighteval"
 
 @dataclass(frozen=True)
 class QuerySet:
-    """The queries as loaded, those kept, those rejected, and the overlaps with benchmarks."""
+    """The queries as loaded, those kept, all rows and queries rejected, and the overlaps with benchmarks."""
 
-    loaded: list[Query]
+    loaded: Loaded
     curated: list[Query]
     rejected: list[Rejected]
     contaminations: list[Contamination]
@@ -40,9 +41,9 @@ def curate(spec: Queries, references: Iterable[Reference], seed: int) -> QuerySe
         references: the benchmark items of this run.
         seed: the run's seed.
     """
-    loaded = [query for source in spec.sources for query in load_source(source, seed)]
-    rejected: list[Rejected] = []
-    cleaned = _kept(clean(loaded, spec.clean), rejected)
+    loaded = load_sources(spec, seed)
+    rejected = list(loaded.rejected)
+    cleaned = _kept(clean(loaded.queries, spec.clean), rejected)
     unique = _kept(deduplicate(cleaned, spec.dedup), rejected)
     curated: list[Query] = []
     contaminations: list[Contamination] = []
@@ -72,7 +73,7 @@ def write(
         demands: how often asking for demands had which outcome.
     """
     write_table(layout.CURATED_QUERIES, Query, found.curated)
-    write_table(layout.REJECTED_QUERIES, Rejected, found.rejected)
+    write_table(layout.REJECTED_QUERIES, Rejected, map(_with_source, found.rejected))
     compared = [task.id for task in tasks if task.kind != NOT_COMPARED]
     items = Counter(reference.task for reference in references)
     write_json(
@@ -101,17 +102,38 @@ def _kept(rows: Iterable[Query | Rejected], rejected: list[Rejected]) -> list[Qu
     return kept
 
 
+def _with_source(row: Rejected) -> Rejected:
+    """Return a rejection with the name of its source, which only a row without a query has from the start."""
+    return row if row.query is None else msgspec.structs.replace(row, source=row.query.source)
+
+
 def metrics(
-    spec: Queries, loaded: list[Query], curated: list[Query], rejected: list[Rejected]
+    spec: Queries, loaded: Loaded, curated: list[Query], rejected: list[Rejected]
 ) -> dict[str, object]:
-    """Return the counts in all, by category and by source, and the rejections by reason."""
-    loaded_of, kept_of = Counter(q.category for q in loaded), Counter(q.category for q in curated)
+    """Return the counts in all, by category and by source, and the rejections by reason.
+
+    `loaded` counts queries; the rows of a source that are none are under its `rows_rejected` and `not_selected`.
+    """
+    queries = loaded.queries
+    loaded_of, kept_of = Counter(q.category for q in queries), Counter(q.category for q in curated)
     licenses: dict[str, set[str]] = {source.id: set() for source in spec.sources}
-    for query in loaded:
+    for query in queries:
         licenses[query.source].add(query.license)
-    loaded_from, kept_from = Counter(q.source for q in loaded), Counter(q.source for q in curated)
+    loaded_from, kept_from = Counter(q.source for q in queries), Counter(q.source for q in curated)
+    by_source = {}
+    for source in spec.sources:
+        origin = origin_of(source)
+        by_source[source.id] = {
+            "loaded": loaded_from[source.id],
+            "kept": kept_from[source.id],
+            "licenses": sorted(licenses[source.id]),
+            "category": origin.category,
+            **counts(loaded, source.id),
+        }
+        if origin.repo is not None:
+            by_source[source.id] |= {"repo": origin.repo, "revision": origin.revision}
     return {
-        "loaded": len(loaded),
+        "loaded": len(queries),
         "kept": len(curated),
         "rejected": dict(Counter(row.reason for row in rejected)),
         "by_category": {
@@ -119,13 +141,5 @@ def metrics(
             for category in CATEGORIES
             if loaded_of[category]
         },
-        "by_source": {
-            source.id: {
-                "loaded": loaded_from[source.id],
-                "kept": kept_from[source.id],
-                "licenses": sorted(licenses[source.id]),
-                "category": source.category,
-            }
-            for source in spec.sources
-        },
+        "by_source": by_source,
     }

@@ -1,26 +1,41 @@
 """From a plain row of a file, a Hub data set or an embedded set to a checked `Query`.
 
-A row has the columns of `Query`; a plain `prompt` may stand for `messages`. A row that could never be answered or
-verified stops the run: silently skipped rows would be missed by nobody.
+A row has the columns of `Query`; a plain `prompt` may stand for `messages`, and `choices` are added to it. A row that
+could never be answered or verified is a rejection with a typed reason (`faults.RowReason`) and what was found.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
-from stillhouse.errors import StillhouseError
-from stillhouse.params.queries import Source
+from stillhouse.known_layouts import is_release_row
+from stillhouse.queries.cells import (
+    MISSING,
+    encodable,
+    folded_name,
+    is_blank,
+    lookup,
+    text_of,
+    unpacked,
+)
+from stillhouse.queries.choices import with_choices
+from stillhouse.queries.constraints import constraints_of, refuse_uncheckable
+from stillhouse.queries.faults import EVIDENCE_CHARS, RowFaultError, shown
+from stillhouse.queries.naming import with_name
+from stillhouse.queries.origins import Origin
+from stillhouse.queries.origins import QueriesError as QueriesError
+from stillhouse.queries.references import ground_truth, is_missing
+from stillhouse.queries.tests_layouts import ReadTests, read_tests
 from stillhouse.queries.text import nfc
 from stillhouse.records import (
-    CONSTRAINT_KWARGS,
     ROLES,
     CodeTest,
     Constraint,
     Message,
     Query,
+    Rejected,
     Trace,
-    ground_truth_of,
     query_id,
 )
 
@@ -28,10 +43,12 @@ COLUMNS = frozenset(
     {
         "prompt",
         "messages",
+        "choices",
         "ground_truth",
         "language",
         "setup",
         "entry_point",
+        "starter_code",
         "tests",
         "constraints",
         "instruction_id_list",
@@ -41,179 +58,205 @@ COLUMNS = frozenset(
     }
 )
 # What an answer is checked against, by category; for `if` queries without constraints the judge writes demands.
-_NEEDS = {"math": "ground_truth", "science": "ground_truth", "code": "tests"}
-
-
-class QueriesError(StillhouseError):
-    """A query source is missing or broken; the message names source, row, what was found, and the remedy."""
+_NEEDS_REFERENCE = ("math", "science")
+_LANGUAGES: dict[str, Literal["python", "cpp"]] = {
+    **dict.fromkeys(("python", "python3", "py", "py3", "pypy3"), "python"),
+    **dict.fromkeys(("cpp", "c++", "c++11", "c++14", "c++17", "c++20", "cxx"), "cpp"),
+}
 
 
 def query_of_row(
-    row: Mapping[str, Any], source: Source, columns: Mapping[str, str], number: int
-) -> Query:
-    """Return the query that a row holds.
+    row: Mapping[str, Any],
+    origin: Origin,
+    columns: Mapping[str, str],
+    number: int,
+    constants: Mapping[str, Any] | None = None,
+) -> Query | Rejected:
+    """Return the query that a row holds, or the row's rejection.
 
-    `columns` maps names of `COLUMNS` to the row's own, and is complete: foreign data sets have columns of the same
-    names and another meaning. Empty, it stands for a row with the columns of `Query`. A row's own licence goes before
-    the source's; where `columns` names its column, each row must have one.
+    `columns` maps names of `COLUMNS` to the row's own (see `cells.lookup`), and is complete: foreign data sets have
+    columns of the same names and another meaning. Empty, it stands for a row with the columns of `Query`. A row's own
+    licence goes before the source's; where `columns` names its column, each row must have one.
 
-    Raises:
-        QueriesError: no text, no ground truth for its category, no licence where there should be one, or a value of
-            the wrong type.
+    Args:
+        row: the row.
+        origin: what holds for all rows of its source.
+        columns: the names of its columns.
+        number: its place in the source, from 1.
+        constants: values that all rows have, by names of `COLUMNS`.
     """
-    where = f"query source {source.id!r}: row {number}"
     mapping = columns or {name: name for name in COLUMNS}
-    values = {name: row.get(mapping[name]) if name in mapping else None for name in COLUMNS}
-    messages = _messages(values, where, row)
-    needed = _NEEDS.get(source.category)
-    if needed and values[needed] in (None, "", []):
-        raise QueriesError(
-            f"{where}: no {needed!r}, which category {source.category!r} needs to be verified "
-            f"(columns there: {', '.join(sorted(row))}); name its column under `columns`, or drop the row"
-        )
-    if "license" in columns and not values["license"]:
-        raise QueriesError(
-            f"{where}: no licence in {columns['license']!r}, which `columns` names as its column "
-            f"(columns there: {', '.join(sorted(row))}); mend the row, or leave `license` out of `columns`"
-        )
+    values = dict.fromkeys(COLUMNS) | dict(constants or {})
+    for name, own in mapping.items():
+        if name not in (constants or {}):
+            value = lookup(row, own)
+            values[name] = None if value is MISSING else value
     try:
-        tests = [msgspec.convert(_without_nulls(t), CodeTest) for t in values["tests"] or []]
-        query = Query(
-            id=query_id(messages),
-            category=source.category,
-            source=source.id,
-            license=_text(values["license"]) or source.license,
-            messages=messages,
-            ground_truth=_ground_truth(values["ground_truth"]),
-            language=msgspec.convert(values["language"], _LANGUAGE),
-            setup=_text(values["setup"]),
-            entry_point=_text(values["entry_point"]),
-            tests=tests,
-            constraints=constraints_of(values),
-            solution=msgspec.convert(values["solution"], Trace | None),
-            verifier=source.verifier,
-        )
-    except (msgspec.ValidationError, TypeError, ValueError) as error:
-        raise QueriesError(f"{where}: {error}; mend the row") from None
-    if source.category == "code":
-        _check_code(query, where)
-    return query
+        if "license" in columns and is_blank(values["license"]):
+            raise RowFaultError("no_license", f"nothing in {columns['license']!r}")
+        query = _query(values, origin, complete=not is_release_row(row))
+        msgspec.json.encode(query)  # as the table will hold it
+        return query
+    except UnicodeEncodeError as error:
+        return rejected_row(origin, number, "invalid_value", f"no Unicode text: {error.reason}")
+    except RowFaultError as fault:
+        missing = fault.reason.startswith("no_")
+        there = f" (columns there: {', '.join(sorted(map(str, row)))})" if missing else ""
+        return rejected_row(origin, number, fault.reason, fault.evidence + there)
 
 
-_LANGUAGE = Query.__annotations__["language"]
+def rejected_row(origin: Origin, number: int, reason: str, evidence: str) -> Rejected:
+    """Return the rejection of a row that is no query."""
+    plain = encodable_part(evidence)
+    return Rejected(query=None, reason=reason, evidence=plain, source=origin.id, row=number)
 
 
-def _messages(values: Mapping[str, Any], where: str, row: Mapping[str, Any]) -> list[Message]:
-    """Return the conversation up to its last user turn, normalised."""
-    turns = values["messages"]
-    if turns is None and values["prompt"] is not None:
-        turns = [{"role": "user", "content": values["prompt"]}]
+def encodable_part(evidence: str) -> str:
+    """Return the beginning of what was found; a lone surrogate, which no table can hold, becomes a question mark."""
+    cut = 2 * EVIDENCE_CHARS
+    return evidence[:cut].encode("utf-8", "replace").decode()
+
+
+def _query(values: dict[str, Any], origin: Origin, complete: bool) -> Query:
+    """Return the query of a row's values; `complete`: a question may get the name that its tests call."""
+    reference = values["ground_truth"]
+    checked = origin.verifier is None
+    if not is_blank(values["choices"]):
+        prompt = text_of(values["prompt"], "no_text")
+        if prompt is None:
+            raise RowFaultError("no_text", "`choices` need a `prompt`")
+        values["prompt"], reference = with_choices(prompt, values["choices"], reference)
+    # A foreign data set may have a column of such a name with another meaning, where the category does not need it.
+    code = ReadTests()
+    if origin.category == "code" or (not checked and not is_blank(values["tests"])):
+        code = _code(values)
+    programming = origin.category == "code" or not checked
+    messages = _messages(values)
+    if code.tests and complete:
+        setup, name = text_of(values["setup"], "invalid_value"), _entry_point(values, code)
+        content = with_name(messages[-1].content, code.tests, setup, name)
+        messages[-1] = Message(role="user", content=content)
+    return Query(
+        id=query_id(messages),
+        category=origin.category,
+        source=origin.id,
+        license=text_of(values["license"], "invalid_value") or origin.license,
+        messages=messages,
+        ground_truth=_ground_truth(reference, origin),
+        language=_language(code.language),
+        setup=text_of(values["setup"], "invalid_value") if programming else None,
+        entry_point=_entry_point(values, code) if programming else None,
+        tests=_converted(code.tests),
+        constraints=_constraints(values, checked) if origin.category == "if" or not checked else [],
+        solution=_solution(values["solution"]),
+        verifier=origin.verifier,
+    )
+
+
+def _constraints(values: Mapping[str, Any], checked: bool) -> list[Constraint]:
+    found = constraints_of(values)
+    if checked:
+        refuse_uncheckable(found)
+    return found
+
+
+def _ground_truth(reference: Any, origin: Origin) -> str | None:
+    if origin.category in _NEEDS_REFERENCE:
+        if is_missing(reference):
+            raise RowFaultError("no_reference", f"`ground_truth` is {shown(reference)}")
+        return ground_truth(reference, origin.category, checked=origin.verifier is None)
     try:
-        messages = [_message(turn) for turn in turns or []]
-    except (KeyError, TypeError, ValueError) as error:
-        raise QueriesError(
-            f"{where}: messages must be a list of {{role, content}} with roles system, user, assistant: {error}"
-        ) from None
+        return None if is_missing(reference) else ground_truth(reference, origin.category)
+    except RowFaultError:
+        if origin.verifier is not None:
+            raise
+        return None
+
+
+def _entry_point(values: Mapping[str, Any], code: ReadTests) -> str | None:
+    return code.entry_point or text_of(values["entry_point"], "invalid_value")
+
+
+def _messages(values: Mapping[str, Any]) -> list[Message]:
+    """Return the conversation up to its last user turn, normalised, with the starter code of its task."""
+    turns = unpacked(values["messages"])
+    if is_blank(turns):
+        prompt = text_of(values["prompt"], "no_text")
+        turns = [] if prompt is None else [{"role": "user", "content": prompt}]
+    if not isinstance(turns, list):
+        raise RowFaultError(
+            "invalid_messages", f"a list of turns was expected, found {shown(turns)}"
+        )
+    messages = [_message(turn) for turn in turns]
     while messages and messages[-1].role != "user":
         messages.pop()
-    if not messages or not messages[-1].content:
-        raise QueriesError(
-            f"{where}: no text of a question (columns there: {', '.join(sorted(row))}); "
-            "name the column with the `prompt` or the `messages` under `columns`, or drop the row"
-        )
+    if not messages or is_blank(messages[-1].content):
+        raise RowFaultError("no_text", "no user turn with text in `prompt` or `messages`")
+    starter = text_of(values["starter_code"], "invalid_value")
+    if starter is not None and starter not in messages[-1].content:
+        content = f"{messages[-1].content}\n\nBegin with this code:\n\n```\n{starter}\n```"
+        messages[-1] = Message(role="user", content=content)
     return messages
 
 
-def _message(turn: Mapping[str, Any]) -> Message:
-    role = turn["role"] if "role" in turn else turn["from"]
-    content = turn["content"] if "content" in turn else turn["value"]
-    if role not in ROLES:
-        raise ValueError(f"found the role {role!r}")
+def _message(turn: Any) -> Message:
+    if not isinstance(turn, Mapping):
+        raise RowFaultError(
+            "invalid_messages", f"a turn is {shown(turn)}; {{role, content}} was expected"
+        )
+    role = turn.get("role", turn.get("from"))
+    content = turn.get("content", turn.get("value"))
+    if not isinstance(role, str) or folded_name(role) not in ROLES:
+        raise RowFaultError(
+            "invalid_messages", f"the role {shown(role)}; known: {', '.join(ROLES)}"
+        )
     if not isinstance(content, str):
-        raise TypeError(f"content must be text, found {type(content).__name__}")
-    content.encode()  # a lone surrogate is no text, and no table can hold it: UnicodeEncodeError is a ValueError
-    return msgspec.convert({"role": ROLES[role], "content": nfc(content)}, Message)
+        raise RowFaultError("invalid_messages", f"a turn's text is {shown(content)}")
+    text = nfc(encodable(content, "invalid_messages"))
+    return msgspec.convert({"role": ROLES[folded_name(role)], "content": text}, Message)
 
 
-def _text(value: object) -> str | None:
-    """Return a reference as text; a number in a JSON row is a fair way to write one."""
-    if value is None or value == "":
+def _code(values: Mapping[str, Any]) -> ReadTests:
+    """Return the tests of a code query with its language."""
+    starter = text_of(values["starter_code"], "invalid_value")
+    if is_blank(values["tests"]):
+        raise RowFaultError("no_tests", f"`tests` is {shown(values['tests'])}")
+    found = read_tests(values["tests"], text_of(values["entry_point"], "invalid_value"), starter)
+    language = _language(values["language"], found.language)
+    if language is None:
+        raise RowFaultError("no_language", "put python or cpp, for all rows under `constants`")
+    if language != "python" and any(test["kind"] == "assert" for test in found.tests):
+        raise RowFaultError("invalid_tests", f"asserts are Python, and the language is {language}")
+    found.language = language
+    return found
+
+
+def _language(*names: Any) -> Literal["python", "cpp"] | None:
+    name = next((name for name in names if not is_blank(name)), None)
+    if name is None:
+        return None
+    if not isinstance(name, str) or folded_name(name) not in _LANGUAGES:
+        raise RowFaultError(
+            "no_language", f"the language {shown(name)}; python or cpp was expected"
+        )
+    return _LANGUAGES[folded_name(name)]
+
+
+def _converted(tests: list[dict[str, Any]]) -> list[CodeTest]:
+    try:
+        return msgspec.convert(tests, list[CodeTest])
+    except msgspec.ValidationError as error:
+        raise RowFaultError("invalid_tests", f"{error}: {shown(tests)}") from None
+
+
+def _solution(value: Any) -> Trace | None:
+    """Return a worked solution: reasoning and answer, or a text, which is an answer without reasoning."""
+    value = unpacked(value)
+    if is_blank(value):
         return None
     if isinstance(value, str):
-        value.encode()
-        return nfc(value) if value.strip() else None
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return str(value)
-    raise TypeError(f"text or a number was expected, found {value!r}")
-
-
-def _ground_truth(value: object) -> str | None:
-    """Return the reference, or the list of references, of a row as one text."""
-    if not isinstance(value, list):
-        return _text(value)
-    texts = [_text(reference) for reference in value]
-    if not texts or None in texts:
-        raise ValueError(
-            f"a list of references needs one text or number or more, and no empty one: {value!r}"
-        )
-    return ground_truth_of([text for text in texts if text is not None])
-
-
-def _without_nulls(value: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: entry for key, entry in value.items() if entry is not None}
-
-
-def constraints_of(row: Mapping[str, Any]) -> list[Constraint]:
-    """Return the constraints of a row, which may have none.
-
-    They are a list of {id, kwargs} in `constraints`, or, as in IFEval's own files, the ids in `instruction_id_list` and
-    the arguments of each in `kwargs`. Arguments without a value, of which those files are full, are left out.
-
-    Raises:
-        ValueError: another layout, both of them, an argument that no checker takes, or a value of the wrong type.
-    """
-    pairs, ids, kwargs = (
-        row.get(name) for name in ("constraints", "instruction_id_list", "kwargs")
-    )
-    if ids is None or len(ids) == 0:
-        return [_constraint(pair) for pair in pairs or []]
-    if pairs:
-        raise ValueError(
-            "constraints stand in `constraints` and in `instruction_id_list`; keep one"
-        )
-    if not isinstance(ids, list) or not isinstance(kwargs, list) or len(ids) != len(kwargs):
-        raise ValueError(
-            "`instruction_id_list` needs `kwargs`, a list with the arguments of each of its ids: found "
-            f"{ids!r} and {kwargs!r}"
-        )
-    return [_constraint({"id": id, "kwargs": given}) for id, given in zip(ids, kwargs, strict=True)]
-
-
-def _constraint(value: Any) -> Constraint:
-    if not isinstance(value, Mapping) or not isinstance(value.get("kwargs") or {}, Mapping):
-        raise ValueError(
-            f"a constraint is a mapping with `id` and a mapping `kwargs`; found {value!r}"
-        )
-    kwargs = _without_nulls(value.get("kwargs") or {})
-    if unknown := kwargs.keys() - CONSTRAINT_KWARGS:
-        raise ValueError(
-            f"constraint {value.get('id')!r} has the unknown argument {', '.join(sorted(unknown))}; "
-            f"known: {', '.join(sorted(CONSTRAINT_KWARGS))}"
-        )
-    # Tables without a type for whole numbers that may be missing have 3.0 for 3.
-    kwargs = {
-        name: int(entry) if isinstance(entry, float) and entry.is_integer() else entry
-        for name, entry in kwargs.items()
-    }
-    return msgspec.convert({"id": value.get("id"), "kwargs": kwargs}, Constraint)
-
-
-def _check_code(query: Query, where: str) -> None:
-    """Refuse tests that cannot be run."""
-    if query.language is None:
-        raise QueriesError(f"{where}: no 'language'; put python or cpp")
-    for test in query.tests:
-        if test.kind == "assert" and (not test.code or query.language != "python"):
-            raise QueriesError(f"{where}: a test of kind assert needs `code` and language python")
-        if test.kind == "stdio" and test.output is None:
-            raise QueriesError(f"{where}: a test of kind stdio needs the expected `output`")
+        return Trace(think="", answer=nfc(value))
+    try:
+        return msgspec.convert(value, Trace)
+    except msgspec.ValidationError as error:
+        raise RowFaultError("invalid_value", f"solution: {error}: {shown(value)}") from None

@@ -1,12 +1,12 @@
 """Where queries come from: seeded generators, the sets that ship with stillhouse, files, and Hub data sets."""
 
-import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from stillhouse import plugins
-from stillhouse.files import FileError, json_objects
+from stillhouse.known_layouts import query_columns
+from stillhouse.params.base import Where
 from stillhouse.params.queries import (
     EmbeddedSource,
     FileSource,
@@ -15,84 +15,174 @@ from stillhouse.params.queries import (
     PluginSource,
     Source,
 )
+from stillhouse.queries.adapters.base import Adapter, NotSelected, Unusable
+from stillhouse.queries.cells import MISSING, lookup
+from stillhouse.queries.faults import RowFaultError, shown
+from stillhouse.queries.formats import FormatError, Numbered, file_rows
 from stillhouse.queries.gym import GymError, query_seed, questions
-from stillhouse.queries.rows import COLUMNS, QueriesError, query_of_row
+from stillhouse.queries.origins import Origin, QueriesError, origin_of
+from stillhouse.queries.rows import COLUMNS, query_of_row, rejected_row
 from stillhouse.queries.worked import worked_solution
-from stillhouse.records import Query
+from stillhouse.records import CATEGORIES, Query, Rejected
 
 # Of what a `where` that lets no row through is answered with.
 SHOWN_VALUES = 10
 SHOWN_CHARACTERS = 40
+SHOWN_COLUMNS = 60
 EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
 
+RowRead = Query | Rejected | NotSelected
 
-def load_source(source: Source, run_seed: int) -> Iterator[Query]:
-    """Yield the queries of one source, in the source's own order, NFC-normalised.
+
+def load_source(source: Source, run_seed: int) -> Iterator[RowRead]:
+    """Yield what became of each row of a source, in the source's own order: a query, a rejection, or not selected.
 
     Raises:
-        QueriesError: the source is missing or does not take its parameters, `where` leaves no row, or a row has no
-            text or lacks the ground truth that its category needs.
+        QueriesError: the source is missing, empty, broken as a whole or does not take its parameters, `where` leaves no
+            row, or no row has a column that `columns` names.
     """
+    origin = origin_of(source)
     if isinstance(source, GeneratorSource):
-        return _generated(source, run_seed)
+        return _generated(source, origin, run_seed)
     if isinstance(source, EmbeddedSource):
-        return _queries(_embedded_rows(source), source, {})
+        return _plain(_embedded_rows(source), origin)
     if isinstance(source, PluginSource):
-        return _queries(_adapted_rows(source), source, {})
-    rows = _file_rows(source) if isinstance(source, FileSource) else _hub_rows(source)
-    if unknown := source.columns.keys() - COLUMNS:
-        raise QueriesError(
-            f"query source {source.id!r}: columns: unknown {', '.join(sorted(unknown))}; "
-            f"can be renamed: {', '.join(sorted(COLUMNS))}"
-        )
-    if source.where:
-        rows = _taken(rows, source)
-    return _queries(itertools.islice(rows, source.limit), source, source.columns)
+        return _plain(_adapted_rows(source), origin)
+    for key, names in (("columns", source.columns), ("constants", source.constants)):
+        if unknown := names.keys() - COLUMNS:
+            raise QueriesError(
+                f"query source {source.id!r}: {key}: unknown {', '.join(sorted(unknown))}; "
+                f"there are: {', '.join(sorted(COLUMNS))}"
+            )
+    rows = _file_rows(source) if isinstance(source, FileSource) else _hub_rows(source.id, origin)
+    return _read(rows, source, origin)
 
 
-def _taken(
-    rows: Iterable[tuple[int, Mapping[str, Any]]], source: FileSource | HubSource
-) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Yield the rows that `where` lets through, with their numbers in the source."""
-    wanted = {
-        column: value if isinstance(value, list) else [value]
-        for column, value in source.where.items()
-    }
-    columns: set[str] = set()
-    found: dict[str, set[str]] = {column: set() for column in wanted}
-    taken = 0
+def _read(
+    rows: Iterable[Numbered], source: FileSource | HubSource, origin: Origin
+) -> Iterator[RowRead]:
+    """Yield what became of the rows that `where`, and the adapter, let through, up to the limit."""
+    taken = read = 0
+    unseen = dict(source.columns)
+    selection = _Selection(source.id, source.where)
+    columns: dict[str, None] = {}  # those of all rows so far, in order
     for number, row in rows:
-        if all(column in row and row[column] in values for column, values in wanted.items()):
+        read += 1
+        if isinstance(row, Unusable):
             taken += 1
-            yield number, row
-        elif not taken:
-            columns |= row.keys()
-            for column, values in found.items():
-                if column in row and len(values) < SHOWN_VALUES:
-                    values.add(repr(row[column])[:SHOWN_CHARACTERS])
-    if taken:
-        return
-    # A row that is taken has every column of `where`, so that a wrong name always ends here.
-    if missing := wanted.keys() - columns:
+            yield rejected_row(origin, number, row.reason, row.evidence)
+        elif not selection.takes(row):
+            yield NotSelected("where")
+            continue
+        else:
+            if unseen:
+                columns |= dict.fromkeys(row)
+                unseen = {name: own for name, own in unseen.items() if lookup(row, own) is MISSING}
+            found = _of_row(row, source, origin, number)
+            yield found
+            if isinstance(found, NotSelected):
+                continue
+            taken += 1
+        if taken == source.limit:
+            break
+    if not read:
+        raise _empty(origin)
+    if not taken:
+        selection.refuse_nothing()
+    if unseen and taken:
+        names = ", ".join(f"{own!r} ({name})" for name, own in unseen.items())
+        there = ", ".join(list(columns)[:SHOWN_COLUMNS])
         raise QueriesError(
-            f"query source {source.id!r}: where: no row has the column {', '.join(sorted(missing))} "
-            f"(columns there: {', '.join(sorted(columns)) or 'none'}); name one of these"
+            f"query source {source.id!r}: columns: no row has {names}; name columns that rows have: {there or 'none'}"
         )
-    there = "; ".join(f"{column}: {', '.join(sorted(values))}" for column, values in found.items())
-    raise QueriesError(
-        f"query source {source.id!r}: where: no row has {source.where} (values there: {there}); "
-        "name values that rows have"
-    )
 
 
-def _queries(
-    rows: Iterable[tuple[int, Mapping[str, Any]]], source: Source, columns: Mapping[str, str]
-) -> Iterator[Query]:
+def _of_row(
+    row: Mapping[str, Any], source: FileSource | HubSource, origin: Origin, number: int
+) -> RowRead:
+    if origin.adapter is not None:
+        return _adapted(origin.adapter, row, origin, number)
+    known = None if source.columns else query_columns(row)
+    if known is None:
+        return query_of_row(row, origin, source.columns, number, source.constants)
+    if known.get("category") in CATEGORIES and known["category"] != origin.category:
+        return NotSelected("other_category")
+    return query_of_row(known, origin, {}, number, source.constants)
+
+
+def _adapted(adapter: Adapter, row: Mapping[str, Any], origin: Origin, number: int) -> RowRead:
+    """Return what an adapter makes of a row. What it cannot bear in a row is a fault of that row."""
+    try:
+        found = adapter.adapt(row)
+    except RowFaultError as fault:
+        return rejected_row(origin, number, fault.reason, fault.evidence)
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        evidence = f"adapter {adapter.name}: {type(error).__name__}: {error}: {shown(row)}"
+        return rejected_row(origin, number, "invalid_value", evidence)
+    if isinstance(found, NotSelected):
+        return found
+    if isinstance(found, Unusable):
+        return rejected_row(origin, number, found.reason, found.evidence)
+    return query_of_row(found, origin, {}, number)
+
+
+class _Selection:
+    """Lets the rows through that `where` selects, and remembers what others had, for the error if there is no other."""
+
+    def __init__(self, source_id: str, where: Where) -> None:
+        self._source_id = source_id
+        self._where = where
+        self._wanted = {
+            column: value if isinstance(value, list) else [value] for column, value in where.items()
+        }
+        self._columns: set[str] = set()
+        self._found: dict[str, set[str]] = {column: set() for column in where}
+
+    def takes(self, row: Mapping[str, Any]) -> bool:
+        """Return whether a row has the wanted value in each of the columns."""
+        if not self._wanted:
+            return True
+        values = {column: lookup(row, column) for column in self._wanted}
+        if all(values[column] in wanted for column, wanted in self._wanted.items()):
+            return True
+        self._columns |= {column for column, value in values.items() if value is not MISSING}
+        self._columns |= row.keys()
+        for column, found in self._found.items():
+            if values[column] is not MISSING and len(found) < SHOWN_VALUES:
+                found.add(repr(values[column])[:SHOWN_CHARACTERS])
+        return False
+
+    def refuse_nothing(self) -> None:
+        """Raise the error for a `where` that lets no row through."""
+        if not self._wanted:
+            return
+        if missing := self._wanted.keys() - self._columns:
+            raise QueriesError(
+                f"query source {self._source_id!r}: where: no row has the column {', '.join(sorted(missing))} "
+                f"(columns there: {', '.join(sorted(self._columns)) or 'none'}); name one of these"
+            )
+        there = "; ".join(
+            f"{column}: {', '.join(sorted(values))}" for column, values in self._found.items()
+        )
+        raise QueriesError(
+            f"query source {self._source_id!r}: where: no row has {self._where} (values there: {there}); "
+            "name values that rows have"
+        )
+
+
+def _plain(rows: Iterable[tuple[int, Mapping[str, Any]]], origin: Origin) -> Iterator[RowRead]:
+    number = 0
     for number, row in rows:
-        yield query_of_row(row, source, columns, number)
+        yield query_of_row(row, origin, {}, number)
+    if not number:
+        raise _empty(origin)
 
 
-def _generated(source: GeneratorSource, run_seed: int) -> Iterator[Query]:
+def _empty(origin: Origin) -> QueriesError:
+    return QueriesError(f"query source {origin.id!r}: it has no rows; mend it, or take it out")
+
+
+def _generated(source: GeneratorSource, origin: Origin, run_seed: int) -> Iterator[RowRead]:
     first_seed = query_seed(source.id, run_seed)
     drawn = questions(source.generator, source.config, first_seed, source.count)
     try:
@@ -103,7 +193,7 @@ def _generated(source: GeneratorSource, run_seed: int) -> Iterator[Query]:
                 "ground_truth": question.answer,
                 "solution": solution and {"think": solution.think, "answer": solution.answer},
             }
-            yield query_of_row(row, source, {}, number)
+            yield query_of_row(row, origin, {}, number)
     except GymError as error:
         raise QueriesError(f"query source {source.id!r}: {error}") from error
 
@@ -140,59 +230,28 @@ def _embedded_rows(source: EmbeddedSource) -> Iterator[tuple[int, Mapping[str, A
     return enumerate(YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8")), start=1)
 
 
-def _file_rows(source: FileSource) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    path = Path(source.path)
-    if not path.is_file():
-        raise QueriesError(
-            f"query source {source.id!r}: {path}: no such file; mend `path`, relative to the project root"
-        )
-    match path.suffix:
-        case ".jsonl":
-            return _jsonl_rows(path, source.id)
-        case ".parquet":
-            return enumerate(_parquet_rows(path, source.id), start=1)
-        case other:
-            raise QueriesError(
-                f"query source {source.id!r}: {path}: suffix {other!r}; .jsonl or .parquet was expected"
-            )
-
-
-def _jsonl_rows(path: Path, source_id: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def _file_rows(source: FileSource) -> Iterator[Numbered]:
     try:
-        yield from json_objects(path)
-    except FileError as error:
-        raise QueriesError(f"query source {source_id!r}: {error}") from None
+        yield from file_rows(Path(source.path))
+    except FormatError as error:
+        raise QueriesError(f"query source {source.id!r}: {error}") from None
 
 
-def _parquet_rows(path: Path, source_id: str) -> Iterator[Mapping[str, Any]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=1000):
-                yield from batch.to_pylist()
-    except (pa.ArrowException, OSError) as error:
-        raise QueriesError(
-            f"query source {source_id!r}: {path}: unreadable Parquet ({error}); write the file again"
-        ) from None
-
-
-def _hub_rows(source: HubSource) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def _hub_rows(source_id: str, origin: Origin) -> Iterator[Numbered]:
     from datasets import load_dataset
 
     # What a wrong name, a missing commit or a broken network raise differs by version, hence the width.
     try:
         rows = load_dataset(
-            source.repo,
-            name=source.config,
-            split=source.split,
-            revision=source.revision,
+            origin.repo,
+            name=origin.config,
+            split=origin.split,
+            revision=origin.revision,
             streaming=True,
         )
         yield from enumerate(rows, start=1)
     except Exception as error:
         raise QueriesError(
-            f"query source {source.id!r}: {source.repo}@{source.revision} cannot be read from the Hub "
+            f"query source {source_id!r}: {origin.repo}@{origin.revision} cannot be read from the Hub "
             f"({type(error).__name__}: {error}); check repo, revision, config and split, and the network"
         ) from error

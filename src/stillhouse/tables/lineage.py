@@ -151,6 +151,7 @@ def _query(query_id: str, root: Path) -> tuple[Query, Rejected | None]:
     for query in _rows(curated_folder, Query, ds.field("id") == query_id):
         return query, None
     for rejected in _rows(rejected_folder, Rejected, ds.field("query", "id") == query_id):
+        assert rejected.query is not None  # it was found by the id of its query
         return rejected.query, rejected
     raise LineageError(
         f"{query_id}: its responses are here but the query is in neither {curated_folder} nor "

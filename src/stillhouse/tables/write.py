@@ -149,9 +149,12 @@ class TableWriter:
         return paths
 
     def _keys(self, rows: pa.RecordBatch | pa.Table) -> pa.Array | pa.ChunkedArray:
-        if self._row_type is Rejected:  # the id of the nested query
-            return pc.struct_field(rows.column(0), "id")
-        return rows.column(0)
+        if self._row_type is not Rejected:
+            return rows.column(0)
+        # The id of the nested query; a row that is no query is sorted by its place, which is one of a kind.
+        number = pc.utf8_lpad(pc.cast(rows.column("row"), pa.string()), 12, "0")
+        place = pc.binary_join_element_wise(rows.column("source"), number, "/")
+        return pc.coalesce(pc.struct_field(rows.column(0), "id"), place)
 
     def _unique(self, ordered: Iterable[pa.Table]) -> Iterator[pa.Table]:
         """Yield sorted rows, and raise at the end if a key that must be unique occurs twice."""

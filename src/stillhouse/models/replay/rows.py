@@ -13,6 +13,8 @@ A row has these columns. A mapping gives their names in the files if they differ
 | `finish_reason` | `stop` or `length`; `stop` without it |
 | `prompt_tokens`, `completion_tokens` | counts of the model's own tokenizer; otherwise our tokenizer counts |
 
+Releases of stillhouse and the AM sets are read without a mapping (`stillhouse.known_layouts`).
+
 Each row needs `query_id`, `prompt` or `messages`, and `text` or `messages` that end with the answer.
 """
 
@@ -26,6 +28,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stillhouse.hashing import file_sha256
+from stillhouse.known_layouts import answer_columns
 from stillhouse.models.engine import EngineError
 from stillhouse.params.teacher import ReplayFile, ReplayHub
 from stillhouse.records import ROLES, FinishReason, Message, nfc, query_id
@@ -133,7 +136,9 @@ class ReplaySource:
                 )
 
     def _row(self, row: Mapping[str, Any], place: str) -> SourceRow:
+        known = None if self.columns else answer_columns(row)
         mapping = self.columns or {name: name for name in COLUMNS}
+        row = row if known is None else known
         values = {name: row.get(mapping[name]) if name in mapping else None for name in COLUMNS}
         try:
             key, asked = _key(values)

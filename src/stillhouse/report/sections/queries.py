@@ -115,12 +115,14 @@ def queries(files: RunFiles) -> list[Block]:
         ),
         Table(
             "Queries by source",
-            ["Source", "Category", "Licence", "Loaded", "Kept"],
+            ["Source", "Category", "Licence", "Rows rejected", "Not selected", "Loaded", "Kept"],
             [
                 [
                     source,
                     counts["category"],
                     ", ".join(counts["licenses"]),
+                    integer(sum(counts["rows_rejected"].values())),
+                    integer(sum(counts["not_selected"].values())),
                     integer(counts["loaded"]),
                     integer(counts["kept"]),
                 ]
