@@ -112,8 +112,8 @@ def metrics(
 ) -> dict[str, object]:
     """Return the counts in all, by category and by source, and the rejections by reason.
 
-    `loaded`, `kept` and `rejected` count queries, `rows_rejected` the rows that could not become one. Rows that were left
-    out by design are counted by source (`not_selected`).
+    `loaded`, `kept` and `rejected` count queries, `rows_rejected` the rows that could not become one. Rows that were
+    left out by design are counted by source (`not_selected`).
     """
     queries = loaded.queries
     loaded_of, kept_of = Counter(q.category for q in queries), Counter(q.category for q in curated)
