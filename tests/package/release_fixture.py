@@ -323,6 +323,7 @@ def metrics() -> dict[str, Any]:
             "loaded": 1009,
             "kept": 1013,
             "rejected": {"exact_duplicate": 1019, "url": 1021},
+            "rows_rejected": {"no_reference": 2011},
             "by_category": {"math": {"loaded": 1031, "kept": 1033}},
             "demands": {"asked": 2003, "written": 1999, "judge_noncompliant": 4},
             "by_source": {
@@ -331,7 +332,7 @@ def metrics() -> dict[str, Any]:
                     "kept": 1049,
                     "licenses": ["Apache-2.0"],
                     "category": "math",
-                    "rows_rejected": {"no_reference": 1},
+                    "rows_rejected": {"no_reference": 2011},
                     "not_selected": {},
                 }
             },

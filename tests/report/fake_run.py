@@ -103,6 +103,7 @@ def write(root: Path) -> None:
             "loaded": 60,
             "kept": QUERIES,
             "rejected": {"exact_duplicate": 9, "url": 7, "contaminated": 4},
+            "rows_rejected": {"no_reference": 3},
             "by_category": {c: {"loaded": 20, "kept": 13} for c in CATEGORIES},
             "by_source": {
                 "basic_sums": {

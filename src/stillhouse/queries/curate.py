@@ -112,7 +112,8 @@ def metrics(
 ) -> dict[str, object]:
     """Return the counts in all, by category and by source, and the rejections by reason.
 
-    `loaded` counts queries; the rows of a source that are none are under its `rows_rejected` and `not_selected`.
+    `loaded`, `kept` and `rejected` count queries, `rows_rejected` the rows that could not become one. Rows that were
+    left out by design are counted by source (`not_selected`).
     """
     queries = loaded.queries
     loaded_of, kept_of = Counter(q.category for q in queries), Counter(q.category for q in curated)
@@ -135,7 +136,8 @@ def metrics(
     return {
         "loaded": len(queries),
         "kept": len(curated),
-        "rejected": dict(Counter(row.reason for row in rejected)),
+        "rejected": dict(Counter(row.reason for row in rejected if row.query is not None)),
+        "rows_rejected": dict(Counter(row.reason for row in rejected if row.query is None)),
         "by_category": {
             category: {"loaded": loaded_of[category], "kept": kept_of[category]}
             for category in CATEGORIES

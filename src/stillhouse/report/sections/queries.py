@@ -130,6 +130,9 @@ def queries(files: RunFiles) -> list[Block]:
             ],
             labels=3,
         ),
+        count_table(
+            "Rows that could not become queries, by reason", "Reason", found["rows_rejected"]
+        ),
         count_table("Queries rejected, by reason", "Reason", found["rejected"]),
         count_table(
             "Queries that overlap a benchmark, and were rejected",
