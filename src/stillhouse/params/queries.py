@@ -116,10 +116,18 @@ class Dedup(Section):
 
 
 class Decontaminate(Section):
-    """Removal of queries that overlap a benchmark of this run, by exact text or by a shared word n-gram."""
+    """Removal of queries that repeat an item of a benchmark of this run.
+
+    `ngram_words` and `min_overlap`: a query is dropped if this share of its word n-grams is in one item; short texts
+    have shorter n-grams. `min_containment`: also if this weighted share of an item's words, or of the query's, is
+    in the other text beside the same words, with the same numbers (a changed copy). `allow_unchecked` names the tasks
+    whose items may be unreadable; any other task without items ends the run.
+    """
 
     ngram_words: PositiveInt
     min_overlap: UnitInterval
+    min_containment: UnitInterval = 0.7
+    allow_unchecked: list[Id] = []
 
 
 class Queries(Section):
