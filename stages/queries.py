@@ -11,6 +11,7 @@ from stillhouse import layout
 from stillhouse.benchmark.items import load_items
 from stillhouse.files import write_json
 from stillhouse.models.judge import judge_of
+from stillhouse.package.licenses import restrictions
 from stillhouse.params.benchmark import BenchmarkTask
 from stillhouse.params.queries import Queries
 from stillhouse.params.stage import load_stage
@@ -31,7 +32,7 @@ def main() -> None:
     items = [item for task in tasks for item in load_items(task, seed)]
     references = [Reference(item.task, item.id, item.prompt) for item in items]
 
-    found = curate(spec, references, seed)
+    found = curate(spec, references, seed, restrictions)
     demands: Counter[str] = Counter()
     if any(lacks_constraints(query) for query in found.curated):
         queries, demands = asyncio.run(add_demands(found.curated, *judge_of(params)))

@@ -8,7 +8,7 @@ from stillhouse.queries.text import quantities
 from stillhouse.records import Query, Rejected
 from tests.queries.query_builder import make_query
 
-RULES = Dedup(threshold=0.7, permutations=64, shingle_words=2)
+RULES = Dedup(threshold=0.7, shingle_words=2)
 LONG = (
     "A farmer has {} hens and buys {} more at the market on a sunny morning in the north of the "
     "country, where prices are low. How many hens does the {} farmer have now in all?"
@@ -16,7 +16,7 @@ LONG = (
 
 
 def run(queries: list[Query]) -> tuple[set[str], dict[str, Rejected]]:
-    rows = list(deduplicate(queries, RULES))
+    rows = deduplicate(queries, RULES).rows
     kept = [row.id for row in rows if isinstance(row, Query)]
     assert len(set(kept)) == len(kept)
     return set(kept), {r.query.id + r.query.source: r for r in rows if isinstance(r, Rejected)}
@@ -87,7 +87,7 @@ VARIANTS = st.builds(
 def test_the_order_of_the_input_has_no_influence(pair: tuple[list[Query], list[Query]]) -> None:
     first, second = pair
     assert run(first) == run(second)
-    rows = list(deduplicate(first, RULES))
+    rows = deduplicate(first, RULES).rows
     assert len(rows) == len(first)
     kept = {row.id: row for row in rows if isinstance(row, Query)}
     for row in rows:

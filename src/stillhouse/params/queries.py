@@ -108,10 +108,12 @@ class Clean(Section):
 
 
 class Dedup(Section):
-    """Near-duplicate removal by MinHash over word shingles. Queries with different numbers are never duplicates."""
+    """Near-duplicate removal: queries whose sets of word shingles have a Jaccard index of `threshold` or more.
 
-    threshold: UnitInterval
-    permutations: PositiveInt
+    Queries with different numbers are never duplicates, and those with different references are both kept.
+    """
+
+    threshold: Annotated[float, Field(gt=0, le=1)]
     shingle_words: PositiveInt
 
 

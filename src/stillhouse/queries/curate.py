@@ -1,7 +1,7 @@
 """From the sources of a run to its query set: cleaned, freed of duplicates, and of what overlaps a benchmark."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from stillhouse.params.benchmark import BenchmarkTask
 from stillhouse.params.queries import Queries
 from stillhouse.queries.clean import clean
 from stillhouse.queries.decontaminate import Contamination, Reference, decontaminate
-from stillhouse.queries.dedup import deduplicate
+from stillhouse.queries.dedup import Conflict, deduplicate
 from stillhouse.queries.sources import load_source
 from stillhouse.records import CATEGORIES, Query, Rejected
 from stillhouse.tables.write import write_table
@@ -24,26 +24,35 @@ NOT_COMPARED = "lighteval"
 
 @dataclass(frozen=True)
 class QuerySet:
-    """The queries as loaded, those kept, those rejected, and the overlaps with benchmarks."""
+    """The queries as loaded, those kept and rejected, the overlaps with benchmarks, and duplicates that disagree."""
 
     loaded: list[Query]
     curated: list[Query]
     rejected: list[Rejected]
     contaminations: list[Contamination]
+    conflicts: list[Conflict]
 
 
-def curate(spec: Queries, references: Iterable[Reference], seed: int) -> QuerySet:
+def curate(
+    spec: Queries,
+    references: Iterable[Reference],
+    seed: int,
+    restrictions: Callable[[str], int],
+) -> QuerySet:
     """Load all sources and return what is left of them.
 
     Args:
         spec: the parameters of the stage.
         references: the benchmark items of this run.
         seed: the run's seed.
+        restrictions: how much a licence restricts its users; of duplicates, the one with the fewest is kept.
     """
     loaded = [query for source in spec.sources for query in load_source(source, seed)]
     rejected: list[Rejected] = []
     cleaned = _kept(clean(loaded, spec.clean), rejected)
-    unique = _kept(deduplicate(cleaned, spec.dedup), rejected)
+    order = [source.id for source in spec.sources]
+    rows, conflicts = deduplicate(cleaned, spec.dedup, order, restrictions)
+    unique = _kept(rows, rejected)
     curated: list[Query] = []
     contaminations: list[Contamination] = []
     for row in decontaminate(unique, references, spec.decontaminate):
@@ -52,7 +61,7 @@ def curate(spec: Queries, references: Iterable[Reference], seed: int) -> QuerySe
         else:
             rejected.append(row[0])
             contaminations.append(row[1])
-    return QuerySet(loaded, curated, rejected, contaminations)
+    return QuerySet(loaded, curated, rejected, contaminations, conflicts)
 
 
 def write(
@@ -83,11 +92,18 @@ def write(
             "found": msgspec.to_builtins(found.contaminations),
         },
     )
+    write_json(layout.CONFLICTS, msgspec.to_builtins(found.conflicts))
     overlaps = Counter(contamination.task for contamination in found.contaminations)
     return metrics(spec, found.loaded, found.curated, found.rejected) | {
         "contamination": {task: overlaps[task] for task in compared},
+        "conflicts": _conflict_counts(found.conflicts),
         "demands": {"asked": demands.total(), **demands},
     }
+
+
+def _conflict_counts(conflicts: list[Conflict]) -> dict[str, int]:
+    """Return how many pairs of duplicates with different references there are, by their sources: `a/b`."""
+    return dict(sorted(Counter(f"{c.source}/{c.other_source}" for c in conflicts).items()))
 
 
 def _kept(rows: Iterable[Query | Rejected], rejected: list[Rejected]) -> list[Query]:

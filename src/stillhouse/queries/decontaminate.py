@@ -22,7 +22,9 @@ SPAN_CHARS = 500
 MAX_ITEMS_PER_KEY = 64
 KEYS_PER_ITEM = 4  # an item with fewer keys that are rare gets longer ones
 KEY_WORDS = (2, 3, 5, 8)
-PROPOSED = 0.2  # share of the keys, of the item or of the turn, that are shared by a pair worth a look
+PROPOSED = (
+    0.2  # share of the keys, of the item or of the turn, that are shared by a pair worth a look
+)
 
 
 class Reference(NamedTuple):

@@ -200,10 +200,6 @@ def _score(item: ItemText, shared: Sequence[bool], window: frozenset[str]) -> fl
         return 0.0
     whole = sum(item.weights[i] for i in item.content)
     return (
-        sum(
-            item.weights[i]
-            for i, is_shared in zip(item.content, shared, strict=True)
-            if is_shared
-        )
+        sum(item.weights[i] for i, is_shared in zip(item.content, shared, strict=True) if is_shared)
         / whole
     )

@@ -52,17 +52,13 @@ _SAME = {
     **dict.fromkeys(("dots", "ldots", "cdots", "vdots", "ddots"), ""),
 }
 # "one" is left out: it is a pronoun as often as a number.
+_COUNTED = """two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen
+    eighteen nineteen twenty"""
+_TENS = "thirty forty fifty sixty seventy eighty ninety hundred"
 _NUMBER_WORDS = {
-    word: str(number)
-    for number, word in [
-        *enumerate(
-            "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-            "eighteen nineteen twenty".split(),
-            start=2,
-        ),
-        *zip(range(30, 110, 10), "thirty forty fifty sixty seventy eighty ninety hundred".split(), strict=True),
-        *((0, "zero"), (1000, "thousand"), (1000000, "million"), (1000000000, "billion")),
-    ]
+    **{word: str(number) for number, word in enumerate(_COUNTED.split(), start=2)},
+    **{word: str(10 * number) for number, word in enumerate(_TENS.split(), start=3)},
+    **{"zero": "0", "thousand": "1000", "million": "1000000", "billion": "1000000000"},
 }
 MAX_ARGUMENT = 2000  # characters of a numerator; a brace that is never closed must not cost a pass over the text
 
@@ -107,29 +103,46 @@ def quantities(text: str) -> tuple[str, ...]:
     These are the numbers, the arithmetic signs beside a number, a single letter or another sign, and the brackets
     around such signs: 2 * (3 + 4) is not 2 * 3 + 4.
     """
+    return _quantities(_tokens(text))
+
+
+def words_and_quantities(text: str) -> tuple[list[str], tuple[str, ...]]:
+    """Return the texts of `words` and what `quantities` returns, with one pass over the text."""
     tokens = _tokens(text)
-    plain = [i for i, token in enumerate(tokens) if token.kind in ("word", "number", "sign")]
+    return [t.text for t in tokens if t.kind != "open" and t.kind != "close"], _quantities(tokens)
+
+
+def conversation_text(query: Query) -> str:
+    """Return all turns of a query as one text, each after its role."""
+    return "\n\n".join(f"{message.role}: {message.content}" for message in query.messages)
+
+
+def _quantities(tokens: list[_Token]) -> tuple[str, ...]:
+    plain = [i for i, token in enumerate(tokens) if token.kind != "open" and token.kind != "close"]
     counts = {i for i in plain if tokens[i].kind == "number"}
-    for before, i, after in zip([None, *plain], plain, [*plain[1:], None], strict=False):
-        if tokens[i].kind == "sign" and any(
-            j is not None and _is_symbol(tokens[j]) for j in (before, after)
-        ):
-            counts.add(i)
+    signs = [at for at, i in enumerate(plain) if tokens[i].kind == "sign"]
+    for at in signs:
+        beside = [plain[j] for j in (at - 1, at + 1) if 0 <= j < len(plain)]
+        if any(_is_symbol(tokens[j]) for j in beside):
+            counts.add(plain[at])
+    if signs:
+        counts |= _brackets(tokens, counts)
+    shown = {"open": "(", "close": ")"}
+    return tuple(shown.get(tokens[i].kind, tokens[i].text) for i in sorted(counts))
+
+
+def _brackets(tokens: list[_Token], counts: set[int]) -> set[int]:
+    """Return the places of the brackets around signs that count."""
     opened: list[int] = []
+    found: set[int] = set()
     for i, token in enumerate(tokens):
         if token.kind == "open":
             opened.append(i)
         elif token.kind == "close" and opened:
             start = opened.pop()
             if any(tokens[j].kind == "sign" and j in counts for j in range(start + 1, i)):
-                counts |= {start, i}
-    shown = {"open": "(", "close": ")"}
-    return tuple(shown.get(tokens[i].kind, tokens[i].text) for i in sorted(counts))
-
-
-def conversation_text(query: Query) -> str:
-    """Return all turns of a query as one text, each after its role."""
-    return "\n\n".join(f"{message.role}: {message.content}" for message in query.messages)
+                found |= {start, i}
+    return found
 
 
 def _is_symbol(token: _Token) -> bool:
@@ -144,7 +157,11 @@ def _tokens(text: str) -> list[_Token]:
         while slashes and slashes[-1] <= start:
             found.append(_Token("/", slashes[-1], slashes.pop(), "sign"))
         if kind in ("bottom", "fraction"):
-            for part, part_kind in ((match["top"], "number"), ("/", "sign"), (match["bottom"], "number")):
+            for part, part_kind in (
+                (match["top"], "number"),
+                ("/", "sign"),
+                (match["bottom"], "number"),
+            ):
                 found.append(_Token(part, start, end, part_kind))
         elif kind == "command":
             name = match.group()[1:]
@@ -187,7 +204,7 @@ def _plain(said: str, start: int, end: int, kind: str) -> list[_Token]:
 
 
 def _foreign(said: str, start: int, end: int) -> list[_Token]:
-    """Return the tokens of a word outside ASCII: Greek letters by name, compatibility characters as what they stand for."""
+    """Return the tokens of a word outside ASCII: Greek letters by name, compatibility characters in full."""
     whole = unicodedata.normalize("NFKC", said)
     if whole != said and any(not c.isalpha() for c in whole):  # such as a vulgar fraction
         return [
