@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+BENCHMARK_ITEMS = Path("data/benchmark_items")
 CURATED_QUERIES = Path("data/queries/curated")
 REJECTED_QUERIES = Path("data/queries/rejected")
 CONTAMINATION = Path("data/queries/contamination.json")

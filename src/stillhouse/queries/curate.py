@@ -1,16 +1,16 @@
 """From the sources of a run to its query set: cleaned, freed of duplicates, and of what overlaps a benchmark."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from stillhouse import layout
+from stillhouse.errors import StillhouseError
 from stillhouse.files import write_json
-from stillhouse.params.benchmark import BenchmarkTask
-from stillhouse.params.queries import Queries
+from stillhouse.params.queries import Decontaminate, Queries
 from stillhouse.queries.clean import clean
 from stillhouse.queries.decontaminate import Contamination, Reference, decontaminate
 from stillhouse.queries.dedup import Conflict, deduplicate
@@ -18,8 +18,9 @@ from stillhouse.queries.sources import load_source
 from stillhouse.records import CATEGORIES, Query, Rejected
 from stillhouse.tables.write import write_table
 
-# lighteval takes the items of these tasks from the Hub itself, so that we cannot compare with them here.
-NOT_COMPARED = "lighteval"
+
+class UncheckedError(StillhouseError):
+    """A benchmark of the run has no items that the queries could be compared with."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +65,24 @@ def curate(
     return QuerySet(loaded, curated, rejected, contaminations, conflicts)
 
 
+def refuse_unchecked(items: Mapping[str, int], rules: Decontaminate) -> None:
+    """Refuse a benchmark without items, unless `allow_unchecked` names it.
+
+    Raises:
+        UncheckedError: see the class; the message names the tasks.
+    """
+    unchecked = sorted(t for t, n in items.items() if not n and t not in rules.allow_unchecked)
+    if unchecked:
+        raise UncheckedError(
+            f"no items to compare the queries with: benchmark task {', '.join(unchecked)}; run the stage "
+            "benchmark_items again, or name the task in queries.decontaminate.allow_unchecked, which card and report say"
+        )
+
+
 def write(
     found: QuerySet,
     spec: Queries,
-    tasks: Sequence[BenchmarkTask],
-    references: Sequence[Reference],
+    items: Mapping[str, int],
     demands: Counter[str],
 ) -> dict[str, Any]:
     """Write data/queries (curated, rejected, and the evidence of contamination), and return the metrics of the stage.
@@ -76,19 +90,17 @@ def write(
     Args:
         found: the query set.
         spec: the parameters of the stage.
-        tasks: the benchmark tasks of this run.
-        references: their items.
+        items: how many items each benchmark task of this run has here; none: the task was not compared.
         demands: how often asking for demands had which outcome.
     """
     write_table(layout.CURATED_QUERIES, Query, found.curated)
     write_table(layout.REJECTED_QUERIES, Rejected, found.rejected)
-    compared = [task.id for task in tasks if task.kind != NOT_COMPARED]
-    items = Counter(reference.task for reference in references)
+    compared = [task for task, count in items.items() if count]
     write_json(
         layout.CONTAMINATION,
         {
             "compared": {task: items[task] for task in compared},
-            "not_compared": [task.id for task in tasks if task.kind == NOT_COMPARED],
+            "not_compared": [task for task, count in items.items() if not count],
             "found": msgspec.to_builtins(found.contaminations),
         },
     )

@@ -8,6 +8,7 @@ but with numbers and signs (`text`).
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
@@ -15,7 +16,8 @@ import msgspec
 from stillhouse.params.queries import Decontaminate
 from stillhouse.queries.overlap import ItemText, Overlap, Rule, content, match
 from stillhouse.queries.text import Word, words
-from stillhouse.records import Message, Query, Rejected
+from stillhouse.records import BenchmarkItem, Message, Query, Rejected
+from stillhouse.tables.read import read_table
 
 SPAN_CHARS = 500
 # A run of words that more items have than this proposes none of them: the items of one generator share their sentences.
@@ -33,6 +35,13 @@ class Reference(NamedTuple):
     task: str
     item_id: str
     text: str
+
+
+def benchmark_references(table: Path) -> list[Reference]:
+    """Return the items of the table that the stage `benchmark_items` writes."""
+    return [
+        Reference(item.task, item.item_id, item.prompt) for item in read_table(table, BenchmarkItem)
+    ]
 
 
 class Contamination(msgspec.Struct, frozen=True, kw_only=True):
