@@ -1,10 +1,10 @@
 """Near duplicates: sketch and index against datasketch with a permissive index, and the recall of both.
 
-Queries are made of words drawn by a Zipf law, with numbers; in 3 % of them words of another query are replaced until the
-Jaccard index of their shingles is at one of five levels. The ratio is our rate over the peer's, from hashed shingles to
-candidates, in CPU seconds. datasketch with its default index and 16 bands of 8 MinHashes in plain numpy are beside
-both: the bands are faster, but may miss a pair. Hashing the shingles, which all of them need, and computing the index of
-the candidates are reported apart.
+Queries are made of words drawn by a Zipf law, with numbers; 3 % are copies of the one before, with words replaced
+until the Jaccard index of their shingles is at one of five levels. The ratio is our rate over the peer's, from hashed
+shingles to candidates, in CPU seconds. datasketch with its default index and 16 bands of 8 MinHashes in plain numpy
+are beside both: the bands are faster, but may miss a pair. Hashing the shingles, which all of them need, and
+computing the index of the candidates are reported apart.
 """
 
 import argparse

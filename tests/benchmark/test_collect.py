@@ -49,7 +49,12 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_lighteval_s_items_come_with_references_and_without_its_instruction(project: Path) -> None:
     items = collect([task(instruction="Box it."), task(id="few", count=3)], 1, [])
     assert [item.prompt for item in items] == PROBLEMS + PROBLEMS[:3]
-    assert [references_of(item.reference or "") for item in items[:4]] == [["0"], ["1"], ["2"], ["3"]]
+    assert [references_of(item.reference or "") for item in items[:4]] == [
+        ["0"],
+        ["1"],
+        ["2"],
+        ["3"],
+    ]
     assert len({item.id for item in items}) == 7
     assert {item.item_id for item in items if item.task == "few"}.isdisjoint(
         item.item_id for item in items if item.task == "aime24"
@@ -94,9 +99,7 @@ def test_no_task_of_lighteval_needs_no_second_environment(
     monkeypatch.setenv(run.ENVIRONMENT_VARIABLE, str(tmp_path / "missing"))
     assert collect([], 1, []) == []
     assert collect([task()], 1, ["aime24"]) == []  # not read, because it is named
-    own = BenchmarkTask(
-        id="sums", kind="reasoning_gym", generator="chain_sum", count=3, samples=1
-    )
+    own = BenchmarkTask(id="sums", kind="reasoning_gym", generator="chain_sum", count=3, samples=1)
     assert [item.task for item in collect([own], 1, [])] == ["sums"] * 3
     with pytest.raises(BenchmarkError, match="make env"):
         collect([own, task()], 1, [])

@@ -43,9 +43,7 @@ def collect(
         BenchmarkError: lighteval's environment is missing, or lighteval failed.
     """
     found = [
-        _item(task, i.id, i.prompt, i.answer)
-        for task in tasks
-        for i in load_items(task, seed)
+        _item(task, i.id, i.prompt, i.answer) for task in tasks for i in load_items(task, seed)
     ]
     theirs = [task for task in tasks if task.kind == "lighteval" and task.id not in unchecked]
     if theirs:
@@ -121,6 +119,4 @@ def _without_frame(prompts: list[str]) -> list[str]:
     rests = (
         "\n".join(line for line in prompt.splitlines() if lines[line] < most) for prompt in prompts
     )
-    return [
-        rest.strip() or prompt.strip() for rest, prompt in zip(rests, prompts, strict=True)
-    ]
+    return [rest.strip() or prompt.strip() for rest, prompt in zip(rests, prompts, strict=True)]

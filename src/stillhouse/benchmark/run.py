@@ -147,7 +147,11 @@ async def _start_lighteval(
     log = work / "lighteval.log"
     with log.open("wb") as file:
         process = await asyncio.create_subprocess_exec(
-            str(python), *command, env=process_environment(tasks, spec, work), stdout=file, stderr=file
+            str(python),
+            *command,
+            env=process_environment(tasks, spec, work),
+            stdout=file,
+            stderr=file,
         )
         ended = asyncio.create_task(process.wait())
         failed = asyncio.create_task(answers.failure())

@@ -74,8 +74,8 @@ def refuse_unchecked(items: Mapping[str, int], rules: Decontaminate) -> None:
     unchecked = sorted(t for t, n in items.items() if not n and t not in rules.allow_unchecked)
     if unchecked:
         raise UncheckedError(
-            f"no items to compare the queries with: benchmark task {', '.join(unchecked)}; run the stage "
-            "benchmark_items again, or name the task in queries.decontaminate.allow_unchecked, which card and report say"
+            f"benchmark task {', '.join(unchecked)}: no items to compare the queries with; run the stage "
+            "benchmark_items again, or name the task in queries.decontaminate.allow_unchecked: card and report say it"
         )
 
 
@@ -108,6 +108,7 @@ def write(
     overlaps = Counter(contamination.task for contamination in found.contaminations)
     return metrics(spec, found.loaded, found.curated, found.rejected) | {
         "contamination": {task: overlaps[task] for task in compared},
+        "not_compared": [task for task, count in items.items() if not count],
         "conflicts": _conflict_counts(found.conflicts),
         "demands": {"asked": demands.total(), **demands},
     }

@@ -99,7 +99,7 @@ class BenchmarkIndex:
 
     def _add_keys(self) -> None:
         """Give each item keys: its runs of content words, of the smallest length at which enough of them are rare."""
-        waiting = range(len(self._items))
+        waiting = list(range(len(self._items)))
         for n in KEY_WORDS:
             keys = {i: set(_keys(self._items[i].texts, n)) for i in waiting}
             common = Counter(key for of_item in keys.values() for key in of_item)

@@ -41,7 +41,7 @@ class SetJoin:
         """Add sets, numbered on from those added before.
 
         Args:
-            elements: the elements of all sets one after the other, as hashes of which the low 48 bits count; may repeat.
+            elements: of all sets one after the other, as hashes of which the low 48 bits count; may repeat.
             lengths: how many of them each set has, at most `BLOCK_ROWS` sets.
         """
         rows = np.repeat(np.arange(len(lengths), dtype=np.uint64), lengths)
@@ -137,7 +137,8 @@ class SetJoin:
         keys.sort()
         same = keys[1:][keys[1:] == keys[:-1]] >> np.uint64(HASH_BITS)
         common = np.bincount(same.astype(np.intp), minlength=len(left))
-        return common / np.maximum(sizes - common, 1)
+        index: NDArray[np.float64] = common / np.maximum(sizes - common, 1)
+        return index
 
     def _elements(self, rows: Rows) -> tuple[Words, Rows]:
         """Return the elements of some sets one after the other, and how many each has."""

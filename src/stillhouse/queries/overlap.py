@@ -1,6 +1,6 @@
 """The rules that decide whether a text repeats a benchmark item, given both as words.
 
-`match` takes one pair. Which pairs it is asked about is decided elsewhere (`decontaminate`): a proposal decides nothing.
+`match` takes one pair. `decontaminate` proposes the pairs; a proposal decides nothing.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,20 +12,20 @@ from stillhouse.queries.text import is_number
 
 Rule = Literal["exact", "item_inside", "ngram", "changed"]
 # Words that say little about which problem it is. Synonyms of theirs are the cheapest change of a text.
-FUNCTION_WORDS = frozenset(
-    "a an the this that these those of for to in on at by from with as and or if then so such is are was were be been "
-    "being it its he she they them his her their we you your i my me our there here which what who whom whose when where "
-    "how why do does did has have had can could will would shall should may might must not no than all any each "
-    "every some into over under about also given let suppose find determine compute calculate number count value result "
-    "answer please".split()
-)
+_FUNCTION_WORDS = """
+a an the this that these those of for to in on at by from with as and or if then so such is are was were be been being
+it its he she they them his her their we you your i my me our there here which what who whom whose when where how why do
+does did has have had can could will would shall should may might must not no than all any each every some into over
+under about also given let suppose find determine compute calculate number count value result answer please
+"""
+FUNCTION_WORDS = frozenset(_FUNCTION_WORDS.split())
 MIN_INSIDE = 4  # words of the shortest item that is found inside other text
 MIN_PART = 8  # words of the shortest text that is found as a part of an item
 MIN_CHANGED = 6  # content words that a changed copy shares with the item
 SYMBOLS = 4  # words of a run that counts though all of them are single letters, digits and signs
 NUMBERS_IN_PLACE = 0.75  # share of the numbers that stand beside the same words in both
 WINDOW = 1.5  # a changed copy inside a longer text is at most so many times as long as the item
-_CONTINUES = frozenset("+ - * / ^ = < > <= >= != %".split())
+_CONTINUES = frozenset(["+", "-", "*", "/", "^", "=", "<", ">", "<=", ">=", "!=", "%"])
 
 
 class Overlap(NamedTuple):
@@ -140,9 +140,9 @@ def _longest_run(found: list[bool]) -> tuple[int, int]:
 def _changed(texts: tuple[str, ...], item: ItemText, rules: Decontaminate) -> Overlap | None:
     """Return the overlap of a changed copy: other words here and there, or sentences in another order.
 
-    The turn's densest window of the item's length is compared. A content word of the item is shared if it stands in a run
-    of `runs` that the window has too. The score is the weighted share of the item's content words that are shared; it
-    must reach `min_containment`. The numbers must be the same: the window has all of the item's, and
+    The turn's densest window of the item's length is compared. A content word of the item is shared if it stands in
+    a run of `runs` that the window has too. The score is the weighted share of the item's content words that are
+    shared; it must reach `min_containment`. The numbers must be the same: the window has all of the item's, and
     `NUMBERS_IN_PLACE` of them are shared.
     """
     places = content(texts)
@@ -173,7 +173,7 @@ def _shared(texts: Sequence[str], known: frozenset[tuple[str, ...]]) -> list[boo
 
 
 def _window(places: Sequence[int], shared: Sequence[bool], length: int) -> tuple[int, int]:
-    """Return the range of content words, at most `length` words of text, with the most shared ones; the first of equals."""
+    """Return the range of content words with the most shared ones, at most `length` words of text long."""
     if not places or places[-1] - places[0] < length:
         return 0, len(places)
     best, where, end, inside = -1, (0, 0), 0, 0

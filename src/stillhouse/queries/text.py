@@ -2,8 +2,8 @@ r"""How the texts of queries and benchmark items are normalised and cut into wor
 
 The same text is published with and without LaTeX, so words do not depend on notation: `\dfrac{1}{2}`, `\frac12`, `½`
 and `1/2` are the words 1, /, 2; `\left`, `$`, `\text{}`, spacing and fonts are nothing; `\le` is `≤`; `1,000`,
-`1{,}000`, `1000` and `thousand` are one number. Numbers and arithmetic signs are words of their own, because problems differ in
-little else. Each word knows where it stands in the text, so that evidence can be quoted as it was written.
+`1{,}000`, `1000` and `thousand` are one number. Numbers and arithmetic signs are words of their own, because problems
+differ in little else. Each word knows where it stands in the text, so that evidence can be quoted as it was written.
 """
 
 import re
@@ -15,7 +15,7 @@ from stillhouse.records import nfc as nfc
 
 _LETTER = r"[^\W\d_⁰¹²³⁴-⁹₀-₉]"
 _TOKEN = re.compile(
-    rf"""(?P<drop>\\(?:begin|end)\s*\{{[a-zA-Z]+\*?\}}|\\[,;:!\\ ])
+    rf"""(?P<drop>\\(?:begin|end)\s*\{{[a-zA-Z]+\*?\}}|\\[,;:!\\\ ()\[\]])
     |(?P<fraction>\\[dtc]?frac\s*(?P<top>\d)\s*(?P<bottom>\d))
     |(?P<degree>\^\s*\{{?\s*\\circ\b\s*\}}?|°)
     |(?P<command>\\[a-zA-Z]+)
@@ -32,12 +32,13 @@ _TOKEN = re.compile(
 _ONE_ARGUMENT = re.compile(r"\s*(?:\\[a-zA-Z]+|[^\s{}])")
 _FRACTIONS = frozenset({"frac", "dfrac", "tfrac", "cfrac"})
 # Commands that say how a text looks, not what it says.
-_LOOKS = frozenset(
-    "left right big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr middle text textbf textit textrm textsf texttt "
-    "textup textnormal mathrm mathbf mathit mathsf mathtt mathcal mathbb mathfrak operatorname mbox hbox fbox emph "
-    "boldsymbol bm displaystyle textstyle scriptstyle limits nolimits quad qquad hspace vspace hfill noindent par item "
-    "label tag nonumber mathop mathrel mathbin ensuremath underline bf it rm sf tt".split()
-)
+_FONTS_AND_SPACES = """
+left right big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr middle text textbf textit textrm textsf texttt
+textup textnormal mathrm mathbf mathit mathsf mathtt mathcal mathbb mathfrak operatorname mbox hbox fbox emph
+boldsymbol bm displaystyle textstyle scriptstyle limits nolimits quad qquad hspace vspace hfill noindent par item
+label tag nonumber mathop mathrel mathbin ensuremath underline bf it rm sf tt
+"""
+_LOOKS = frozenset(_FONTS_AND_SPACES.split())
 _SAME = {
     **dict.fromkeys(("leq", "leqslant", "le", "≤"), "<="),
     **dict.fromkeys(("geq", "geqslant", "ge", "≥"), ">="),
@@ -47,8 +48,16 @@ _SAME = {
     **dict.fromkeys(("pm", "±"), "±"),
     **dict.fromkeys(("−", "–"), "-"),
     **dict.fromkeys(("infty", "∞"), "infinity"),
-    **{"√": "sqrt", "**": "^", "==": "=", "lt": "<", "gt": ">", "circ": "degree"},
-    **{"varphi": "phi", "vartheta": "theta", "varepsilon": "epsilon", "varrho": "rho"},
+    "√": "sqrt",
+    "**": "^",
+    "==": "=",
+    "lt": "<",
+    "gt": ">",
+    "circ": "degree",
+    "varphi": "phi",
+    "vartheta": "theta",
+    "varepsilon": "epsilon",
+    "varrho": "rho",
     **dict.fromkeys(("dots", "ldots", "cdots", "vdots", "ddots"), ""),
 }
 # "one" is left out: it is a pronoun as often as a number.
@@ -58,7 +67,10 @@ _TENS = "thirty forty fifty sixty seventy eighty ninety hundred"
 _NUMBER_WORDS = {
     **{word: str(number) for number, word in enumerate(_COUNTED.split(), start=2)},
     **{word: str(10 * number) for number, word in enumerate(_TENS.split(), start=3)},
-    **{"zero": "0", "thousand": "1000", "million": "1000000", "billion": "1000000000"},
+    "zero": "0",
+    "thousand": "1000",
+    "million": "1000000",
+    "billion": "1000000000",
 }
 MAX_ARGUMENT = 2000  # characters of a numerator; a brace that is never closed must not cost a pass over the text
 
@@ -198,8 +210,8 @@ def _plain(said: str, start: int, end: int, kind: str) -> list[_Token]:
         return [_Token(said, start, end, kind)]
     if said.isascii():
         lower = said.lower()
-        number = _NUMBER_WORDS.get(lower)
-        return [_Token(number or lower, start, end, "number" if number else "word")]
+        digits = _NUMBER_WORDS.get(lower, "")
+        return [_Token(digits or lower, start, end, "number" if digits else "word")]
     return _foreign(said, start, end)
 
 
