@@ -12,9 +12,9 @@ class BenchmarkTask(Section):
 
     The items come from, by `kind`: `reasoning_gym`, a generator with held-out seeds; `gsm8k`, the packaged GSM8K items;
     `file`, a JSONL file with `prompt` and `answer`; `plugin`, the benchmark task `plugin` of a plugin, with the keyword
-    arguments `config`; `lighteval`, a task of lighteval's, whose items are on the Hub at the commit `revision` (null: newest).
-    `count` is the number of items, `samples` the number of answers per item. `verifier` names a plugin's
-    verifier for the answers; an item of kind `plugin` may name another.
+    arguments `config`; `lighteval`, a task of lighteval's, whose items are on the Hub at the commit `revision`
+    (null: the newest). `count` is the number of items, `samples` the number of answers per item. `verifier` names a
+    plugin's verifier for the answers; an item of kind `plugin` may name another.
     """
 
     id: Id

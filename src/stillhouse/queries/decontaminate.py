@@ -1,25 +1,28 @@
 """Drop every query that repeats an item of a benchmark of this run, and keep the evidence.
 
-Each user turn is compared with all items. An index of pairs of words, and one of embeddings where `embedding` names a
-model, propose items; the rules of `overlap` decide. Texts are compared without case, punctuation and LaTeX's notation,
+Each user turn is compared with all items. An index of runs of words, and embeddings where `embedding` names a model,
+propose items; the rules of `overlap` decide. Texts are compared without case, punctuation and LaTeX's notation,
 but with numbers and signs (`text`).
 """
 
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
 from stillhouse.params.queries import Decontaminate
-from stillhouse.queries.overlap import ItemText, Overlap, Rule, content, match
+from stillhouse.queries.embed import Embedder, nearest
+from stillhouse.queries.overlap import ItemText, Overlap, Rule, content, match, rephrased
 from stillhouse.queries.text import Word, words
 from stillhouse.records import BenchmarkItem, Message, Query, Rejected
 from stillhouse.tables.read import read_table
 
 SPAN_CHARS = 500
+BATCH = 2048  # queries whose embeddings are in memory at once
 # A run of words that more items have than this proposes none of them: the items of one generator share their sentences.
 MAX_ITEMS_PER_KEY = 64
 KEYS_PER_ITEM = 4  # an item with fewer keys that are rare gets longer ones
@@ -66,13 +69,22 @@ def decontaminate(
 ) -> Iterator[Query | tuple[Rejected, Contamination]]:
     """Yield every query, or its rejection (reason `contaminated`) with the strongest overlap as evidence."""
     index = BenchmarkIndex(references, rules)
-    for query in queries:
-        found = index.strongest(query)
-        if found is None:
-            yield query
-        else:
-            evidence = f"{found.task}/{found.item_id}: {found.span}"
-            yield Rejected(query=query, reason="contaminated", evidence=evidence), found
+    embedder = Embedder(rules.embedding) if rules.embedding is not None and index.texts else None
+    items = embedder.vectors(index.texts) if embedder else None
+    for batch in _batched(queries):
+        turns = [_user_turns(query) for query in batch]
+        proposed: list[list[int]] = [[] for of_query in turns for _ in of_query]
+        if embedder is not None and items is not None and rules.embedding is not None:
+            vectors = embedder.vectors([turn for of_query in turns for turn in of_query])
+            proposed = list(nearest(vectors, items, rules.embedding.min_cosine))
+        of_turn = iter(proposed)
+        for query, texts in zip(batch, turns, strict=True):
+            found = index.strongest(query, [next(of_turn) for _ in texts])
+            if found is None:
+                yield query
+            else:
+                evidence = f"{found.task}/{found.item_id}: {found.span}"
+                yield Rejected(query=query, reason="contaminated", evidence=evidence), found
 
 
 class BenchmarkIndex:
@@ -115,21 +127,37 @@ class BenchmarkIndex:
                 self._sizes.append(n)
             waiting = waiting_next
 
-    def strongest(self, query: Query) -> Contamination | None:
-        """Return the largest overlap of any user turn; equal ones by task and item id."""
+    @property
+    def texts(self) -> list[str]:
+        """The texts of the items, in the order in which they are numbered."""
+        return [reference.text for reference in self._references]
+
+    def strongest(
+        self, query: Query, proposed: Sequence[Sequence[int]] | None = None
+    ) -> Contamination | None:
+        """Return the largest overlap of any user turn; equal ones by task and item id.
+
+        `proposed` has, for each user turn, the numbers of the items that it may rephrase; null: none.
+        """
+        turns = _user_turns(query)
         found = [
             contamination
-            for message in query.messages
-            if message.role == "user"
-            for contamination in self._of_turn(query, message.content)
+            for text, numbers in zip(turns, proposed or [()] * len(turns), strict=True)
+            for contamination in self._of_turn(query, text, numbers)
         ]
         return min(found, key=lambda c: (-c.overlap, c.task, c.item_id), default=None)
 
-    def _of_turn(self, query: Query, text: str) -> Iterator[Contamination]:
+    def _of_turn(
+        self, query: Query, text: str, rephrases: Sequence[int]
+    ) -> Iterator[Contamination]:
         turn = words(text)
         texts = _texts(turn)
         for i in self._proposed(texts):
             overlap = match(texts, self._items[i], self._rules)
+            if overlap is not None:
+                yield self._contamination(query, i, overlap, text, turn)
+        for i in rephrases:
+            overlap = rephrased(texts, self._items[i])
             if overlap is not None:
                 yield self._contamination(query, i, overlap, text, turn)
 
@@ -172,6 +200,16 @@ class BenchmarkIndex:
             span=_piece(text, turn, overlap.turn),
             item_span=_piece(reference.text, self._words[i], overlap.item),
         )
+
+
+def _batched(queries: Iterable[Query]) -> Iterator[list[Query]]:
+    rest = iter(queries)
+    while batch := list(islice(rest, BATCH)):
+        yield batch
+
+
+def _user_turns(query: Query) -> list[str]:
+    return [message.content for message in query.messages if message.role == "user"]
 
 
 def _texts(found: list[Word]) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 `match` takes one pair. `decontaminate` proposes the pairs; a proposal decides nothing.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Literal, NamedTuple
@@ -10,7 +11,7 @@ from typing import Literal, NamedTuple
 from stillhouse.params.queries import Decontaminate
 from stillhouse.queries.text import is_number
 
-Rule = Literal["exact", "item_inside", "ngram", "changed"]
+Rule = Literal["exact", "item_inside", "ngram", "changed", "rephrased"]
 # Words that say little about which problem it is. Synonyms of theirs are the cheapest change of a text.
 _FUNCTION_WORDS = """
 a an the this that these those of for to in on at by from with as and or if then so such is are was were be been being
@@ -23,6 +24,8 @@ MIN_INSIDE = 4  # words of the shortest item that is found inside other text
 MIN_PART = 8  # words of the shortest text that is found as a part of an item
 MIN_CHANGED = 6  # content words that a changed copy shares with the item
 SYMBOLS = 4  # words of a run that counts though all of them are single letters, digits and signs
+REPHRASED = 0.5  # weighted share of an item's content words that a text in other words has too
+REPHRASED_NUMBERS = 2  # different numbers of an item that can be found in other words
 NUMBERS_IN_PLACE = 0.75  # share of the numbers that stand beside the same words in both
 WINDOW = 1.5  # a changed copy inside a longer text is at most so many times as long as the item
 _CONTINUES = frozenset(["+", "-", "*", "/", "^", "=", "<", ">", "<=", ">=", "!=", "%"])
@@ -86,6 +89,28 @@ def match(turn: Sequence[str], item: ItemText, rules: Decontaminate) -> Overlap 
         end = start + len(item.texts)
         return Overlap("item_inside", 1.0, (start, end), (0, len(item.texts)))
     return _ngram(texts, item, rules) or _changed(texts, item, rules)
+
+
+def rephrased(turn: Sequence[str], item: ItemText) -> Overlap | None:
+    """Return the overlap of a turn that says an item in other words; ask only about items that a model proposes.
+
+    Both texts have the same numbers equally often, at least `REPHRASED_NUMBERS` different ones. At least one run of
+    content words and the weighted share `REPHRASED` of the item's content words are in the turn. The share is the
+    score.
+    """
+    numbers = Counter(text for text in item.texts if is_number(text))
+    if len(numbers) < REPHRASED_NUMBERS or numbers != Counter(filter(is_number, turn)):
+        return None
+    places = content(turn)
+    if not any(_shared([turn[i] for i in places], item.runs)):
+        return None
+    have, wanted = frozenset(turn), frozenset(item.texts)
+    theirs = [i for i in item.content if item.texts[i] in have]
+    score = sum(item.weights[i] for i in theirs) / sum(item.weights[i] for i in item.content)
+    if score < REPHRASED:
+        return None
+    own = [i for i in places if turn[i] in wanted]
+    return Overlap("rephrased", score, (own[0], own[-1] + 1), (theirs[0], theirs[-1] + 1))
 
 
 def _find(needle: tuple[str, ...], texts: tuple[str, ...]) -> int | None:
