@@ -3,13 +3,12 @@
 import dataclasses
 
 from stillhouse import layout
-from stillhouse.benchmark.items import load_items
 from stillhouse.files import write_json
 from stillhouse.leftovers import remove_leftovers
 from stillhouse.package.gather import run_facts, run_tables
 from stillhouse.package.write import write_release
 from stillhouse.params.stage import load_stage
-from stillhouse.queries.decontaminate import BenchmarkIndex, Reference
+from stillhouse.queries.decontaminate import BenchmarkIndex, benchmark_references
 from stillhouse.stage import stage_command
 
 
@@ -18,8 +17,7 @@ def main() -> None:
     """Write data/release: one folder per repository."""
     facts = run_facts(load_stage())
     remove_leftovers(list(facts.teachers), facts.student_ids)
-    items = [item for task in facts.benchmark_tasks for item in load_items(task, facts.run.seed)]
-    references = [Reference(item.task, item.id, item.prompt) for item in items]
+    references = benchmark_references(layout.BENCHMARK_ITEMS)
     index = BenchmarkIndex(references, facts.queries.decontaminate)
     tables = run_tables(list(facts.teachers))
     stats = write_release(layout.RELEASE, tables, facts, overlaps=index.overlap_of_chat)

@@ -19,6 +19,7 @@ FOLDER = Path(__file__).resolve().parents[1] / "perf"
 # Name: arguments of the command line, and the module's constants that are made small.
 SMALL: dict[str, tuple[list[str], dict[str, Any]]] = {
     "chunk_dedup": (["--rows", "300"], {}),
+    "dedup": (["--queries", "600"], {}),
     "endpoint": ([], {"RATE_QUERIES": 200, "FEW": 100, "MANY": 200}),
     "journal_hits": ([], {"ANSWERS": 1000, "ASKED": 200}),
     "loop_memory": ([], {"COUNTS": (50, 100)}),
@@ -31,7 +32,7 @@ SMALL: dict[str, tuple[list[str], dict[str, Any]]] = {
     "verify_memory": (["--answers", "40"], {"FEW": 20}),
     "verify_under_load": (["--answers", "6"], {"BUSY": 1}),
 }
-FAST = {"chunk_dedup", "verify_math"}  # the others take seconds to start what they measure
+FAST = {"chunk_dedup", "dedup", "verify_math"}  # the others take seconds to start what they measure
 NOT_HERE = {"vllm_loop"}  # loads vLLM four times: seven minutes even with 40 queries
 NEEDS_SANDBOX = {"verify_code", "verify_under_load"}
 

@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+BENCHMARK_ITEMS = Path("data/benchmark_items")
 CURATED_QUERIES = Path("data/queries/curated")
 REJECTED_QUERIES = Path("data/queries/rejected")
 CONTAMINATION = Path("data/queries/contamination.json")
+CONFLICTS = Path("data/queries/conflicts.json")
 RELEASE = Path("data/release")
 REPORT = Path("report")
 LOCK = Path("dvc.lock")

@@ -305,6 +305,19 @@ class Decision(Row, frozen=True, kw_only=True):
     reason: str | None
 
 
+class BenchmarkItem(Row, frozen=True, kw_only=True):
+    """One benchmark item; `id` is `task/item_id`.
+
+    `reference` is as in `Query.ground_truth`, null where only lighteval can score an answer.
+    """
+
+    id: str
+    task: str
+    item_id: str
+    prompt: str
+    reference: str | None
+
+
 class Rejected(Row, frozen=True, kw_only=True):
     """What the queries stage dropped, and why. `duplicate_of` names the query kept in its place.
 

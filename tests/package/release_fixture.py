@@ -439,7 +439,7 @@ def facts(**changes: Any) -> RunFacts:
             "drop_tables": True,
             "drop_images": True,
         },
-        "dedup": {"threshold": 0.8, "permutations": 64, "shingle_words": 3},
+        "dedup": {"threshold": 0.8, "shingle_words": 3},
         "decontaminate": {"ngram_words": 8, "min_overlap": 0.5},
     }
     task = {"id": "held_out", "kind": "gsm8k", "count": 8, "samples": 1}

@@ -29,7 +29,7 @@ def test_a_benchmark_item_among_the_queries_is_found_with_evidence() -> None:
     assert isinstance(row, tuple)
     rejected, contamination = row
     assert isinstance(rejected, Rejected)
-    assert rejected.evidence == "sums/item_2: what is 3 + 4 ?"
+    assert rejected.evidence == "sums/item_2: what is 3 + 4"
     assert contamination.kind == "exact"
     assert contamination.query_id == query.id
 
@@ -66,8 +66,7 @@ def test_an_item_hidden_in_a_long_query_is_found() -> None:
     contamination = found(make_query(text))
     assert contamination is not None
     assert contamination.kind == "item_inside"
-    assert contamination.overlap < 0.5
-    assert contamination.span == TRAIN.text.rstrip(".")
+    assert contamination.span == contamination.item_span == TRAIN.text.rstrip(".")
 
 
 def test_every_user_turn_is_compared() -> None:

@@ -32,12 +32,17 @@ def test_an_id_is_that_of_the_normalised_text(text: str) -> None:
 
 @given(TEXT)
 def test_words_stand_where_they_say(text: str) -> None:
-    assert all(text[word.start : word.end].casefold() == word.text for word in words(text))
+    found = words(text)
+    places = [(word.start, word.end) for word in found]
+    assert places == sorted(places)
+    for start, end in places:
+        alone = [word.text for word in words(text[start:end])]
+        assert alone == [word.text for word in found if (word.start, word.end) == (start, end)]
 
 
 def test_words_keep_numbers_and_signs() -> None:
     assert [w.text for w in words("What is 7 - 4.5, or 1,200*x?")] == [
-        *("what", "is", "7", "-", "4.5", "or", "1,200", "*", "x"),
+        *("what", "is", "7", "-", "4.5", "or", "1200", "*", "x"),
     ]
 
 

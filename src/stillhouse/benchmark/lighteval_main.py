@@ -32,9 +32,14 @@ def _leave_out_download() -> None:
 
 
 def main() -> None:
-    """Run `lighteval` with this process's arguments."""
+    """Run `lighteval` with this process's arguments; or, with `--write-items FILE`, write the items of its tasks."""
     _bind_package()
     _leave_out_download()
+    if sys.argv[1] == "--write-items":
+        from stillhouse.benchmark.lighteval_items import write
+
+        write(Path(sys.argv[2]))
+        return
     from lighteval.__main__ import app
 
     code = 0

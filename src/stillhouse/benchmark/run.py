@@ -32,6 +32,7 @@ from stillhouse.records import Message
 ENVIRONMENT_VARIABLE = "STILLHOUSE_EVAL_PYTHON"
 MODEL_NAME = "student"  # relative and short: lighteval makes folders of it
 _HERE = Path(__file__).parent
+MAIN = _HERE / "lighteval_main.py"
 
 
 class BenchmarkError(StillhouseError):
@@ -126,7 +127,7 @@ async def run_lighteval(
                 answers.start(_Key(task.id, item.id, sample), [message])
     server = _serve(answers, asyncio.get_running_loop())
     try:
-        spec = _write_spec(work, tasks, items, server.address)
+        spec = write_spec(work, tasks, items, server.address)
         await _start_lighteval(python, tasks, spec, work, answers)
     finally:
         server.close()
@@ -138,7 +139,7 @@ async def _start_lighteval(
     python: Path, tasks: list[BenchmarkTask], spec: Path, work: Path, answers: "_Answers"
 ) -> None:
     command = [
-        *("-P", str(_HERE / "lighteval_main.py"), "custom", MODEL_NAME),
+        *("-P", str(MAIN), "custom", MODEL_NAME),
         *(str(_HERE / "lighteval_model.py"), ",".join(f"{PREFIX}{task.id}|0" for task in tasks)),
         *("--custom-tasks", str(_HERE / "tasks.py"), "--output-dir", str(work / "output")),
         *("--save-details", "--no-remove-reasoning-tags"),
@@ -146,7 +147,11 @@ async def _start_lighteval(
     log = work / "lighteval.log"
     with log.open("wb") as file:
         process = await asyncio.create_subprocess_exec(
-            str(python), *command, env=_environment(tasks, spec, work), stdout=file, stderr=file
+            str(python),
+            *command,
+            env=process_environment(tasks, spec, work),
+            stdout=file,
+            stderr=file,
         )
         ended = asyncio.create_task(process.wait())
         failed = asyncio.create_task(answers.failure())
@@ -160,14 +165,18 @@ async def _start_lighteval(
                 process.kill()
             await ended
     if process.returncode != 0:
-        lines = log.read_text(encoding="utf-8", errors="replace").rstrip().splitlines()
         raise BenchmarkError(
-            f"lighteval ended with code {process.returncode}; the end of its log:\n"
-            + "\n".join(lines[-15:])
+            f"lighteval ended with code {process.returncode}; the end of its log:\n{log_end(log)}"
         )
 
 
-def _environment(tasks: list[BenchmarkTask], spec: Path, work: Path) -> dict[str, str]:
+def log_end(log: Path) -> str:
+    """Return the last lines of lighteval's log."""
+    lines = log.read_text(encoding="utf-8", errors="replace").rstrip().splitlines()
+    return "\n".join(lines[-15:])
+
+
+def process_environment(tasks: list[BenchmarkTask], spec: Path, work: Path) -> dict[str, str]:
     """Return lighteval's environment: nothing of our own Python, and no network unless a task's items need it."""
     dropped = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
     environment = {key: value for key, value in os.environ.items() if key not in dropped}
@@ -180,9 +189,10 @@ def _environment(tasks: list[BenchmarkTask], spec: Path, work: Path) -> dict[str
     return environment
 
 
-def _write_spec(
+def write_spec(
     work: Path, tasks: list[BenchmarkTask], items: Mapping[str, list[Item]], address: str
 ) -> Path:
+    """Write the file that tells the lighteval process its tasks, with the files of our items; return its path."""
     entries: list[dict[str, Any]] = []
     for task in tasks:
         entry: dict[str, Any] = {
@@ -191,6 +201,7 @@ def _write_spec(
             "samples": task.samples,
             "count": task.count,
             "task": task.task,
+            "revision": task.revision,
             "instruction": f"\n\n{task.instruction}" if task.instruction else "",
         }
         if task.kind != "lighteval":

@@ -122,14 +122,17 @@ def _lighteval_task(task: dict[str, Any], known: dict[str, Any]) -> LightevalTas
         if line["__index"] >= task["count"]:
             return None
         doc = write_prompt(line, task_name)
+        question = doc.query
         doc.query += task["instruction"]
         item_id = hashlib.sha256(doc.query.encode()).hexdigest()[:32]
-        doc.specific = {**(doc.specific or {}), RECORD: {"item_id": item_id}}
+        doc.specific = {**(doc.specific or {}), RECORD: {"item_id": item_id, "prompt": question}}
         return doc
 
     config.name = PREFIX + task["id"]
     config.full_name = f"{config.name}|0"
     config.prompt_function = prompt
+    if task["revision"] is not None:
+        config.hf_revision = task["revision"]
     config.metrics = (_metrics(LightevalScorer(config), task["samples"]),)
     return config
 

@@ -181,6 +181,13 @@ def _run_faults(run: "RunParams", path: Path, folders: tuple[Path, Path]) -> Ite
             yield from _origin_faults(source, f"{path}: {key}")
         if source.kind == "embedded":
             yield from _missing_embedded(source.name, path, f"{key}.name")
+    known = {task.id for task in run.benchmark.tasks}
+    for name in run.queries.decontaminate.allow_unchecked:
+        if name not in known:
+            yield (
+                f"{path}: queries.decontaminate.allow_unchecked: no benchmark task {name!r}; there are: "
+                f"{', '.join(sorted(known)) or 'none'}"
+            )
     for i, task in enumerate(run.benchmark.tasks):
         if task.path is not None:
             yield from _missing_file(task.path, path, f"benchmark.tasks.{i}.path", folders)

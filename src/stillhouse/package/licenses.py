@@ -56,6 +56,14 @@ TERMS: dict[str, Terms] = {
 }
 
 
+def restrictions(license_name: str) -> int:
+    """Return how much a licence restricts those who distribute the material, from 0; one that is not known is last."""
+    terms = TERMS.get(license_name.lower())
+    if terms is None:
+        return 8
+    return 4 * (not terms.commercial) + 2 * terms.share_alike + bool(terms.note)
+
+
 @dataclass(frozen=True)
 class Consequences:
     """The conditions of a release: for each kind of condition, the licences by source or teacher.

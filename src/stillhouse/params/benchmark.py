@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import NonNegativeFloat, PositiveInt, model_validator
 
-from stillhouse.params.base import Id, InputPath, Section, UnitInterval, check_unique
+from stillhouse.params.base import Id, InputPath, Revision, Section, UnitInterval, check_unique
 
 
 class BenchmarkTask(Section):
@@ -12,9 +12,9 @@ class BenchmarkTask(Section):
 
     The items come from, by `kind`: `reasoning_gym`, a generator with held-out seeds; `gsm8k`, the packaged GSM8K items;
     `file`, a JSONL file with `prompt` and `answer`; `plugin`, the benchmark task `plugin` of a plugin, with the keyword
-    arguments `config`; `lighteval`, a task of lighteval's (its items are on the Hub). `count` is the number of items,
-    `samples` the number of answers per item. `verifier` names a plugin's verifier for the answers; an item of kind
-    `plugin` may name another.
+    arguments `config`; `lighteval`, a task of lighteval's, whose items are on the Hub at the commit `revision`
+    (null: the newest). `count` is the number of items, `samples` the number of answers per item. `verifier` names a
+    plugin's verifier for the answers; an item of kind `plugin` may name another.
     """
 
     id: Id
@@ -26,6 +26,7 @@ class BenchmarkTask(Section):
     path: InputPath | None = None
     plugin: Id | None = None
     task: str | None = None
+    revision: Revision | None = None
     instruction: str = ""
     verifier: Id | None = None
 

@@ -139,18 +139,46 @@ class Clean(Section):
 
 
 class Dedup(Section):
-    """Near-duplicate removal by MinHash over word shingles. Queries with different numbers are never duplicates."""
+    """Near-duplicate removal: queries whose sets of word shingles have a Jaccard index of `threshold` or more.
 
-    threshold: UnitInterval
-    permutations: PositiveInt
+    Queries with different numbers are never duplicates, and those with different references are both kept.
+    """
+
+    threshold: Annotated[float, Field(gt=0, le=1)]
     shingle_words: PositiveInt
 
 
+class Embedding(Section):
+    """A model of sentence embeddings that proposes the benchmark items which a query may rephrase.
+
+    `model` and `revision` as for a teacher; `pooling` is the model's own, named on its card: bge-m3 has `cls`, MiniLM
+    `mean`. Items whose cosine reaches `min_cosine` are proposed, at most eight. A rule on shared numbers and words
+    decides, so the margin may be wide.
+    """
+
+    model: str
+    revision: Revision
+    dtype: Literal["float32", "bfloat16", "float16"]
+    pooling: Literal["cls", "mean"]
+    max_tokens: PositiveInt
+    min_cosine: UnitInterval
+
+
 class Decontaminate(Section):
-    """Removal of queries that overlap a benchmark of this run, by exact text or by a shared word n-gram."""
+    """Removal of queries that repeat an item of a benchmark of this run.
+
+    `ngram_words` and `min_overlap`: a query is dropped if this share of its word n-grams is in one item; short texts
+    have shorter n-grams. `min_containment`: also if this weighted share of an item's words, or of the query's, is
+    in the other text beside the same words, with the same numbers (a changed copy). `allow_unchecked` names the tasks
+    whose items may be unreadable; any other task without items ends the run. `embedding`: null, or a model that
+    also finds items in other words with the same numbers.
+    """
 
     ngram_words: PositiveInt
     min_overlap: UnitInterval
+    min_containment: UnitInterval = 0.7
+    allow_unchecked: list[Id] = []
+    embedding: Embedding | None = None
 
 
 class Queries(Section):

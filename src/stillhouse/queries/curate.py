@@ -1,50 +1,60 @@
 """From the sources of a run to its query set: cleaned, freed of duplicates, and of what overlaps a benchmark."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from stillhouse import layout
+from stillhouse.errors import StillhouseError
 from stillhouse.files import write_json
-from stillhouse.params.benchmark import BenchmarkTask
-from stillhouse.params.queries import Queries
+from stillhouse.params.queries import Decontaminate, Queries
 from stillhouse.queries.clean import clean
 from stillhouse.queries.decontaminate import Contamination, Reference, decontaminate
-from stillhouse.queries.dedup import deduplicate
+from stillhouse.queries.dedup import Conflict, deduplicate
 from stillhouse.queries.load import Loaded, counts, load_sources
 from stillhouse.queries.origins import origin_of
 from stillhouse.records import CATEGORIES, Query, Rejected
 from stillhouse.tables.write import write_table
 
-# lighteval takes the items of these tasks from the Hub itself, so that we cannot compare with them here.
-NOT_COMPARED = "lighteval"
+
+class UncheckedError(StillhouseError):
+    """A benchmark of the run has no items that the queries could be compared with."""
 
 
 @dataclass(frozen=True)
 class QuerySet:
-    """The queries as loaded, those kept, all rows and queries rejected, and the overlaps with benchmarks."""
+    """What was loaded, kept and rejected, the overlaps with benchmarks, and the duplicates that disagree."""
 
     loaded: Loaded
     curated: list[Query]
     rejected: list[Rejected]
     contaminations: list[Contamination]
+    conflicts: list[Conflict]
 
 
-def curate(spec: Queries, references: Iterable[Reference], seed: int) -> QuerySet:
+def curate(
+    spec: Queries,
+    references: Iterable[Reference],
+    seed: int,
+    restrictions: Callable[[str], int],
+) -> QuerySet:
     """Load all sources and return what is left of them.
 
     Args:
         spec: the parameters of the stage.
         references: the benchmark items of this run.
         seed: the run's seed.
+        restrictions: how much a licence restricts its users; of duplicates, the one with the fewest is kept.
     """
     loaded = load_sources(spec, seed)
     rejected = list(loaded.rejected)
     cleaned = _kept(clean(loaded.queries, spec.clean), rejected)
-    unique = _kept(deduplicate(cleaned, spec.dedup), rejected)
+    order = [source.id for source in spec.sources]
+    rows, conflicts = deduplicate(cleaned, spec.dedup, order, restrictions)
+    unique = _kept(rows, rejected)
     curated: list[Query] = []
     contaminations: list[Contamination] = []
     for row in decontaminate(unique, references, spec.decontaminate):
@@ -53,14 +63,27 @@ def curate(spec: Queries, references: Iterable[Reference], seed: int) -> QuerySe
         else:
             rejected.append(row[0])
             contaminations.append(row[1])
-    return QuerySet(loaded, curated, rejected, contaminations)
+    return QuerySet(loaded, curated, rejected, contaminations, conflicts)
+
+
+def refuse_unchecked(items: Mapping[str, int], rules: Decontaminate) -> None:
+    """Refuse a benchmark without items, unless `allow_unchecked` names it.
+
+    Raises:
+        UncheckedError: see the class; the message names the tasks.
+    """
+    unchecked = sorted(t for t, n in items.items() if not n and t not in rules.allow_unchecked)
+    if unchecked:
+        raise UncheckedError(
+            f"benchmark task {', '.join(unchecked)}: no items to compare the queries with; run the stage "
+            "benchmark_items again, or name the task in queries.decontaminate.allow_unchecked: card and report say it"
+        )
 
 
 def write(
     found: QuerySet,
     spec: Queries,
-    tasks: Sequence[BenchmarkTask],
-    references: Sequence[Reference],
+    items: Mapping[str, int],
     demands: Counter[str],
 ) -> dict[str, Any]:
     """Write data/queries (curated, rejected, and the evidence of contamination), and return the metrics of the stage.
@@ -68,27 +91,33 @@ def write(
     Args:
         found: the query set.
         spec: the parameters of the stage.
-        tasks: the benchmark tasks of this run.
-        references: their items.
+        items: how many items each benchmark task of this run has here; none: the task was not compared.
         demands: how often asking for demands had which outcome.
     """
     write_table(layout.CURATED_QUERIES, Query, found.curated)
     write_table(layout.REJECTED_QUERIES, Rejected, map(_with_source, found.rejected))
-    compared = [task.id for task in tasks if task.kind != NOT_COMPARED]
-    items = Counter(reference.task for reference in references)
+    compared = [task for task, count in items.items() if count]
     write_json(
         layout.CONTAMINATION,
         {
             "compared": {task: items[task] for task in compared},
-            "not_compared": [task.id for task in tasks if task.kind == NOT_COMPARED],
+            "not_compared": [task for task, count in items.items() if not count],
             "found": msgspec.to_builtins(found.contaminations),
         },
     )
+    write_json(layout.CONFLICTS, msgspec.to_builtins(found.conflicts))
     overlaps = Counter(contamination.task for contamination in found.contaminations)
     return metrics(spec, found.loaded, found.curated, found.rejected) | {
         "contamination": {task: overlaps[task] for task in compared},
+        "not_compared": [task for task, count in items.items() if not count],
+        "conflicts": _conflict_counts(found.conflicts),
         "demands": {"asked": demands.total(), **demands},
     }
+
+
+def _conflict_counts(conflicts: list[Conflict]) -> dict[str, int]:
+    """Return how many pairs of duplicates with different references there are, by their sources: `a/b`."""
+    return dict(sorted(Counter(f"{c.source}/{c.other_source}" for c in conflicts).items()))
 
 
 def _kept(rows: Iterable[Query | Rejected], rejected: list[Rejected]) -> list[Query]:

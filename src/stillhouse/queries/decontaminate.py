@@ -1,21 +1,35 @@
-"""Drop every query that overlaps a benchmark of this run, and keep the evidence.
+"""Drop every query that repeats an item of a benchmark of this run, and keep the evidence.
 
-A user turn is contaminated by an item if both have the same words, if the share `min_overlap` of the turn's distinct
-word n-grams stands in that one item, or if the whole item (of at least n words) stands in the turn. A turn with fewer
-than n words can only match exactly. Words are compared without case and punctuation, but with numbers and signs.
+Each user turn is compared with all items. An index of runs of words, and embeddings where `embedding` names a model,
+propose items; the rules of `overlap` decide. Texts are compared without case, punctuation and LaTeX's notation,
+but with numbers and signs (`text`).
 """
 
-from collections import defaultdict
+import math
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Literal, NamedTuple
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from stillhouse.params.queries import Decontaminate
+from stillhouse.queries.embed import Embedder, nearest
+from stillhouse.queries.overlap import ItemText, Overlap, Rule, content, match, rephrased
 from stillhouse.queries.text import Word, words
-from stillhouse.records import Message, Query, Rejected
+from stillhouse.records import BenchmarkItem, Message, Query, Rejected
+from stillhouse.tables.read import read_table
 
 SPAN_CHARS = 500
+BATCH = 2048  # queries whose embeddings are in memory at once
+# A run of words that more items have than this proposes none of them: the items of one generator share their sentences.
+MAX_ITEMS_PER_KEY = 64
+KEYS_PER_ITEM = 4  # an item with fewer keys that are rare gets longer ones
+KEY_WORDS = (2, 3, 5, 8)
+PROPOSED = (
+    0.2  # share of the keys, of the item or of the turn, that are shared by a pair worth a look
+)
 
 
 class Reference(NamedTuple):
@@ -26,19 +40,28 @@ class Reference(NamedTuple):
     text: str
 
 
+def benchmark_references(table: Path) -> list[Reference]:
+    """Return the items of the table that the stage `benchmark_items` writes."""
+    return [
+        Reference(item.task, item.item_id, item.prompt) for item in read_table(table, BenchmarkItem)
+    ]
+
+
 class Contamination(msgspec.Struct, frozen=True, kw_only=True):
     """One overlap of a query with a benchmark item.
 
-    `overlap` is the share of the user turn's n-grams found in the item; `span` the longest matching piece of the turn.
+    `kind` is the rule that found it and `overlap` its score, both as in `overlap.match`. `span` and `item_span` are the
+    matching pieces of the user turn and of the item as they are written.
     """
 
     query_id: str
     source: str
     task: str
     item_id: str
-    kind: Literal["exact", "item_inside", "ngram"]
+    kind: Rule
     overlap: float
     span: str
+    item_span: str
 
 
 def decontaminate(
@@ -46,60 +69,115 @@ def decontaminate(
 ) -> Iterator[Query | tuple[Rejected, Contamination]]:
     """Yield every query, or its rejection (reason `contaminated`) with the strongest overlap as evidence."""
     index = BenchmarkIndex(references, rules)
-    for query in queries:
-        found = index.strongest(query)
-        if found is None:
-            yield query
-        else:
-            evidence = f"{found.task}/{found.item_id}: {found.span}"
-            yield Rejected(query=query, reason="contaminated", evidence=evidence), found
+    embedder = Embedder(rules.embedding) if rules.embedding is not None and index.texts else None
+    items = embedder.vectors(index.texts) if embedder else None
+    for batch in _batched(queries):
+        turns = [_user_turns(query) for query in batch]
+        proposed: list[list[int]] = [[] for of_query in turns for _ in of_query]
+        if embedder is not None and items is not None and rules.embedding is not None:
+            vectors = embedder.vectors([turn for of_query in turns for turn in of_query])
+            proposed = list(nearest(vectors, items, rules.embedding.min_cosine))
+        of_turn = iter(proposed)
+        for query, texts in zip(batch, turns, strict=True):
+            found = index.strongest(query, [next(of_turn) for _ in texts])
+            if found is None:
+                yield query
+            else:
+                evidence = f"{found.task}/{found.item_id}: {found.span}"
+                yield Rejected(query=query, reason="contaminated", evidence=evidence), found
 
 
 class BenchmarkIndex:
-    """All benchmark items, by their whole text and by their n-grams."""
+    """All benchmark items, by their whole text and by runs of content words."""
 
     def __init__(self, references: Iterable[Reference], rules: Decontaminate) -> None:
-        self._n = rules.ngram_words
-        self._min_overlap = rules.min_overlap
-        self._whole: dict[tuple[str, ...], Reference] = {}
-        self._by_ngram: dict[tuple[str, ...], list[Reference]] = defaultdict(list)
-        self._ngram_count: dict[Reference, int] = {}
-        for reference in sorted(set(references)):
-            found = words(reference.text)
-            self._whole.setdefault(_texts(found), reference)
-            ngrams = set(self._ngrams(found))
-            self._ngram_count[reference] = len(ngrams)
-            for ngram in ngrams:
-                self._by_ngram[ngram].append(reference)
+        self._rules = rules
+        self._references = sorted(set(references))
+        found = [words(reference.text) for reference in self._references]
+        self._words = found
+        self._whole: dict[tuple[str, ...], int] = {}
+        texts = [_texts(item) for item in found]
+        in_items = Counter(text for item in texts for text in set(item))
+        self._items = [
+            ItemText(item, [math.log1p(len(texts) / in_items[text]) for text in item])
+            for item in texts
+        ]
+        for i, item in enumerate(texts):
+            self._whole.setdefault(item, i)
+        self._by_key: dict[tuple[str, ...], list[int]] = defaultdict(list)
+        self._key_count = [0] * len(texts)
+        self._sizes: list[int] = []
+        self._add_keys()
 
-    def strongest(self, query: Query) -> Contamination | None:
-        """Return the largest overlap of any user turn; equal ones by task and item id."""
+    def _add_keys(self) -> None:
+        """Give each item keys: its runs of content words, of the smallest length at which enough of them are rare."""
+        waiting = list(range(len(self._items)))
+        for n in KEY_WORDS:
+            keys = {i: set(_keys(self._items[i].texts, n)) for i in waiting}
+            common = Counter(key for of_item in keys.values() for key in of_item)
+            waiting_next = []
+            for i, of_item in keys.items():
+                rare = [key for key in of_item if common[key] <= MAX_ITEMS_PER_KEY]
+                for key in rare:
+                    self._by_key[key].append(i)
+                self._key_count[i] += len(rare)
+                if self._key_count[i] < min(KEYS_PER_ITEM, len(of_item)):
+                    waiting_next.append(i)
+            if keys:
+                self._sizes.append(n)
+            waiting = waiting_next
+
+    @property
+    def texts(self) -> list[str]:
+        """The texts of the items, in the order in which they are numbered."""
+        return [reference.text for reference in self._references]
+
+    def strongest(
+        self, query: Query, proposed: Sequence[Sequence[int]] | None = None
+    ) -> Contamination | None:
+        """Return the largest overlap of any user turn; equal ones by task and item id.
+
+        `proposed` has, for each user turn, the numbers of the items that it may rephrase; null: none.
+        """
+        turns = _user_turns(query)
         found = [
             contamination
-            for message in query.messages
-            if message.role == "user"
-            for contamination in self._of_turn(query, message.content)
+            for text, numbers in zip(turns, proposed or [()] * len(turns), strict=True)
+            for contamination in self._of_turn(query, text, numbers)
         ]
         return min(found, key=lambda c: (-c.overlap, c.task, c.item_id), default=None)
 
-    def _of_turn(self, query: Query, text: str) -> Iterator[Contamination]:
+    def _of_turn(
+        self, query: Query, text: str, rephrases: Sequence[int]
+    ) -> Iterator[Contamination]:
         turn = words(text)
-        same = self._whole.get(_texts(turn))
-        if same is not None and turn:
-            yield _contamination(query, same, "exact", 1.0, text)
+        texts = _texts(turn)
+        for i in self._proposed(texts):
+            overlap = match(texts, self._items[i], self._rules)
+            if overlap is not None:
+                yield self._contamination(query, i, overlap, text, turn)
+        for i in rephrases:
+            overlap = rephrased(texts, self._items[i])
+            if overlap is not None:
+                yield self._contamination(query, i, overlap, text, turn)
+
+    def _proposed(self, texts: tuple[str, ...]) -> Iterator[int]:
+        """Yield the items worth a look, in their order."""
+        if not texts:
             return
-        ngrams = list(self._ngrams(turn))
-        shared: dict[Reference, set[tuple[str, ...]]] = defaultdict(set)
-        for ngram in ngrams:
-            for reference in self._by_ngram.get(ngram, ()):
-                shared[reference].add(ngram)
-        for reference, common in shared.items():
-            overlap = len(common) / len(set(ngrams))
-            inside = len(common) == self._ngram_count[reference]
-            if inside or overlap >= self._min_overlap:
-                span = _longest_span(text, turn, [ngram in common for ngram in ngrams], self._n)
-                kind: Literal["item_inside", "ngram"] = "item_inside" if inside else "ngram"
-                yield _contamination(query, reference, kind, overlap, span)
+        shared: Counter[int] = Counter()
+        keys = 0
+        for n in self._sizes:
+            of_turn = set(_keys(texts, n))
+            keys = keys or len(of_turn)
+            for key in of_turn:
+                shared.update(self._by_key.get(key, ()))
+        same = self._whole.get(texts)
+        if same is not None:
+            shared[same] = max(shared[same], self._key_count[same], 1)
+        for i, count in sorted(shared.items()):
+            if count >= PROPOSED * min(self._key_count[i], keys):
+                yield i
 
     def overlap_of_chat(self, chat: Sequence[Mapping[str, str]]) -> str | None:
         """Return task and item, as `task/id`, that a chat (turns of role and content) overlaps most; null: none."""
@@ -108,41 +186,43 @@ class BenchmarkIndex:
         found = self.strongest(query)
         return None if found is None else f"{found.task}/{found.item_id}"
 
-    def _ngrams(self, found: list[Word]) -> Iterator[tuple[str, ...]]:
-        texts = _texts(found)
-        return (texts[i : i + self._n] for i in range(len(texts) - self._n + 1))
+    def _contamination(
+        self, query: Query, i: int, overlap: Overlap, text: str, turn: list[Word]
+    ) -> Contamination:
+        reference = self._references[i]
+        return Contamination(
+            query_id=query.id,
+            source=query.source,
+            task=reference.task,
+            item_id=reference.item_id,
+            kind=overlap.rule,
+            overlap=round(overlap.score, 4),
+            span=_piece(text, turn, overlap.turn),
+            item_span=_piece(reference.text, self._words[i], overlap.item),
+        )
+
+
+def _batched(queries: Iterable[Query]) -> Iterator[list[Query]]:
+    rest = iter(queries)
+    while batch := list(islice(rest, BATCH)):
+        yield batch
+
+
+def _user_turns(query: Query) -> list[str]:
+    return [message.content for message in query.messages if message.role == "user"]
 
 
 def _texts(found: list[Word]) -> tuple[str, ...]:
     return tuple(word.text for word in found)
 
 
-def _longest_span(text: str, turn: list[Word], matches: list[bool], n: int) -> str:
-    """Return the longest piece of the turn all of whose n-grams match; the first of equals."""
-    best = (0, 0)
-    start = None
-    for i, match in enumerate([*matches, False]):
-        if match and start is None:
-            start = i
-        elif not match and start is not None:
-            best = max(best, (start, i), key=lambda span: span[1] - span[0])
-            start = None
-    return text[turn[best[0]].start : turn[best[1] + n - 2].end]
+def _keys(texts: Sequence[str], n: int) -> Iterator[tuple[str, ...]]:
+    """Yield the runs of n content words; a text of fewer is one run."""
+    of_content = [texts[i] for i in content(texts)]
+    for i in range(max(1, len(of_content) - n + 1)):
+        yield tuple(of_content[i : i + n])
 
 
-def _contamination(
-    query: Query,
-    reference: Reference,
-    kind: Literal["exact", "item_inside", "ngram"],
-    overlap: float,
-    span: str,
-) -> Contamination:
-    return Contamination(
-        query_id=query.id,
-        source=query.source,
-        task=reference.task,
-        item_id=reference.item_id,
-        kind=kind,
-        overlap=round(overlap, 4),
-        span=span[:SPAN_CHARS],
-    )
+def _piece(text: str, found: list[Word], places: tuple[int, int]) -> str:
+    """Return a range of words as it is written, at most `SPAN_CHARS` characters."""
+    return text[found[places[0]].start : found[places[1] - 1].end][:SPAN_CHARS]

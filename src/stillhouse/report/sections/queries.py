@@ -1,6 +1,7 @@
 """Sections on the queries: what the queries stage kept, and how many are left after each later stage."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from stillhouse.report import charts
 from stillhouse.report.formats import count, integer, percent, share
@@ -139,4 +140,26 @@ def queries(files: RunFiles) -> list[Block]:
             "Benchmark",
             found["contamination"],
         ),
+        *_warnings(found),
     ]
+
+
+def _warnings(found: dict[str, Any]) -> list[Block]:
+    """Return what the queries were not compared with, and how many duplicates have different references."""
+    blocks: list[Block] = []
+    if found.get("not_compared"):
+        blocks.append(
+            Text(
+                "The queries were not compared with these benchmarks, whose items may be among them: "
+                f"{', '.join(found['not_compared'])}."
+            )
+        )
+    if found.get("conflicts"):
+        blocks.append(
+            count_table(
+                "Pairs of duplicate queries with different references",
+                "Sources",
+                found["conflicts"],
+            )
+        )
+    return blocks
