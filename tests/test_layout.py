@@ -11,9 +11,11 @@ ROOT = Path(__file__).resolve().parents[1]
 IDS = {"teacher": "t", "student": "s"}
 # The stage that makes each file or folder.
 MADE_BY = {
+    "BENCHMARK_ITEMS": "benchmark_items",
     "CURATED_QUERIES": "queries",
     "REJECTED_QUERIES": "queries",
     "CONTAMINATION": "queries",
+    "CONFLICTS": "queries",
     "RELEASE": "package",
     "REPORT": "report",
     "attempts": "generate",

@@ -6,6 +6,7 @@ import pytest
 
 from stillhouse.records import (
     CONSTRAINT_KWARGS,
+    BenchmarkItem,
     Decision,
     Example,
     Perplexity,
@@ -87,6 +88,15 @@ QUERY_FIELDS: dict[str, pa.DataType] = {
 }
 
 EXPECTED: dict[type[Row], pa.Schema] = {
+    BenchmarkItem: pa.schema(
+        {
+            "id": pa.string(),
+            "task": pa.string(),
+            "item_id": pa.string(),
+            "prompt": pa.string(),
+            "reference": pa.string(),
+        }
+    ),
     Query: pa.schema(QUERY_FIELDS),
     Response: pa.schema(
         {

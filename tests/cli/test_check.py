@@ -53,6 +53,12 @@ def test_a_sound_project_passes_and_lists_its_files(project: Path) -> None:
     [
         (
             "params.yaml",
+            "allow_unchecked: []",
+            "allow_unchecked: [aime42]",
+            "queries.decontaminate.allow_unchecked: no benchmark task 'aime42'; there are: aime24, gsm8k, math500",
+        ),
+        (
+            "params.yaml",
             "qwen3_8b,",
             "qwen9,",
             "conf/teachers/qwen9.yaml: no such file, but the id",
