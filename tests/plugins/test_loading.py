@@ -194,6 +194,7 @@ def test_every_stage_that_may_use_a_plugin_tracks_the_list():
     tracking = {name for name, stage in stages.items() if "plugins" in stage.get("params", [])}
     assert tracking == {
         "code",
+        "benchmark_items",
         "queries",
         "judge_audit",
         "generate",

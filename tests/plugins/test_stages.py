@@ -111,6 +111,7 @@ def run(
 
 
 def test_plugins_of_every_kind_from_queries_to_decisions(project, monkeypatch):
+    run(monkeypatch, project, "benchmark_items")
     run(monkeypatch, project, "queries")
     queries = {q.prompt: q for q in read_table(Path("data/queries/curated"), Query)}
     assert set(queries) == {question for question, _ in DATES[:3]}
@@ -159,7 +160,12 @@ def test_plugins_of_every_kind_from_queries_to_decisions(project, monkeypatch):
 
 
 def test_a_second_run_asks_and_grades_nothing(project, monkeypatch):
-    for name, *arguments in (["queries"], ["generate", "scripted"], ["verify", "scripted"]):
+    for name, *arguments in (
+        ["benchmark_items"],
+        ["queries"],
+        ["generate", "scripted"],
+        ["verify", "scripted"],
+    ):
         run(monkeypatch, project, name, *arguments)
     effort = Path("metrics/effort/scripted.json")
     assert json.loads(effort.read_text())["asked"] == 3

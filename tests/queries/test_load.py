@@ -33,13 +33,18 @@ def spec(inputs: Path, rows: list[dict[str, Any]], **changes: Any) -> Queries:
     return Queries.model_validate(RULES | {"sources": sources} | changes)
 
 
+def equal(license_name: str) -> int:
+    """Say that no licence restricts its users more than another."""
+    return 0
+
+
 ROOT = Path(__file__).resolve().parents[2]
 RULES = load_run(ROOT).queries.model_dump()
 
 
 def test_too_many_rejected_rows_fail_with_reasons_and_three_examples(inputs: Path) -> None:
     with pytest.raises(QueriesError) as caught:
-        curate(spec(inputs, [*GOOD, *BAD]), [], 1)
+        curate(spec(inputs, [*GOOD, *BAD]), [], 1, equal)
     said = str(caught.value).splitlines()
     assert said[0] == (
         "query source 'own': 3 of 10 rows cannot become queries, more than queries.max_rejected_share 0.2 "
@@ -52,7 +57,7 @@ def test_too_many_rejected_rows_fail_with_reasons_and_three_examples(inputs: Pat
 
 def test_the_share_counts_rows_that_are_no_queries_and_nothing_else(inputs: Path) -> None:
     twice = [*GOOD, *GOOD, BAD[0]]  # 7 duplicates do not count
-    found = curate(spec(inputs, twice, max_rejected_share=0.07), [], 1)
+    found = curate(spec(inputs, twice, max_rejected_share=0.07), [], 1, equal)
     assert len(found.curated) == 7
     assert sum(row.reason == "exact_duplicate" for row in found.rejected) == 7
     with pytest.raises(QueriesError, match="1 of 15 rows"):
@@ -66,10 +71,12 @@ def test_the_share_counts_rows_that_are_no_queries_and_nothing_else(inputs: Path
 
 def test_rejections_are_in_the_table_and_counted_by_source(inputs: Path) -> None:
     rules = spec(inputs, [*GOOD, *GOOD[:1], *BAD], max_rejected_share=0.5)
-    found = curate(rules, [], 1)
-    counts = write(found, rules, [], [], Counter())
+    found = curate(rules, [], 1, equal)
+    counts = write(found, rules, {}, Counter())
     assert counts == metrics(rules, found.loaded, found.curated, found.rejected) | {
         "contamination": {},
+        "not_compared": [],
+        "conflicts": {},
         "demands": {"asked": 0},
     }
     own = counts["by_source"]["own"]

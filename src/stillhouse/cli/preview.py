@@ -9,7 +9,7 @@ from stillhouse.cli.output import json_option, print_json, require_project
 from stillhouse.errors import StillhouseError
 
 if TYPE_CHECKING:
-    from stillhouse.queries.preview import Preview
+    from stillhouse.queries.preview import SourcePreview
 
 ROWS = 10
 
@@ -56,7 +56,7 @@ def preview(source_id: str, rows: int, json: bool) -> None:
         click.echo("\n".join(_lines(source_id, found, run.queries.max_rejected_share)))
 
 
-def _lines(source_id: str, found: "Preview", limit: float) -> Iterator[str]:
+def _lines(source_id: str, found: "SourcePreview", limit: float) -> Iterator[str]:
     for row in found.rows:
         yield from _rejection(row) if row["kind"] == "rejection" else _query(row)
         yield ""

@@ -14,7 +14,7 @@ HEAD_CHARS = 240  # of a prompt
 
 
 @dataclass
-class Preview:
+class SourcePreview:
     """What became of the rows read so far; `rows` are JSON-ready, counts are of all rows read."""
 
     read: int = 0
@@ -24,7 +24,7 @@ class Preview:
     not_selected: Counter[str] = field(default_factory=Counter)
 
 
-def preview(source: Source, run_seed: int, rows: int) -> Preview:
+def preview(source: Source, run_seed: int, rows: int) -> SourcePreview:
     """Return what becomes of the first rows of a source.
 
     Args:
@@ -35,13 +35,13 @@ def preview(source: Source, run_seed: int, rows: int) -> Preview:
     Raises:
         QueriesError: as `load_source`, as far as the rows read show it.
     """
-    found = Preview()
+    found = SourcePreview()
     for row in islice(_counted(load_source(source, run_seed), found), rows):
         found.rows.append(_rejection(row) if isinstance(row, Rejected) else _query(row))
     return found
 
 
-def _counted(rows: Iterator[RowRead], found: Preview) -> Iterator[Query | Rejected]:
+def _counted(rows: Iterator[RowRead], found: SourcePreview) -> Iterator[Query | Rejected]:
     for row in rows:
         found.read += 1
         if isinstance(row, Query):
