@@ -76,7 +76,9 @@ def test_an_aime_item_in_a_source_is_found_with_the_paper_profile_s_parameters(
         make_query(PROBLEMS[2].replace("leave", "depart from").replace("How far", "What distance")),
     ]
     other = make_query("A baker fills 13 trays with k rolls each and sells 1/4 of them. How many?")
-    rows = list(decontaminate([*planted, other], references, params.queries.decontaminate))
+    # Without the Hub the embeddings cannot propose anything; the rules find the item by themselves.
+    rules = params.queries.decontaminate.model_copy(update={"embedding": None})
+    rows = list(decontaminate([*planted, other], references, rules))
     assert [isinstance(row, Query) for row in rows] == [False, False, False, True]
 
 

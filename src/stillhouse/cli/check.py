@@ -329,7 +329,13 @@ def _placeholders_below(
     from stillhouse.params.base import PLACEHOLDER
 
     if isinstance(node, dict):
-        named = node.get("repo") or node.get("model") or _adapted_repo(node) or node.get("id")
+        named = (
+            node.get("repo")
+            or node.get("model")
+            or node.get("task")
+            or _adapted_repo(node)
+            or node.get("id")
+        )
         owner = named if isinstance(named, str) else owner
         for key, value in node.items():
             yield from _placeholders_below(value, path, (*keys, str(key)), owner)

@@ -43,6 +43,8 @@ class BenchmarkTask(Section):
             raise ValueError(
                 f"benchmark task {self.id!r}: kind {self.kind} needs the key {needs!r}"
             )
+        if self.kind != "lighteval" and self.revision is not None:
+            raise ValueError(f"benchmark task {self.id!r}: only kind lighteval has a revision")
         if self.kind == "lighteval" and self.verifier is not None:
             raise ValueError(f"benchmark task {self.id!r}: lighteval scores its tasks itself")
         return self
