@@ -92,13 +92,13 @@ class Endpoint:
         if retry_after > 0:
             self.rests_until = max(self.rests_until, now + min(retry_after, LONGEST_REST_SECONDS))
 
-    def faulty(self, asked_at: float, why: str = "") -> None:
+    def faulty(self, asked_at: float, why: str = "does not answer") -> None:
         """Record a failure; `FAULTS` consecutive failures take the endpoint out of use. `why` is for messages."""
         self._faults += 1
         if self._faults >= FAULTS or self.is_down:
             self.unreachable(asked_at, why)
 
-    def unreachable(self, asked_at: float, why: str = "") -> None:
+    def unreachable(self, asked_at: float, why: str = "does not answer") -> None:
         """Take the endpoint out of use for a pause, once for all requests in flight. `why` is for messages."""
         if asked_at < self._down_at:
             return

@@ -279,7 +279,7 @@ def _for_judge(references: Sequence[str]) -> str:
 
 def _at_once(response: Response) -> Graded | None:
     """Return what is said of an answer that is not whole; it is never stored, since a look-up would take longer."""
-    if response.finish_reason != "stop":
+    if response.finish_reason == "length":
         return Graded([_answer_check("truncated")])
     if not response.answer.strip():
         return Graded([_answer_check("no_answer")])
