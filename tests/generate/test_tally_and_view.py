@@ -166,8 +166,8 @@ def test_the_view_shows_rates_of_the_last_minute(monkeypatch: pytest.MonkeyPatch
     clock.now = 30.0
     figures = view.figures()
     assert figures.line == (
-        "accepted 67%, ungradable 2 content, 1 content_filter, 200 tok/s, 8 in flight, asked 6, from the journal 1,000, "
-        "6,000 tokens, $1.50, to go 17 min 00 s"  # 102 queries at 3 in 30 s
+        "accepted 67%, ungradable 2 content, 1 content_filter, 200 tok/s, 8 in flight, asked 6, "
+        "from the journal 1,000, 6,000 tokens, $1.50, to go 17 min 00 s"  # 102 queries at 3 in 30 s
     )
     assert figures.table == [
         ("category", "queries", "walked", "accepted", "to go"),

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from stillhouse.models import endpoints, openai_engine
-from stillhouse.models.engine import Completion, EngineError, RefusedError, Request
+from stillhouse.models.engine import Completion, EngineError, RefusedError, Request, UnansweredError
 from stillhouse.models.openai_engine import OpenAIEngine
 from stillhouse.params.teacher import Sampling, TeacherRuntime
 from stillhouse.records import Message
@@ -172,7 +172,10 @@ def test_what_cannot_pass_fails_at_once_with_the_reason(status: int):
 def test_it_gives_up_after_all_tries_and_names_the_last_reason(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(openai_engine, "TRIES", 3)
     with ScriptedEndpoint(lambda _: 503) as endpoint:
-        with pytest.raises(EngineError, match=r"model served: no answer after 3 tries: .*HTTP 503"):
+        with pytest.raises(
+            UnansweredError,
+            match=r"model served: no answer after 3 tries: .*HTTP 503: .*scripted status 503",
+        ):
             ask(engine(endpoint.url))
         assert len(endpoint.requests) == 3
 

@@ -136,7 +136,13 @@ class OpenAIEngine:
             EngineError: the endpoint refuses every request, no endpoint can be reached, or the answers do not say
                 whether they are complete.
         """
-        body = msgspec.json.encode(self._body(request))
+        try:
+            body = msgspec.json.encode(self._body(request))
+        except UnicodeEncodeError:
+            raise RefusedError(
+                f"query {request.query_id}: a message has half of a surrogate pair, which no request can hold",
+                "surrogate",
+            ) from None
         failures: Counter[str] = Counter()
         wait = FIRST_WAIT_SECONDS
         for tries in range(1, TRIES + 1):
