@@ -3,11 +3,15 @@
 import json
 import re
 import time
+from collections import Counter
 from email.utils import formatdate
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from stillhouse.generate.tally import WalkTally
+from stillhouse.generate.view import View
 from stillhouse.models import openai_engine
 from stillhouse.models.endpoints import retry_after
 from stillhouse.models.engine import Completion, EngineError, RefusedError, Request, UnansweredError
@@ -25,6 +29,7 @@ KEY = "sk-made/up+0123456789"
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(openai_engine, "FIRST_WAIT_SECONDS", 0.0)
     monkeypatch.setattr(openai_engine, "TRIES", 3)
+    monkeypatch.setattr(openai_engine, "RATE_LIMIT_SECONDS", 0.0)
     monkeypatch.setattr("stillhouse.models.endpoints.REST_SECONDS", 0.01)
 
 
@@ -101,8 +106,18 @@ def test_a_request_that_keeps_failing_has_a_reason_and_the_providers_words(
     # It is named at the first try, once.
     told = capsys.readouterr().err
     assert f"model served: {endpoint.url}: " in told
-    assert len(re.findall("it is tried again\n", told)) == 1
+    assert len(re.findall("; it is tried again[\n;]", told)) == 1
+    assert ("ending in /v1" in told) == (kind in ("an HTML page", "no choices"))
     assert words in told
+
+
+def test_a_rate_limit_is_waited_for_longer_than_any_other_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(openai_engine, "RATE_LIMIT_SECONDS", 60.0)
+    with ScriptedEndpoint(in_turn([429] * 7 + [completion("two")])) as endpoint:
+        assert ask(engine(endpoint.url))[0].text == "two"
+    assert len(endpoint.requests) == 8
 
 
 def test_an_endpoint_that_cannot_be_reached_is_named_within_ten_seconds(
@@ -119,6 +134,10 @@ def test_an_endpoint_that_cannot_be_reached_is_named_within_ten_seconds(
     assert told.count("it is tried again until it answers") == 1
     assert asked.trouble is not None
     assert asked.trouble.startswith(f"{url}: cannot be reached: ")
+    loop: Any = SimpleNamespace(tokens=0, cost=None, in_flight=1)
+    model: Any = SimpleNamespace(asked=1, hits=0, engine=asked)
+    shown = View(loop, WalkTally(), model, Counter(math=1)).figures().line
+    assert f"{url}: cannot be reached: " in shown
 
 
 def test_an_address_that_swallows_packets_is_named_within_ten_seconds(

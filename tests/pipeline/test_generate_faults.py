@@ -357,6 +357,18 @@ def test_an_endpoint_of_many_faults_changes_no_byte(tmp_path: Path, undisturbed:
     assert project.digests() == undisturbed.digests()
 
 
+def test_an_endpoint_that_cannot_be_reached_is_named_in_the_log(tmp_path: Path) -> None:
+    with ScriptedEndpoint(ScriptedTeacher()) as gone:
+        project = Project(tmp_path, gone)
+    process = project.start()
+    assert process.stderr is not None
+    line = next(line for line in process.stderr if line.startswith("model "))
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=SECONDS)
+    assert line.startswith(f"model alpha: {gone.url}: cannot be reached: ")
+    assert process.returncode == 130
+
+
 class PoisonedTeacher(ScriptedTeacher):
     """Answers as ever, but for one query whose prompt breaks the server, and one whose answers are withheld."""
 

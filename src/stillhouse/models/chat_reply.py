@@ -32,6 +32,11 @@ WITHHELD = frozenset(
 )
 MISSING = "missing"  # the name of a finish reason that is null or not there
 LONGEST_NAME = 40
+# Faults of a reply that come from a wrong address, as long as they come from each request.
+NO_CHAT = frozenset(
+    {"the reply is an HTML page", "the reply is no JSON object"}
+    | {"no choices in the reply", "no message in the reply"}
+)
 
 
 class ReplyError(Exception):

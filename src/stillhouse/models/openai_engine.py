@@ -8,6 +8,7 @@ key, an unknown model) as EngineError. Endpoints do not determine the answers, s
 """
 
 import asyncio
+import itertools
 import json
 import random
 import time
@@ -21,7 +22,7 @@ import aiohttp
 import msgspec
 
 from stillhouse.models.api_key import Secrets, read_key
-from stillhouse.models.chat_reply import ABORTED, ReplyError, read_reply
+from stillhouse.models.chat_reply import ABORTED, NO_CHAT, ReplyError, read_reply
 from stillhouse.models.endpoints import Endpoint, Endpoints, retry_after
 from stillhouse.models.engine import (
     Completion,
@@ -36,7 +37,9 @@ from stillhouse.params.base import PLACEHOLDER
 from stillhouse.params.request import RequestOptions
 from stillhouse.params.teacher import Sampling, TeacherRuntime
 
-TRIES = 8  # failed tries of a request; about five minutes with the waits below
+TRIES = 8  # failed tries of a request; a minute at most with the waits below, if the endpoint does not rest
+# A request that only gets 429 is tried for so long: limits are per minute, and are no fault of the query.
+RATE_LIMIT_SECONDS = 600.0
 # Upper bound of the first wait. The bound doubles with each try, and the wait is uniform below it ("full jitter").
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 60.0
@@ -47,14 +50,16 @@ OVERLOADED_STATUS = frozenset({408, 429, 499, 503, 529})
 TRANSIENT_STATUS = OVERLOADED_STATUS | {409, 425}
 PERMANENT_5XX = frozenset({501, 505})  # not implemented, HTTP version
 REFUSED_STATUS = frozenset({400, 413, 422})
+WRONG_ADDRESS = "; if it stays, `endpoints` in conf/runtime.yaml may not be the base URL of a chat API, ending in /v1"
 
 
 class _TransientError(Exception):
-    """A failure that may not occur in another try; `kind` names it for counts."""
+    """A failure that may not occur in another try. `kind` names it for counts; `remedy` helps where it stays."""
 
-    def __init__(self, kind: str, message: str) -> None:
+    def __init__(self, kind: str, message: str, remedy: str = "") -> None:
         super().__init__(message)
         self.kind = kind
+        self.remedy = remedy
 
 
 class _UnreachableError(Exception):
@@ -144,16 +149,18 @@ class OpenAIEngine:
                 "surrogate",
             ) from None
         failures: Counter[str] = Counter()
-        wait = FIRST_WAIT_SECONDS
-        for tries in range(1, TRIES + 1):
+        wait, started = FIRST_WAIT_SECONDS, time.monotonic()
+        for tries in itertools.count(1):
             try:
                 return await self._try(body, failures)
             except _TransientError as error:
                 self.failed_tries[error.kind] += 1
-                self._checks.tell(error.kind, f"{error}; it is tried again")
-                if tries == TRIES:
+                self._checks.tell(error.kind, f"{error}; it is tried again{error.remedy}")
+                limited = error.kind == "HTTP 429"
+                patient = limited and time.monotonic() - started < RATE_LIMIT_SECONDS
+                if tries >= TRIES and not patient:
                     raise UnansweredError(
-                        f"model {self._model}: no answer after {TRIES} tries: {error}", error.kind
+                        f"model {self._model}: no answer after {tries} tries: {error}", error.kind
                     ) from None
             await asyncio.sleep(random.uniform(0.0, wait))
             wait = min(2 * wait, LONGEST_WAIT_SECONDS)
@@ -239,7 +246,9 @@ class OpenAIEngine:
                     endpoint, asked_at, error.status, reply.headers, words(content)
                 ) from None
             why = f"{error.kind}: {words(content)}"
-            raise self._failed(endpoint, asked_at, error.kind, why) from None
+            failure = self._failed(endpoint, asked_at, error.kind, why)
+            failure.remedy = WRONG_ADDRESS if error.kind in NO_CHAT else ""
+            raise failure from None
         if answer.finish in ABORTED:
             why = f"the server ended the answer with finish_reason {answer.finish}"
             raise self._failed(endpoint, asked_at, f"finish_reason {answer.finish}", why)
