@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 
 from stillhouse.models.endpoints import (
+    LONGEST_ERROR_REST_SECONDS,
     LONGEST_REST_SECONDS,
     PATIENCE_SECONDS,
     START,
@@ -130,6 +131,24 @@ def test_who_waits_is_served_in_turn_and_none_is_forgotten(clock: Clock):
         return served
 
     assert asyncio.run(run()) == [number for number in range(50) if number != 10]
+
+
+def test_an_endpoint_that_replies_with_errors_rests_shortly_and_is_not_silent(clock: Clock):
+    pool = Endpoints(["http://a/v1"], 2, clock)
+
+    async def run() -> None:
+        for _ in range(200):
+            endpoint = await pool.acquire(Counter())
+            endpoint.faulty(clock.now, "HTTP 500", replied=True)
+            pool.release(endpoint)
+            clock.now = max(clock.now, endpoint.rests_until)
+
+    started = clock.now
+    asyncio.run(run())
+    assert PATIENCE_SECONDS < clock.now - started < 200 * 1.25 * LONGEST_ERROR_REST_SECONDS
+    assert pool.silent_seconds == 0
+    assert pool.trouble is not None
+    assert pool.trouble.startswith("http://a/v1: HTTP 500 (for ")
 
 
 def test_all_down_for_too_long_is_an_error_that_names_them(clock: Clock):

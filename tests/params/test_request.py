@@ -108,6 +108,7 @@ def test_a_header_that_cannot_be_sent_is_refused(headers: dict[str, Any], messag
         ({"max_completion_tokens": 5}, "max_tokens_field"),
         ({"seed": 3}, "seed: it is set by run.seed"),
         ({"api_key": SECRET}, "`api_key_variable`"),
+        ({"tools": [{"auth": {"client_secret": SECRET}}]}, "`api_key_variable`"),
         ({"limit": float("nan")}, "JSON"),
     ],
 )

@@ -3,7 +3,7 @@
 The limit of an endpoint adapts like the congestion window of TCP. It grows by one with each answer until the endpoint
 first reports an overload, and after that by one with each round of answers. An overload halves it. An endpoint that is
 unreachable or fails repeatedly is taken out of use, and is tried with one request after a pause: 1 s at first, doubled
-each time up to a minute.
+each time up to a minute, or to 8 s while it replies with errors.
 """
 
 import asyncio
@@ -20,6 +20,8 @@ START = 16  # the first limit of requests in flight
 FAULTS = 3  # consecutive failures after which an endpoint is taken out of use
 REST_SECONDS = 1.0  # the first pause of an endpoint
 LONGEST_REST_SECONDS = 60.0
+# Longest pause of an endpoint that replies with errors: a few queries that break it must not hold up the rest.
+LONGEST_ERROR_REST_SECONDS = 8.0
 TOLD_SECONDS = 60.0  # between two lines about an endpoint that stays out of use
 # Longest time without any endpoint: a restarted server loads a large model for minutes.
 PATIENCE_SECONDS = 600.0
@@ -47,7 +49,7 @@ class Endpoint:
         self._found_limit = False
         self._faults = 0
         self._rest = REST_SECONDS
-        self._why = ""
+        self._why, self._replied = "", False
         self._down_since = self._told_at = float("-inf")
 
     @property
@@ -56,6 +58,11 @@ class Endpoint:
         if not self.is_down:
             return None
         return f"{self.url}: {self._why} (for {self._clock() - self._down_since:.0f} s)"
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether it is out of use and did not even reply with an error."""
+        return self.is_down and not self._replied
 
     def news(self) -> str | None:
         """Return `trouble` if it was not told in the last `TOLD_SECONDS`, or once that the endpoint answers again."""
@@ -92,23 +99,32 @@ class Endpoint:
         if retry_after > 0:
             self.rests_until = max(self.rests_until, now + min(retry_after, LONGEST_REST_SECONDS))
 
-    def faulty(self, asked_at: float, why: str = "does not answer") -> None:
-        """Record a failure; `FAULTS` consecutive failures take the endpoint out of use. `why` is for messages."""
+    def faulty(self, asked_at: float, why: str = "does not answer", replied: bool = False) -> None:
+        """Record a failure; `FAULTS` consecutive failures take the endpoint out of use.
+
+        Args:
+            asked_at: When the request was sent.
+            why: What happened, for messages.
+            replied: Whether there was a reply, such as an error of the server.
+        """
         self._faults += 1
         if self._faults >= FAULTS or self.is_down:
-            self.unreachable(asked_at, why)
+            self.unreachable(asked_at, why, replied)
 
-    def unreachable(self, asked_at: float, why: str = "does not answer") -> None:
-        """Take the endpoint out of use for a pause, once for all requests in flight. `why` is for messages."""
+    def unreachable(
+        self, asked_at: float, why: str = "does not answer", replied: bool = False
+    ) -> None:
+        """Take the endpoint out of use for a pause, once for all requests in flight; arguments as of `faulty`."""
         if asked_at < self._down_at:
             return
-        self._why = why
+        self._why, self._replied = why, replied
         self._down_at = self._clock()
         if not self.is_down:
             self._down_since = self._down_at
         self.is_down = True
         self.rests_until = self._down_at + self._rest * random.uniform(0.75, 1.25)
-        self._rest = min(2 * self._rest, LONGEST_REST_SECONDS)
+        longest = LONGEST_ERROR_REST_SECONDS if replied else LONGEST_REST_SECONDS
+        self._rest = min(2 * self._rest, longest)
 
 
 class Endpoints:
@@ -167,7 +183,7 @@ class Endpoints:
     def release(self, endpoint: Endpoint) -> None:
         """Release an endpoint. The caller has recorded the outcome of the request at the endpoint before."""
         endpoint.in_flight -= 1
-        if not endpoint.is_down:
+        if not endpoint.is_silent:
             self._alive_at = self._clock()
         self._wake(max(endpoint.room, 1))
 
@@ -178,8 +194,8 @@ class Endpoints:
 
     @property
     def silent_seconds(self) -> float:
-        """The time in seconds for which all endpoints have been down; 0 while one is up."""
-        if self._alive_at is None or not all(one.is_down for one in self.all):
+        """The time in seconds for which no endpoint has replied; 0 while one is up."""
+        if self._alive_at is None or not all(one.is_silent for one in self.all):
             return 0.0
         return self._clock() - self._alive_at
 

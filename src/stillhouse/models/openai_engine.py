@@ -231,10 +231,12 @@ class OpenAIEngine:
         except TimeoutError:
             endpoint.overloaded(asked_at)
             why = f"no response for {time.monotonic() - asked_at:.0f} s"
-            raise self._failed(endpoint, asked_at, "no response", why) from None
+            endpoint.faulty(asked_at, why)
+            raise _TransientError("no response", f"{endpoint.url}: {why}") from None
         except (aiohttp.ClientError, OSError) as error:
             why = f"{type(error).__name__} {self._secrets.shown(str(error))}"
-            raise self._failed(endpoint, asked_at, "connection lost", why) from None
+            endpoint.faulty(asked_at, why)
+            raise _TransientError("connection lost", f"{endpoint.url}: {why}") from None
         words = self._secrets.shown
         if not 200 <= reply.status < 300:
             raise self._refused(endpoint, asked_at, reply.status, reply.headers, words(content))
@@ -256,7 +258,7 @@ class OpenAIEngine:
         return self._checks.completion(endpoint.url, answer, time.monotonic() - asked_at)
 
     def _failed(self, endpoint: Endpoint, asked_at: float, kind: str, why: str) -> _TransientError:
-        endpoint.faulty(asked_at, why)
+        endpoint.faulty(asked_at, why, replied=True)
         return _TransientError(kind, f"{endpoint.url}: {why}")
 
     def _refused(

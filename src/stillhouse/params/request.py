@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator
@@ -51,12 +52,23 @@ def _check_json(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_body(value: dict[str, Any]) -> dict[str, Any]:
-    for name, content in _check_json(value).items():
+    for name in _names(_check_json(value)):
         if _SECRET_FIELD.search(name):
             raise ValueError(f"{name}: {_TO_THE_KEY}")
+    for name, content in value.items():
         if name in _SET_ELSEWHERE and (content is not None or name in _NEVER_EMPTY):
             raise ValueError(f"{name}: it is set by {_SET_ELSEWHERE[name]}")
     return value
+
+
+def _names(value: Any) -> Iterator[str]:
+    """Return the names of all fields, at every depth."""
+    if isinstance(value, dict):
+        yield from map(str, value)
+        value = list(value.values())
+    if isinstance(value, list):
+        for part in value:
+            yield from _names(part)
 
 
 def _check_headers(value: dict[str, str]) -> dict[str, str]:
