@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 
 from stillhouse.models.endpoints import (
+    LONGEST_ERROR_REST_SECONDS,
     LONGEST_REST_SECONDS,
     PATIENCE_SECONDS,
     START,
@@ -132,6 +133,24 @@ def test_who_waits_is_served_in_turn_and_none_is_forgotten(clock: Clock):
     assert asyncio.run(run()) == [number for number in range(50) if number != 10]
 
 
+def test_an_endpoint_that_replies_with_errors_rests_shortly_and_is_not_silent(clock: Clock):
+    pool = Endpoints(["http://a/v1"], 2, clock)
+
+    async def run() -> None:
+        for _ in range(200):
+            endpoint = await pool.acquire(Counter())
+            endpoint.faulty(clock.now, "HTTP 500", replied=True)
+            pool.release(endpoint)
+            clock.now = max(clock.now, endpoint.rests_until)
+
+    started = clock.now
+    asyncio.run(run())
+    assert PATIENCE_SECONDS < clock.now - started < 200 * 1.25 * LONGEST_ERROR_REST_SECONDS
+    assert pool.silent_seconds == 0
+    assert pool.trouble is not None
+    assert pool.trouble.startswith("http://a/v1: HTTP 500 (for ")
+
+
 def test_all_down_for_too_long_is_an_error_that_names_them(clock: Clock):
     async def run() -> None:
         pool = Endpoints(["http://a/v1", "http://b/v1"], 2, clock)
@@ -146,7 +165,7 @@ def test_all_down_for_too_long_is_an_error_that_names_them(clock: Clock):
         clock.now += PATIENCE_SECONDS / 2 + 1
         for endpoint in pool.all:
             endpoint.rests_until = clock.now + 1
-        with pytest.raises(EngineError, match="http://a/v1, http://b/v1; start them"):
+        with pytest.raises(EngineError, match=r"http://a/v1: .*http://b/v1: .*; start them"):
             await pool.acquire(Counter())
 
     asyncio.run(run())

@@ -169,6 +169,14 @@ def test_fingerprints_of_judge_reward_model_and_scorer_stay(tmp_path: Path) -> N
     assert {name: fingerprint_hash(facts) for name, facts in found.items()} == FINGERPRINTS
 
 
+def test_request_options_change_a_key_only_where_they_are_set() -> None:
+    plain = declared.declared(teacher(engine="openai"))
+    empty = declared.declared(teacher(engine="openai", request={"extra_body": {}}))
+    full = declared.declared(teacher(engine="openai", request={"reasoning_effort": "low"}))
+    assert plain == empty
+    assert full == {**plain, "request": {"reasoning_effort": "low"}}
+
+
 def test_what_the_old_spelling_has_asked_the_new_one_does_not_ask(tmp_path: Path) -> None:
     async def ask(runtime: dict[str, Any], limit: str) -> list[tuple[int, int]]:
         with Journal.open(tmp_path / "journal") as journal:
