@@ -6,7 +6,7 @@ from functools import cache
 from typing import Literal, NamedTuple
 
 
-class Marks(NamedTuple):
+class ThinkMarks(NamedTuple):
     """The marks of one format.
 
     `open` and `close` list alternatives. `answer_open` and `answer_close` stand around the answer, which has none
@@ -43,23 +43,23 @@ MarkPreset = Literal[
     "granite_sentences",
 ]
 _THINK, _END_THINK = ("<think>",), ("</think>",)
-PRESETS: dict[MarkPreset, Marks] = {
-    "think_tags": Marks(_THINK, _END_THINK, required=False),
-    "open_think": Marks(_THINK, _END_THINK, prompt_opens=True),
-    "answer_tags": Marks(_THINK, _END_THINK, "<answer>", "</answer>", answer_required=True),
-    "thought_marks": Marks(
+PRESETS: dict[str, ThinkMarks] = {
+    "think_tags": ThinkMarks(_THINK, _END_THINK, required=False),
+    "open_think": ThinkMarks(_THINK, _END_THINK, prompt_opens=True),
+    "answer_tags": ThinkMarks(_THINK, _END_THINK, "<answer>", "</answer>", answer_required=True),
+    "thought_marks": ThinkMarks(
         ("<|begin_of_thought|>",),
         ("<|end_of_thought|>",),
         "<|begin_of_solution|>",
         "<|end_of_solution|>",
     ),
-    "bracket_think": Marks(("[THINK]",), ("[/THINK]",)),
-    "kimi_think": Marks(("◁think▷",), ("◁/think▷",)),
-    "seed_think": Marks(("<seed:think>",), ("</seed:think>",)),
-    "mm_think": Marks(("<mm:think>",), ("</mm:think>",)),
-    "thought_tags": Marks(("<thought>",), ("</thought>",)),
-    "thinking_tags": Marks(("<thinking>",), ("</thinking>",)),
-    "granite_sentences": Marks(
+    "bracket_think": ThinkMarks(("[THINK]",), ("[/THINK]",)),
+    "kimi_think": ThinkMarks(("◁think▷",), ("◁/think▷",)),
+    "seed_think": ThinkMarks(("<seed:think>",), ("</seed:think>",)),
+    "mm_think": ThinkMarks(("<mm:think>",), ("</mm:think>",)),
+    "thought_tags": ThinkMarks(("<thought>",), ("</thought>",)),
+    "thinking_tags": ThinkMarks(("<thinking>",), ("</thinking>",)),
+    "granite_sentences": ThinkMarks(
         ("Here is my thought process:", "Here's my thought process:"),
         ("Here is my response:", "Here's my response:"),
     ),
@@ -93,7 +93,7 @@ STRAY_PATTERN = (
 )
 
 
-def stray_mark(texts: Iterable[str], own: Marks | None = None) -> str | None:
+def stray_mark(texts: Iterable[str], own: ThinkMarks | None = None) -> str | None:
     """Return the first mark or control token in reasoning or answer, where none belongs; null if there is none.
 
     `own` are the marks of the teacher's format, which count too if they are none of the known ones.
@@ -103,5 +103,5 @@ def stray_mark(texts: Iterable[str], own: Marks | None = None) -> str | None:
 
 
 @cache
-def _stray(own: Marks | None) -> re.Pattern[str]:
+def _stray(own: ThinkMarks | None) -> re.Pattern[str]:
     return re.compile("|".join([STRAY_PATTERN, *map(re.escape, own.all if own else ())]))

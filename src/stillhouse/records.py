@@ -46,6 +46,7 @@ class Message(Row, frozen=True, kw_only=True):
 # The roles of turns, by their names in the two layouts of conversations that data sets use.
 ROLES = {
     "system": "system",
+    "developer": "system",
     "user": "user",
     "human": "user",
     "assistant": "assistant",

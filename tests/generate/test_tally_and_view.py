@@ -49,14 +49,16 @@ def walk(
             completion_tokens=completion.completion_tokens,
             fingerprint="f",
         )
-        attempts.append(LoopAttempt(completion, response))
+        attempts.append(LoopAttempt(completion, response, "<think>" in text))
     return Walk(query, attempts, stop, list(ungradable))
 
 
 WALKS = [
     walk("a", "math", "accepted", "4"),
     walk("b", "math", "accepted", "cut off -", "it is 4"),
-    walk("c", "math", "max_attempts", "no", "no", "no", ungradable=("too_complex", "unread")),
+    walk(
+        "c", "math", "max_attempts", "no", "<think>no", "no", ungradable=("too_complex", "unread")
+    ),
     walk("d", "code", "accepted", "def f -", "def f(): ..."),
     walk("e", "code", "no_answer", ungradable=("judge_unavailable",)),
 ]
@@ -78,6 +80,7 @@ def test_the_metrics_count_what_happened():
         "unanswered": 1,
         "truncated": 2,
         "truncation_rate": 0.25,
+        "stray_marks": 1,
         "prompt_tokens": 40,
         "completion_tokens": 16,
         "cost": 56.0,

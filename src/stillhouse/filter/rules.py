@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from stillhouse import plugins
 from stillhouse.filter.structure import structure_fault
-from stillhouse.marks import Marks
+from stillhouse.marks import ThinkMarks
 from stillhouse.params.filter import Filter
 from stillhouse.tables.attempts import Attempt
 
@@ -67,7 +67,7 @@ class Rules:
     """
 
     def __init__(
-        self, params: Filter, perplexity_cut: float | None, marks: Marks | None = None
+        self, params: Filter, perplexity_cut: float | None, marks: ThinkMarks | None = None
     ) -> None:
         self._rules = [
             *_built_in(params, perplexity_cut, marks),
@@ -106,7 +106,7 @@ class Rules:
         return {name: round(counts.seconds, 3) for name, counts in self.counts.items()}
 
 
-def _built_in(params: Filter, perplexity_cut: float | None, marks: Marks | None) -> list[Rule]:
+def _built_in(params: Filter, perplexity_cut: float | None, marks: ThinkMarks | None) -> list[Rule]:
     def not_verified(attempt: Attempt) -> bool:
         return attempt.verdict is None or attempt.verdict.state != "pass"
 

@@ -3,12 +3,12 @@
 Paper section 2.3: an even number of turns, the last one the assistant's, explicit think and answer segments.
 """
 
-from stillhouse.marks import Marks, stray_mark
+from stillhouse.marks import ThinkMarks, stray_mark
 from stillhouse.records import Query, Response
 
 
 def structure_fault(
-    query: Query, response: Response, *, require_think: bool, marks: Marks | None = None
+    query: Query, response: Response, *, require_think: bool, marks: ThinkMarks | None = None
 ) -> str | None:
     """Return why the conversation is malformed, or None.
 

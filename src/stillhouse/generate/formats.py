@@ -9,18 +9,26 @@ from collections import Counter
 
 from stillhouse.errors import StillhouseError
 from stillhouse.generate.reasoning import split
-from stillhouse.marks import HARMONY_CHANNEL, PRESETS, REASONING_MARKS, SENTENCES
+from stillhouse.marks import HARMONY_CHANNEL, REASONING_MARKS, SENTENCES
 from stillhouse.models.engine import Completion
-from stillhouse.params.teacher import Reasoning, ReasoningMarks, marks_of
+from stillhouse.params.teacher import Reasoning, ReasoningFormat, ReasoningMarks, marks_of
 
 SAMPLE = 20  # finished answers that are looked at
 _OPENED_BY_PROMPT = "open_think"
-# In the order in which they are preferred where two read the same number of answers.
-_CANDIDATES: tuple[Reasoning, ...] = (
+# In the order in which they are preferred where two read the same number of answers: `open_think` before `think_tags`.
+_CANDIDATES: tuple[ReasoningFormat, ...] = (
     "separate_field",
     "harmony",
     "answer_tags",
-    *(name for name in PRESETS if name not in ("answer_tags", "think_tags")),
+    "thought_marks",
+    "bracket_think",
+    "kimi_think",
+    "seed_think",
+    "mm_think",
+    "thought_tags",
+    "thinking_tags",
+    "granite_sentences",
+    "open_think",
     "think_tags",
     "none",
 )
@@ -110,17 +118,18 @@ def _fault(completion: Completion, reasoning: Reasoning) -> str | None:
     return None if not required or any(mark in text for mark in required) else _NO_MARK
 
 
-def _fitting(sample: list[Completion], current: Reasoning) -> str | None:
+def _fitting(sample: list[Completion], current: Reasoning) -> ReasoningFormat | None:
     """Return the format that reads the reasoning of the most answers, and of more than half; null if there is none."""
-    best, most = None, len(sample) // 2
+    best: ReasoningFormat | None = None
+    most = len(sample) // 2
     for candidate in _CANDIDATES:
         reads = sum(_reads(completion, candidate) for completion in sample)
         if candidate != current and reads > most:
-            best, most = str(candidate), reads
+            best, most = candidate, reads
     return best
 
 
-def _reads(completion: Completion, candidate: Reasoning) -> bool:
+def _reads(completion: Completion, candidate: ReasoningFormat) -> bool:
     if _fault(completion, candidate) is not None:
         return False
     if candidate == _OPENED_BY_PROMPT and completion.text.lstrip().startswith("<think>"):

@@ -16,7 +16,7 @@ trained on.
 | `answer_tags` | `<think>..</think><answer>..</answer>` (AM-Thinking) |
 | `thought_marks` | the thought, then the solution, between begin and end marks (Sky-T1, OpenThoughts-114k) |
 | `bracket_think` | `[THINK]..[/THINK]`, then the answer (Magistral) |
-| `kimi_think`, `seed_think`, `mm_think` | `◁think▷`, `<seed:think>`, `<mm:think>` likewise (Kimi-VL, Seed-OSS, MiniMax) |
+| `kimi_think`, `seed_think`, `mm_think` | `◁think▷`, `<seed:think>`, `<mm:think>` likewise (Kimi, Seed-OSS, MiniMax) |
 | `thought_tags`, `thinking_tags` | `<thought>`, `<thinking>` likewise |
 | `granite_sentences` | "Here is my thought process:", thoughts, "Here is my response:", the answer (Granite 3.2) |
 | `harmony` | messages in the channels analysis, commentary and final (gpt-oss) |
@@ -27,7 +27,7 @@ trained on.
 import re
 from typing import NamedTuple
 
-from stillhouse.marks import HARMONY_CHANNEL, TURN_ENDS, Marks
+from stillhouse.marks import HARMONY_CHANNEL, TURN_ENDS, ThinkMarks
 from stillhouse.models.engine import Completion
 from stillhouse.params.teacher import Reasoning, marks_of
 
@@ -69,7 +69,7 @@ def _without_turn_end(text: str) -> str:
     return text.removesuffix(end).rstrip()
 
 
-def _by_marks(text: str, marks: Marks) -> Parts:
+def _by_marks(text: str, marks: ThinkMarks) -> Parts:
     """Split at the first end mark; no answer where a block opens after it."""
     before = _BEFORE_MARK.match(text)
     body = text[before.end() :] if before else text
@@ -88,7 +88,7 @@ def _by_marks(text: str, marks: Marks) -> Parts:
     return Parts(think, "" if any(mark in rest for mark in marks.open) else _inside(rest, marks))
 
 
-def _inside(text: str, marks: Marks) -> str:
+def _inside(text: str, marks: ThinkMarks) -> str:
     """Return the answer inside its own marks, if the format has any."""
     text = text.strip()
     begin, end = marks.answer_open, marks.answer_close

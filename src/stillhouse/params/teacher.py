@@ -3,15 +3,17 @@
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    Discriminator,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    Tag,
     model_validator,
 )
 
-from stillhouse.marks import PRESETS, MarkPreset, Marks
+from stillhouse.marks import PRESETS, MarkPreset, ThinkMarks
 from stillhouse.params.base import (
     Id,
     InputPath,
@@ -53,14 +55,18 @@ class ReasoningMarks(Section):
 
 
 # How a teacher marks its reasoning; stillhouse.generate.reasoning defines each.
-ReasoningFormat = Literal["none", "harmony", "separate_field"] | MarkPreset
-Reasoning = ReasoningFormat | ReasoningMarks
+ReasoningFormat = Literal["none", "harmony", "separate_field", MarkPreset]
+# By its type, so that a wrong value has one message instead of one for each possibility.
+Reasoning = Annotated[
+    Annotated[ReasoningFormat, Tag("format")] | Annotated[ReasoningMarks, Tag("marks")],
+    Discriminator(lambda value: "marks" if isinstance(value, dict | ReasoningMarks) else "format"),
+]
 
 
-def marks_of(reasoning: Reasoning) -> Marks | None:
+def marks_of(reasoning: Reasoning) -> ThinkMarks | None:
     """Return the marks of a format; null for `none`, `harmony` and `separate_field`, which have no such pair."""
     if isinstance(reasoning, ReasoningMarks):
-        return Marks(
+        return ThinkMarks(
             (reasoning.open,),
             (reasoning.close,),
             reasoning.answer_open,
@@ -68,9 +74,7 @@ def marks_of(reasoning: Reasoning) -> Marks | None:
             prompt_opens=reasoning.prompt_opens,
             required=reasoning.required,
         )
-    if reasoning in ("none", "harmony", "separate_field"):
-        return None
-    return PRESETS[reasoning]
+    return PRESETS.get(reasoning)
 
 
 class Sampling(Section):

@@ -19,10 +19,8 @@ from stillhouse.queries.gym import GymError, query_seed, questions
 from stillhouse.queries.rows import COLUMNS, QueriesError, query_of_row
 from stillhouse.queries.worked import worked_solution
 from stillhouse.records import Query
+from stillhouse.where import rows_where
 
-# Of what a `where` that lets no row through is answered with.
-SHOWN_VALUES = 10
-SHOWN_CHARACTERS = 40
 EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
 
 
@@ -46,43 +44,9 @@ def load_source(source: Source, run_seed: int) -> Iterator[Query]:
             f"can be renamed: {', '.join(sorted(COLUMNS))}"
         )
     if source.where:
-        rows = _taken(rows, source)
+        where = f"query source {source.id!r}"
+        rows = rows_where(rows, source.where, where, QueriesError)
     return _queries(itertools.islice(rows, source.limit), source, source.columns)
-
-
-def _taken(
-    rows: Iterable[tuple[int, Mapping[str, Any]]], source: FileSource | HubSource
-) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Yield the rows that `where` lets through, with their numbers in the source."""
-    wanted = {
-        column: value if isinstance(value, list) else [value]
-        for column, value in source.where.items()
-    }
-    columns: set[str] = set()
-    found: dict[str, set[str]] = {column: set() for column in wanted}
-    taken = 0
-    for number, row in rows:
-        if all(column in row and row[column] in values for column, values in wanted.items()):
-            taken += 1
-            yield number, row
-        elif not taken:
-            columns |= row.keys()
-            for column, values in found.items():
-                if column in row and len(values) < SHOWN_VALUES:
-                    values.add(repr(row[column])[:SHOWN_CHARACTERS])
-    if taken:
-        return
-    # A row that is taken has every column of `where`, so that a wrong name always ends here.
-    if missing := wanted.keys() - columns:
-        raise QueriesError(
-            f"query source {source.id!r}: where: no row has the column {', '.join(sorted(missing))} "
-            f"(columns there: {', '.join(sorted(columns)) or 'none'}); name one of these"
-        )
-    there = "; ".join(f"{column}: {', '.join(sorted(values))}" for column, values in found.items())
-    raise QueriesError(
-        f"query source {source.id!r}: where: no row has {source.where} (values there: {there}); "
-        "name values that rows have"
-    )
 
 
 def _queries(
