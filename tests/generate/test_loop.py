@@ -637,7 +637,7 @@ def test_a_wrong_reasoning_format_stops_the_run_and_the_right_one_asks_nothing_a
         """Return how many answers were accepted."""
         model = Model(engine, journal, "teacher", "t")
         spec = parse(Teacher, SPEC | {"reasoning": reasoning}, "spec")
-        rules = parse(Generate, {"max_attempts": 3}, "generate")
+        rules = parse(Generate, {"max_attempts": 1}, "generate")
         check = FormatCheck("teacher", spec.reasoning)
         loop = Loop("teacher", spec, model, grade, rules, run_seed=7, format_check=check)
         walks: list[Walk] = []
