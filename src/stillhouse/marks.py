@@ -67,7 +67,7 @@ PRESETS: dict[str, ThinkMarks] = {
 HARMONY_CHANNEL = "<|channel|>"
 # Sentences are marks only where a teacher's format says so: they occur in ordinary answers.
 SENTENCES = PRESETS["granite_sentences"].all
-REASONING_MARKS = (
+FORMAT_MARKS = (
     *dict.fromkeys(
         mark for marks in PRESETS.values() for mark in marks.all if mark not in SENTENCES
     ),

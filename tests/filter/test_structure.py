@@ -1,7 +1,7 @@
 import pytest
 
 from stillhouse.filter.structure import structure_fault
-from stillhouse.marks import PRESETS, REASONING_MARKS, stray_mark
+from stillhouse.marks import FORMAT_MARKS, PRESETS, stray_mark
 from stillhouse.params.teacher import ReasoningMarks, marks_of
 from tests.filter.graded import query, response
 
@@ -71,5 +71,5 @@ def test_a_teachers_own_marks_are_stray_in_its_answers_alone():
 
 
 def test_every_mark_of_a_preset_but_sentences_is_known_as_stray():
-    for mark in REASONING_MARKS:
+    for mark in FORMAT_MARKS:
         assert stray_mark(["", f"so {mark}"]) == mark

@@ -9,7 +9,7 @@ from collections import Counter
 
 from stillhouse.errors import StillhouseError
 from stillhouse.generate.reasoning import split
-from stillhouse.marks import HARMONY_CHANNEL, REASONING_MARKS, SENTENCES
+from stillhouse.marks import FORMAT_MARKS, HARMONY_CHANNEL, SENTENCES
 from stillhouse.models.engine import Completion
 from stillhouse.params.teacher import Reasoning, ReasoningFormat, ReasoningMarks, marks_of
 
@@ -32,7 +32,7 @@ _CANDIDATES: tuple[ReasoningFormat, ...] = (
     "think_tags",
     "none",
 )
-_MARK = re.compile("|".join(map(re.escape, REASONING_MARKS)))
+_MARK = re.compile("|".join(map(re.escape, FORMAT_MARKS)))
 _FIELD = "a reasoning field, which this setting does not read"
 _NO_FIELD = "no reasoning field, which this setting reads"
 _NO_MARK = "none of the marks of this setting"
