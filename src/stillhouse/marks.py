@@ -67,12 +67,6 @@ PRESETS: dict[str, ThinkMarks] = {
 HARMONY_CHANNEL = "<|channel|>"
 # Sentences are marks only where a teacher's format says so: they occur in ordinary answers.
 SENTENCES = PRESETS["granite_sentences"].all
-FORMAT_MARKS = (
-    *dict.fromkeys(
-        mark for marks in PRESETS.values() for mark in marks.all if mark not in SENTENCES
-    ),
-    HARMONY_CHANNEL,
-)
 # A turn of some published sets and endpoints ends with its control token.
 TURN_ENDS = (
     "<|im_end|>",

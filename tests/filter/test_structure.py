@@ -1,7 +1,7 @@
 import pytest
 
 from stillhouse.filter.structure import structure_fault
-from stillhouse.marks import FORMAT_MARKS, PRESETS, stray_mark
+from stillhouse.marks import HARMONY_CHANNEL, PRESETS, SENTENCES, stray_mark
 from stillhouse.params.teacher import ReasoningMarks, marks_of
 from tests.filter.graded import query, response
 
@@ -71,5 +71,6 @@ def test_a_teachers_own_marks_are_stray_in_its_answers_alone():
 
 
 def test_every_mark_of_a_preset_but_sentences_is_known_as_stray():
-    for mark in FORMAT_MARKS:
+    marks = {mark for preset in PRESETS.values() for mark in preset.all} - set(SENTENCES)
+    for mark in marks | {HARMONY_CHANNEL}:
         assert stray_mark(["", f"so {mark}"]) == mark

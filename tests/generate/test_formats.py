@@ -102,3 +102,13 @@ def test_special_tokens_that_the_server_removed_are_thought_of():
 def test_without_a_fitting_format_a_pair_of_marks_is_asked_for():
     leaking = said(f"</think>{ANSWER}", reasoning=THINK)
     assert '  reasoning: {open: "<my_thoughts>"' in (stopped("separate_field", leaking) or "")
+
+
+def test_control_tokens_in_most_answers_stop_the_run_which_would_reject_them_all():
+    boxed = said(f"<think>{THINK}</think><|begin_of_box|>{ANSWER}<|end_of_box|>")
+    told = stopped("think_tags", boxed) or ""
+    assert "the mark <|begin_of_box|>" in told
+    assert "let the server leave control tokens out" in told
+    glm = {"answer_open": "<|begin_of_box|>", "answer_close": "<|end_of_box|>"}
+    assert stopped(ReasoningMarks(open="<think>", close="</think>", **glm), boxed) is None
+    assert "the mark <tool_call>" in (stopped("none", said("<tool_call>{}</tool_call>")) or "")

@@ -9,7 +9,7 @@ from collections import Counter
 
 from stillhouse.errors import StillhouseError
 from stillhouse.generate.reasoning import split
-from stillhouse.marks import FORMAT_MARKS, HARMONY_CHANNEL, SENTENCES
+from stillhouse.marks import HARMONY_CHANNEL, SENTENCES, STRAY_PATTERN
 from stillhouse.models.engine import Completion
 from stillhouse.params.teacher import Reasoning, ReasoningFormat, ReasoningMarks, marks_of
 
@@ -32,7 +32,7 @@ _CANDIDATES: tuple[ReasoningFormat, ...] = (
     "think_tags",
     "none",
 )
-_MARK = re.compile("|".join(map(re.escape, FORMAT_MARKS)))
+_MARK = re.compile(STRAY_PATTERN)
 _FIELD = "a reasoning field, which this setting does not read"
 _NO_FIELD = "no reasoning field, which this setting reads"
 _NO_MARK = "none of the marks of this setting"
@@ -81,8 +81,9 @@ class FormatCheck:
         file = f"conf/teachers/{self._teacher}.yaml"
         if fitting is None:
             remedy = (
-                f"No format that stillhouse knows reads them: look at an answer, and name its marks in {file}, under "
-                '`teacher`, as in\n  reasoning: {open: "<my_thoughts>", close: "</my_thoughts>"}'
+                f"No format that stillhouse knows reads them. Look at an answer, and name its marks in {file}, under "
+                '`teacher`, as in\n  reasoning: {open: "<my_thoughts>", close: "</my_thoughts>"}\n'
+                "or let the server leave control tokens out of the text."
             )
         else:
             remedy = f"Set in {file}, under `teacher`:\n  reasoning: {fitting}"
