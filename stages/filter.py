@@ -9,6 +9,7 @@ from stillhouse.filter.rules import Rules
 from stillhouse.params.files import TEACHERS_FOLDER
 from stillhouse.params.filter import Filter
 from stillhouse.params.stage import load_stage
+from stillhouse.params.teacher import marks_of
 from stillhouse.stage import stage_command
 
 
@@ -18,8 +19,10 @@ def main(teacher: str) -> None:
     """Write data/filtered/TEACHER: the accepted examples and every decision."""
     params = load_stage()
     filtering = params.section(Filter, "filter")
-    rules = Rules(filtering, params.value("perplexity_cut", TEACHERS_FOLDER / f"{teacher}.yaml"))
-    tally = filter_all(teacher, params.teacher(teacher), rules, filtering.ngram)
+    spec = params.teacher(teacher)
+    cut = params.value("perplexity_cut", TEACHERS_FOLDER / f"{teacher}.yaml")
+    rules = Rules(filtering, cut, marks_of(spec.reasoning))
+    tally = filter_all(teacher, spec, rules, filtering.ngram)
     write_json(layout.metrics("filter", teacher), {**tally.metrics(), "rules": rules.metrics()})
     # Apart from the rest: times differ between two runs with the same result.
     write_json(layout.effort("filter", teacher), {"seconds": rules.seconds()})

@@ -207,7 +207,7 @@ def test_a_replay_costs_what_the_judge_is_asked_about_its_answers(tiny_model: Pa
     write_table(Path("data/queries/curated"), Query, sorted(queries, key=lambda one: one.id))
     tokenizer = {"model": f"path:{tiny_model}", "revision": "0" * 40}
     replay = {"engine": "replay", "replay": {"kind": "solutions"}, "tokenizer": tokenizer}
-    write_teacher("x", **replay, sampling=None)
+    write_teacher("x", **replay, sampling=None, reasoning="think_tags")
     found = lines()
     assert found[1].startswith("  to be replayed    2 answers: ")
     # One question in maths and three about the joke; the query without an answer is nobody's to judge.

@@ -1,6 +1,8 @@
 import pytest
 
 from stillhouse.filter.structure import structure_fault
+from stillhouse.marks import HARMONY_CHANNEL, PRESETS, SENTENCES, stray_mark
+from stillhouse.params.teacher import ReasoningMarks, marks_of
 from tests.filter.graded import query, response
 
 
@@ -33,7 +35,15 @@ def test_reasoning_is_required_only_where_asked_for():
     assert structure_fault(query(), response(think=""), require_think=False) is None
 
 
-@pytest.mark.parametrize("mark", ["<think>", "</think>", "<answer>", "</answer>"])
+STRAY = [
+    *("<think>", "</think>", "<answer>", "</answer>", "[THINK]", "[/THINK]", "◁think▷", "◁/think▷"),
+    *("<seed:think>", "</mm:think>", "<thought>", "</thinking>", "<|begin_of_thought|>"),
+    *("<|begin_of_box|>", "<tool_call>", "<|im_end|>", "<|eot_id|>", "<｜end▁of▁sentence｜>"),
+    *("<|channel|>", "<|message|>", "<|start|>", "<|return|>", "<end_of_turn>"),
+]
+
+
+@pytest.mark.parametrize("mark", STRAY)
 @pytest.mark.parametrize("part", ["think", "answer"])
 def test_a_mark_inside_a_part(mark: str, part: str):
     made = response(**{"think": "a", "answer": "4", part: f"so {mark} it is"})
@@ -41,5 +51,26 @@ def test_a_mark_inside_a_part(mark: str, part: str):
 
 
 def test_other_angle_brackets_are_no_marks():
-    made = response(answer="if a < b and b > c: print('<b>')")
-    assert structure_fault(query(), made, require_think=False) is None
+    for text in (
+        "if a < b and b > c: print('<b>')",
+        "<|x|> = f <| g |> h; [think] <s>old</s> a || b",
+    ):
+        assert structure_fault(query(), response(answer=text), require_think=False) is None
+
+
+def test_a_teachers_own_marks_are_stray_in_its_answers_alone():
+    own = marks_of(ReasoningMarks(open="((think))", close="((/think))"))
+    for marks, mark in (
+        (own, "((/think))"),
+        (PRESETS["granite_sentences"], "Here is my response:"),
+    ):
+        made = response(answer=f"so {mark} it is")
+        assert structure_fault(query(), made, require_think=False) is None
+        found = structure_fault(query(), made, require_think=False, marks=marks)
+        assert found == "stray_mark"
+
+
+def test_every_mark_of_a_preset_but_sentences_is_known_as_stray():
+    marks = {mark for preset in PRESETS.values() for mark in preset.all} - set(SENTENCES)
+    for mark in marks | {HARMONY_CHANNEL}:
+        assert stray_mark(["", f"so {mark}"]) == mark

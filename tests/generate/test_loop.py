@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stillhouse.errors import StillhouseError
+from stillhouse.generate.formats import SAMPLE, FormatCheck, FormatError
 from stillhouse.generate.loop import (
     ASKED_PER_SLOT,
     WALKERS_PER_SLOT,
@@ -663,3 +664,49 @@ def test_a_row_names_what_its_answer_was_made_on(journal: Journal):
         for n in (0, 1, 0)
     ]
     assert [r.fingerprint for r in walks["never"].responses] == expected
+
+
+def test_an_answer_with_a_stray_mark_is_not_graded_and_the_next_one_is_asked(journal: Journal):
+    graded: list[str] = []
+
+    async def noting(asked: Query, response: Response) -> Verdict:
+        graded.append(response.answer)
+        return await grade(asked, response)
+
+    async def marked(request: Request) -> Completion:
+        texts = ["right<|im_start|>user", "<think>Hm.</think></think>right", "right"]
+        return said(texts[request.attempt])
+
+    model = Model(ScriptedEngine(marked), journal, "teacher", "t")
+    (walk,) = run([query("right")], model, grading=noting).values()
+    assert walk.accepted
+    assert [attempt.stray_mark for attempt in walk.attempts] == [True, True, False]
+    assert graded == ["right"]
+
+
+def test_a_wrong_reasoning_format_stops_the_run_and_the_right_one_asks_nothing_again(
+    journal: Journal,
+):
+    async def thinking(request: Request) -> Completion:
+        return said("[THINK]Hm.[/THINK]right")
+
+    engine = ScriptedEngine(thinking, concurrency=2)
+
+    def run_with(reasoning: str) -> int:
+        """Return how many answers were accepted."""
+        model = Model(engine, journal, "teacher", "t")
+        spec = parse(Teacher, SPEC | {"reasoning": reasoning}, "spec")
+        rules = parse(Generate, {"max_attempts": 1}, "generate")
+        check = FormatCheck("teacher", spec.reasoning)
+        loop = Loop("teacher", spec, model, grade, rules, run_seed=7, format_check=check)
+        walks: list[Walk] = []
+        asyncio.run(loop.run([query(f"right {n}") for n in range(200)], walks.append))
+        return sum(walk.accepted for walk in walks)
+
+    with pytest.raises(FormatError, match="\n  reasoning: bracket_think\n"):
+        run_with("think_tags")
+    # What is asked at the same time may be answered too; the other queries are not asked.
+    asked = len(engine.requests)
+    assert SAMPLE <= asked <= SAMPLE + 2 * ASKED_PER_SLOT
+    assert run_with("bracket_think") == 200
+    assert len(engine.requests) - asked <= 200 - SAMPLE

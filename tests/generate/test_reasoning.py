@@ -1,20 +1,20 @@
 import json
 import time
 from pathlib import Path
-from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stillhouse.generate.reasoning import Parts, split
+from stillhouse.marks import PRESETS
 from stillhouse.models.engine import Completion
-from stillhouse.params.teacher import Reasoning
+from stillhouse.params.teacher import Reasoning, ReasoningMarks
 from stillhouse.records import Response, frame_of
 
 CASES = json.loads(Path(__file__).with_name("reasoning_cases.json").read_text(encoding="utf-8"))
-FORMATS = get_args(Reasoning)
-PLAIN = st.text(st.characters(exclude_characters="<>"), min_size=1).map(str.strip).filter(bool)
+FORMATS = ("none", "harmony", "separate_field", *PRESETS)
+PLAIN = st.text(st.characters(exclude_characters="<>[]{}"), min_size=1).map(str.strip).filter(bool)
 MARKED = st.lists(
     st.sampled_from(
         (
@@ -77,6 +77,8 @@ def test_each_format_gives_back_what_was_written_in_it(think: str, answer: str):
         ),
         "separate_field": completion(answer, think),
     }
+    for name, marks in PRESETS.items():
+        written.setdefault(name, completion(f"{marks.open[0]}{think}{marks.close[-1]}\n{answer}"))
     for reasoning, made in written.items():
         parts = split(made, reasoning)
         assert parts == (think, answer)
@@ -150,3 +152,12 @@ def test_reasoning_in_several_messages_stays_in_the_frame():
     parts = split(completion(text), "harmony")
     assert parts == ("a\n\nb", "4")
     assert frame_of(text, *parts) == [text.removesuffix("4"), ""]
+
+
+@given(PLAIN, PLAIN)
+def test_any_pair_of_marks_can_be_set(think: str, answer: str):
+    pair = ReasoningMarks(open="[[", close="]]", answer_open="{{", answer_close="}}")
+    assert split(completion(f"[[{think}]] {{{{{answer}}}}}"), pair) == (think, answer)
+    assert split(completion(answer), pair) == ("", answer)
+    unfinished = ReasoningMarks(open="[[", close="]]", prompt_opens=True)
+    assert split(completion(answer), unfinished) == (answer, "")

@@ -52,7 +52,7 @@ def walk(
             completion_tokens=completion.completion_tokens,
             fingerprint="f",
         )
-        attempts.append(LoopAttempt(completion, response))
+        attempts.append(LoopAttempt(completion, response, "<think>" in text))
     return Walk(query, attempts, stop, list(ungradable), error)
 
 
@@ -60,7 +60,9 @@ FAILED = UnansweredError("http://h/v1: HTTP 500: grammar", "HTTP 500")
 WALKS = [
     walk("a", "math", "accepted", "4"),
     walk("b", "math", "accepted", "cut off -", "it is 4"),
-    walk("c", "math", "max_attempts", "no", "no", "no!", ungradable=("too_complex", "unread")),
+    walk(
+        "c", "math", "max_attempts", "no", "<think>no", "no!", ungradable=("too_complex", "unread")
+    ),
     walk("d", "code", "accepted", "def f -", "def f(): ..."),
     walk("e", "code", "failed", ungradable=("judge_unavailable",), error=FAILED),
 ]
@@ -84,6 +86,7 @@ def test_the_metrics_count_what_happened():
         "truncation_rate": 0.25,
         "attempts_by_finish": {"content_filter": 1, "length": 2, "stop": 5},
         "errors_by_reason": {"HTTP 500": 1},
+        "stray_marks": 1,
         "prompt_tokens": 40,
         "completion_tokens": 16,
         "cost": 56.0,

@@ -158,6 +158,38 @@ def test_an_old_key_is_found_under_both_spellings(
         asyncio.run(look_up(journal))
 
 
+@pytest.mark.parametrize(
+    ("reasoning", "key"),
+    [
+        *((name, "vllm") for name in ("none", "open_think", "answer_tags", "thought_marks")),
+        ("separate_field", "vllm"),
+        # These keep special tokens in the text, as gpt-oss does.
+        ("bracket_think", "harmony"),
+        ({"open": "((", "close": "))"}, "harmony"),
+    ],
+)
+def test_the_reasoning_format_is_in_no_key_but_for_the_special_tokens_that_vllm_keeps(
+    reasoning: Any, key: str, tmp_path: Path
+) -> None:
+    with Journal.open(tmp_path) as journal:
+        model = teacher_model(journal, RUNTIME, reasoning=reasoning)
+        assert model._key(REQUEST).hex() == KEYS[key]
+        of_endpoint = teacher_model(
+            journal,
+            RUNTIME | {"endpoints": ["http://h.invalid/v1"]},
+            engine="openai",
+            reasoning=reasoning,
+        )
+        assert of_endpoint._key(REQUEST).hex() == KEYS["openai"]
+
+
+def test_marks_of_ones_own_can_be_part_of_a_judges_fingerprint() -> None:
+    own = parse(
+        Teacher, TEACHER | {"engine": "vllm", "reasoning": {"open": "(", "close": ")"}}, "t"
+    )
+    assert len(fingerprint_hash(declared.declared(own))) == 16
+
+
 def test_fingerprints_of_judge_reward_model_and_scorer_stay(tmp_path: Path) -> None:
     with Journal.open(tmp_path) as journal:
         found = {

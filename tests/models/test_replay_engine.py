@@ -100,7 +100,7 @@ def test_worked_solutions_are_played_back_once():
         ask(engine, 1, solved)
     assert engine.journaled is False
     counts, lines = unmatched(engine)
-    assert counts == {"rows": 2, "matched": 2, "queries": 1, "answers": 0}
+    assert counts == {"rows": 2, "matched": 2, "queries": 1, "answers": 0, "left_out": {}}
     assert lines == [{"kind": "query", "place": unsolved.id, "asked": "What is 3 + 3?"}]
 
 
@@ -164,7 +164,7 @@ def test_the_published_layout_of_am_thinking_is_read():
     engine = of_file(path, ASKED, query("What is 5 + 5?"), messages="conversations")
     assert texts(engine) == [told]
     counts, lines = unmatched(engine)
-    assert counts == {"rows": 2, "matched": 1, "queries": 1, "answers": 1}
+    assert counts == {"rows": 2, "matched": 1, "queries": 1, "answers": 1, "left_out": {}}
     assert lines == [
         {"kind": "query", "place": query("What is 5 + 5?").id, "asked": "What is 5 + 5?"},
         {"kind": "answer", "place": f"{path}: row 2", "asked": "Another question?"},
@@ -237,7 +237,18 @@ def test_parquet_is_read_as_jsonl_is():
         ),
         ([{"query_id": 3, "text": "x"}], "row 1: `query_id` must be text"),
         ([{"query_id": "a", "text": ["x", None]}], "row 1: `text` must be text"),
-        ([{"query_id": "a", "text": "x", "finish_reason": "eos"}], "stop or length"),
+        (
+            [{"query_id": "a", "text": "x", "finish_reason": 1}],
+            "row 1: `finish_reason` must be text",
+        ),
+        (
+            [{"query_id": "a", "text": ["x"], "finish_reason": ["stop", "stop"]}],
+            "`finish_reason` has 2 entries and `text` 1",
+        ),
+        (
+            [{"query_id": "a", "text": "x", "completion_tokens": 5.5}],
+            "a whole number as `completion",
+        ),
         ([{"query_id": "a", "text": "x", "attempt": "0"}], "a whole number as `attempt`"),
         ([{"query_id": "a", "text": "x", "attempt": True}], "a whole number as `attempt`"),
         ([{"query_id": "a", "text": ["x"] * 2, "attempt": 0}], "numbers one answer"),
@@ -260,7 +271,7 @@ def test_a_malformed_row_is_named(rows: list[object], message: str):
     assert path in str(raised.value)
 
 
-@pytest.mark.parametrize("name", ["missing.jsonl", "broken.jsonl", "broken.parquet"])
+@pytest.mark.parametrize("name", ["missing.jsonl", "broken.parquet"])
 def test_an_unreadable_file_is_named(name: str):
     if name.startswith("broken"):
         (Path("inputs") / name).write_text("{not json")
@@ -270,8 +281,99 @@ def test_an_unreadable_file_is_named(name: str):
 
 def test_text_that_no_table_can_hold_is_refused():
     Path("inputs/a.jsonl").write_text('{"prompt": "a", "text": "\\ud800"}\n')
-    with pytest.raises(EngineError, match=r"a\.jsonl: cannot be read"):
+    with pytest.raises(EngineError, match=r"a\.jsonl: row 1: `text` has half of a surrogate pair"):
         of_file("inputs/a.jsonl")
+
+
+@pytest.mark.parametrize("broken", ['{"prompt": "a", "te', "[" * 100_000])
+def test_a_broken_line_is_named_by_its_number(broken: str):
+    whole = json.dumps({"prompt": ONE, "text": "2"})
+    Path("inputs/a.jsonl").write_text(f"{whole}\n\n{broken}")
+    with pytest.raises(EngineError, match=r"a\.jsonl: row 3 is not JSON"):
+        of_file("inputs/a.jsonl")
+
+
+def test_jsonl_is_read_as_other_programs_write_it():
+    lines = [
+        "\ufeff" + json.dumps({"prompt": ONE, "text": "first", "completion_tokens": 5.0}),
+        "",
+        '{"prompt": "What is 1 + 1?", "text": "second", "completion_tokens": NaN, "unread": "\\ud83d"}',
+        " ",
+    ]
+    Path("inputs/a.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    engine = of_file("inputs/a.jsonl")
+    assert texts(engine) == ["first", "second"]
+    assert [ask(engine, n).completion_tokens for n in range(2)] == [5, 1]
+
+
+def test_finish_reasons_of_providers_and_lists_of_them():
+    path = write(
+        {"prompt": ONE, "text": ["cut", "whole"], "finish_reason": ["MAX_TOKENS", "end_turn"]},
+        {"prompt": ONE, "text": ["a", "b"], "finish_reason": ["content_filter", None]},
+        {"prompt": ONE, "text": "c", "finish_reason": "error"},
+    )
+    engine = of_file(path)
+    assert texts(engine) == ["cut", "whole", "b"]
+    assert [ask(engine, n).finish_reason for n in range(3)] == ["length", "stop", "stop"]
+    counts, _ = unmatched(engine)
+    assert counts["left_out"] == {"content_filter": 1, "error": 1}
+
+
+def test_rows_are_selected_by_where_then_by_limit():
+    rows = [{"prompt": ONE, "text": str(n), "good": n % 2 == 0} for n in range(6)]
+    path = write(*rows)
+
+    def engine(**chosen: Any) -> ReplayEngine:
+        source = ReplayFile(kind="file", path=path, **chosen)
+        return ReplayEngine("old", TOKENIZER, source, lambda: (ASKED,))
+
+    assert texts(engine(where={"good": True})) == ["0", "2", "4"]
+    assert texts(engine(where={"good": [True]}, limit=2)) == ["0", "2"]
+    assert texts(engine(limit=1)) == ["0"]
+    with pytest.raises(
+        EngineError, match=r"where: no row has the column bad \(columns there: good"
+    ):
+        engine(where={"bad": True})
+    with pytest.raises(EngineError, match=r"where: no row has .*values there: good: False, True"):
+        engine(where={"good": "yes"})
+    # A file without these parameters keeps its fingerprint.
+    assert engine().fingerprint.keys() == of_file(path).fingerprint.keys()
+    assert engine(limit=1).fingerprint["limit"] == 1
+
+
+def test_what_stands_around_the_questions_is_removed():
+    path = write(
+        {"prompt": f"Solve: {ONE}\nBox it.", "text": "first"},
+        {"prompt": ONE, "text": "second"},
+        {"prompt": f"Answer: {ONE}", "text": "third"},
+    )
+    around = {"strip_prefixes": ["Solve: ", "Answer: "], "strip_suffixes": ["\nBox it."]}
+    source = ReplayFile(kind="file", path=path, **around)
+    engine = ReplayEngine("old", TOKENIZER, source, lambda: (ASKED,))
+    assert texts(engine) == ["first", "second", "third"]
+
+
+def test_no_match_at_all_is_an_error_with_both_questions():
+    path = write({"prompt": f"Solve: {ONE}", "text": "2"})
+    with pytest.raises(EngineError) as raised:
+        of_file(path)
+    told = str(raised.value)
+    assert told.startswith(f"replay of {path}: 0 of 1 queries have an answer. Without one: {ONE!r}")
+    assert f"{path}: row 1: 'Solve: {ONE}'" in told
+    assert "`strip_prefixes`" in told
+
+
+def test_few_matches_are_a_warning_with_the_first_question(capsys: pytest.CaptureFixture[str]):
+    others = [query(f"What is 2 + {n}?") for n in range(2)]
+    path = write({"prompt": ONE, "text": "2"}, {"prompt": "2 + 0?", "text": "2"})
+    of_file(path, ASKED, *others)
+    told = capsys.readouterr().err
+    assert told.startswith(
+        f"warning: replay of {path}: 1 of 3 queries have an answer. Without one:"
+    )
+    assert f"{path}: row 2: '2 + 0?'" in told
+    of_file(path, ASKED, others[0])
+    assert capsys.readouterr().err == ""
 
 
 def test_the_fingerprint_follows_the_content_of_the_file():

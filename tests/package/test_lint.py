@@ -37,6 +37,12 @@ def answer(row: dict[str, Any], text: str) -> None:
     say(row, f"<think>\n{row['think']}\n</think>\n\n{text}")
 
 
+def think(row: dict[str, Any], text: str) -> None:
+    """Change the reasoning, and the last turn with it."""
+    row["think"] = text
+    answer(row, row["answer"])
+
+
 def rewrite(release: Path, spoil: Callable[[Rows], None], shard: str = SHARD) -> Rows:
     """Spoil the rows of a shard and write a manifest that agrees with them."""
     schema = schema_of(kind_of(shard.rpartition("/")[0]))
@@ -71,6 +77,14 @@ def test_a_good_release_has_no_finding(made_release: Path) -> None:
         ("assistant-turn", lambda rows: say(rows[3], "<think>\na\n</think>\n\nother")),
         ("assistant-turn", lambda rows: rows[3]["messages"].pop()),
         ("assistant-turn", lambda rows: rows[3].update(messages=[])),
+        (
+            "stray-mark",
+            lambda rows: answer(rows[3], "It is 4.<|im_end|>\n<|im_start|>user\nAnd 3 + 3?"),
+        ),
+        ("stray-mark", lambda rows: answer(rows[3], "[THINK]2 + 2[/THINK]It is 4.")),
+        ("stray-mark", lambda rows: answer(rows[3], "<|begin_of_box|>4<|end_of_box|>")),
+        ("stray-mark", lambda rows: answer(rows[3], "<tool_call>\n{}\n</tool_call>")),
+        ("stray-mark", lambda rows: think(rows[3], "<|channel|>analysis<|message|>2 + 2")),
         ("truncated", lambda rows: rows[3].update(finish_reason="length")),
         ("answer", lambda rows: answer(rows[3], " ")),
         ("score", lambda rows: rows[3].update(verify_score=1.5)),

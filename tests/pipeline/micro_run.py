@@ -61,7 +61,10 @@ MATH: dict[str, tuple[str, Script]] = {
     ),
     "unclosed": ("75", [("<think>The answer is 75.", "stop")] * ATTEMPTS),
     "empty": ("76", [("", "stop")] * ATTEMPTS),
-    "stray": ("77", [("<think>I know.</think>So </think> it is.\n\nThe answer is 77.", "stop")]),
+    "stray": (
+        "77",
+        [("<think>I know.</think>So </think> it is.\n\nThe answer is 77.", "stop")] * ATTEMPTS,
+    ),
     "reopened": ("78", [("<think>I know.</think>The answer is 78. <think>", "stop")] * ATTEMPTS),
 }
 HOSTILE = (
@@ -84,7 +87,7 @@ EXPECTED: dict[str, tuple[int, str | None]] = {
     "looping": (1, "repetition"),
     "unclosed": (3, "not_verified"),
     "empty": (3, "not_verified"),
-    "stray": (1, "stray_mark"),
+    "stray": (3, "stray_mark"),
     "reopened": (3, "not_verified"),
     "hostile": (3, "not_verified"),
     "adding": (1, None),

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from stillhouse.files import read_json
+from stillhouse.generate.formats import SAMPLE
 from stillhouse.generate.loop import ASKED_PER_SLOT, request_seed
 from stillhouse.records import Message, Query, Response, query_id
 from stillhouse.tables.read import read_table
@@ -295,6 +296,42 @@ class JudgeAwayTeacher(ScriptedTeacher):
 
     def reply(self, body: dict[str, Any]) -> Reply:
         return 401 if self.away and body["model"] == "judge" else self(body)
+
+
+def test_reasoning_that_nobody_reads_ends_the_run_early_and_is_there_with_the_right_setting(
+    tmp_path: Path, undisturbed: Project
+):
+    teacher = ScriptedTeacher()
+
+    def thinking(body: dict[str, Any]) -> dict[str, Any]:
+        reply = teacher(body)
+        reply["choices"][0]["message"]["reasoning_content"] = "Let me see."
+        return reply
+
+    with ScriptedEndpoint(thinking) as endpoint:
+        project = Project(tmp_path, endpoint)
+        process = project.start()
+        out, errors = process.communicate(timeout=SECONDS)
+        assert process.returncode == 2
+        assert "conf/teachers/alpha.yaml, under `teacher`:\n  reasoning: separate_field\n" in errors
+        assert "Traceback" not in out + errors
+        asked = teacher.asked.total()
+        assert SAMPLE <= asked <= SAMPLE + 2 * IN_FLIGHT * ASKED_PER_SLOT
+        assert not list((tmp_path / "data/responses/alpha").glob("attempts/*.parquet"))
+
+        tracked = json.loads((tmp_path / "tracked.json").read_text())
+        tracked["conf/teachers/alpha.yaml:teacher"]["reasoning"] = "separate_field"
+        (tmp_path / "tracked.json").write_text(json.dumps(tracked))
+        project.finish()
+    rows = list(read_table(tmp_path / "data/responses/alpha/attempts", Response))
+    assert [row.answer for row in rows] == [
+        row.answer
+        for row in read_table(undisturbed.folder / "data/responses/alpha/attempts", Response)
+    ]
+    assert {row.think for row in rows} == {"Let me see."}
+    # The answers that the first run paid for came from the journal: the format is in no key.
+    assert read_json(tmp_path / "metrics/effort/alpha.json")["journal_hits"] >= SAMPLE
+    assert teacher.asked.total() - len(rows) <= asked - SAMPLE
 
 
 def test_a_judge_that_cannot_be_asked_costs_no_answer_and_is_told_at_the_end(

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 from stillhouse import plugins
 from stillhouse.filter.structure import structure_fault
+from stillhouse.marks import ThinkMarks
 from stillhouse.params.filter import Filter
 from stillhouse.tables.attempts import Attempt
 
@@ -58,14 +59,20 @@ class Rules:
     Args:
         params: parameters of the filter.
         perplexity_cut: the largest perplexity that is kept; null: any.
+        marks: those of the teacher's reasoning format; null if it has none of its own.
 
     Raises:
         PluginError: a rule of `filter.rules` is not registered, has the name of a built-in one, or does not take its
             parameters.
     """
 
-    def __init__(self, params: Filter, perplexity_cut: float | None) -> None:
-        self._rules = [*_built_in(params, perplexity_cut), *map(_custom, params.custom_rules)]
+    def __init__(
+        self, params: Filter, perplexity_cut: float | None, marks: ThinkMarks | None = None
+    ) -> None:
+        self._rules = [
+            *_built_in(params, perplexity_cut, marks),
+            *map(_custom, params.custom_rules),
+        ]
         names = [rule.name for rule in self._rules]
         self.counts = {name: RuleCounts() for name in (*names, *BETWEEN_RESPONSES)}
 
@@ -99,7 +106,7 @@ class Rules:
         return {name: round(counts.seconds, 3) for name, counts in self.counts.items()}
 
 
-def _built_in(params: Filter, perplexity_cut: float | None) -> list[Rule]:
+def _built_in(params: Filter, perplexity_cut: float | None, marks: ThinkMarks | None) -> list[Rule]:
     def not_verified(attempt: Attempt) -> bool:
         return attempt.verdict is None or attempt.verdict.state != "pass"
 
@@ -107,7 +114,9 @@ def _built_in(params: Filter, perplexity_cut: float | None) -> list[Rule]:
         return attempt.response.finish_reason != "stop"
 
     def structure(attempt: Attempt) -> str | None:
-        return structure_fault(attempt.query, attempt.response, require_think=params.require_think)
+        return structure_fault(
+            attempt.query, attempt.response, require_think=params.require_think, marks=marks
+        )
 
     def too_long(attempt: Attempt) -> bool:
         return attempt.response.completion_tokens > params.max_tokens

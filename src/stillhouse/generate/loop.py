@@ -20,8 +20,10 @@ from typing import Literal
 import msgspec
 
 from stillhouse.errors import StillhouseError
+from stillhouse.generate.formats import FormatCheck
 from stillhouse.generate.reasoning import split
 from stillhouse.hashing import seed_of
+from stillhouse.marks import stray_mark
 from stillhouse.models.client import Model, fingerprint_hash
 from stillhouse.models.engine import (
     Completion,
@@ -32,7 +34,7 @@ from stillhouse.models.engine import (
     Request,
 )
 from stillhouse.params.generate import Budget, Generate
-from stillhouse.params.teacher import Teacher
+from stillhouse.params.teacher import Teacher, marks_of
 from stillhouse.records import Query, Response, Verdict, frame_of, response_id
 from stillhouse.verify.checks import kind_of
 
@@ -58,6 +60,8 @@ class LoopAttempt:
 
     completion: Completion
     response: Response
+    stray_mark: bool = False
+    """Whether reasoning or answer has a mark or control token, for which the filter would drop it."""
 
 
 @dataclass(frozen=True)
@@ -109,9 +113,11 @@ class Loop:
         budget: Budget | None = None,
         judge_cost: Callable[[], float | None] = lambda: None,
         most_unanswered: int | None = None,
+        format_check: FormatCheck | None = None,
     ) -> None:
         """Name the teacher and say when to stop; `budget` is for all queries together.
 
+        `format_check` stops a run whose first answers have another reasoning format than the teacher's file says.
         `judge_cost` returns the US dollars that the judge's answers have cost so far; null where it has no price.
         `most_unanswered` is the number of queries that may be refused or fail; null: any number.
         """
@@ -120,6 +126,7 @@ class Loop:
         self._model, self._grade = model, grade
         self._rules, self._run_seed, self._budget = rules, run_seed, budget
         self._judge_cost = judge_cost
+        self._format_check = format_check
         self._prompt_tokens = self._completion_tokens = 0
         self._walked = self._unanswered = 0
         self._most_unanswered = most_unanswered
@@ -150,6 +157,7 @@ class Loop:
                 answered then is in the journal too.
             EngineError, JournalError: the run cannot go on, or more queries than `most_unanswered` have no answer; all
                 answers so far are in the journal.
+            FormatError: the teacher's answers have another reasoning format than its file says.
         """
         stream = iter(queries)
 
@@ -167,6 +175,8 @@ class Loop:
                     group.create_task(walker())
         except ExceptionGroup as errors:
             raise next(_leaves(errors)) from None
+        if self._format_check is not None:
+            self._format_check.require_fitting()
         if self._stopped:
             raise BudgetError(self._over_budget())
         if self._last_error is not None and self._unanswered == self._walked:
@@ -194,8 +204,9 @@ class Loop:
             attempts.append(attempt)
             if self._exceeds_budget():
                 self._stopped = True
-            # A truncated answer is never accepted, whatever a verifier would say to it.
-            elif attempt.response.finish_reason == "stop":
+            # A truncated answer is never accepted, whatever a verifier would say to it. Neither is one with a stray
+            # mark: the filter would drop it.
+            elif attempt.response.finish_reason == "stop" and not attempt.stray_mark:
                 verdict = await self._grade(query, attempt.response)
                 self._stopped = self._stopped or self._exceeds_budget()  # by what the judge cost
                 if verdict.state == "pass":
@@ -231,6 +242,8 @@ class Loop:
                 self.in_flight -= 1
         self._prompt_tokens += completion.prompt_tokens
         self._completion_tokens += completion.completion_tokens
+        if self._format_check is not None:
+            self._format_check.add(completion)
         parts = split(completion, self._spec.reasoning)
         response = Response(
             id=response_id(query.id, self._teacher, number, completion.text),
@@ -247,7 +260,8 @@ class Loop:
             cost=self._cost(completion.prompt_tokens, completion.completion_tokens),
             fingerprint=self._fingerprint(completion),
         )
-        return LoopAttempt(completion, response)
+        stray = stray_mark(parts, marks_of(self._spec.reasoning)) is not None
+        return LoopAttempt(completion, response, stray)
 
     def _count_unanswered(self, error: OneRequestError) -> None:
         self._unanswered, self._last_error = self._unanswered + 1, error

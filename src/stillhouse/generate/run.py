@@ -9,6 +9,7 @@ from typing import Any
 
 from stillhouse import layout
 from stillhouse.files import partial, write_json
+from stillhouse.generate.formats import FormatCheck
 from stillhouse.generate.loop import Loop, Walk
 from stillhouse.generate.tally import WalkTally
 from stillhouse.generate.view import View
@@ -63,7 +64,7 @@ async def generate(run: Generation, journal: Journal) -> tuple[dict[str, Any], d
 
     Raises:
         ParamsError: the parameters limit cost, and the teacher has no price.
-        BudgetError, EngineError, JournalError: as `Loop.run`.
+        BudgetError, EngineError, FormatError, JournalError: as `Loop.run`.
         UngradedError: answers could not be graded for trouble of the machine.
     """
     if run.spec.price is None and run.rules.needs_price:
@@ -85,6 +86,7 @@ async def generate(run: Generation, journal: Journal) -> tuple[dict[str, Any], d
                 budget=runtime.budget,
                 judge_cost=lambda: judge_cost(run.judge, grader),
                 most_unanswered=most_unanswered(runtime.max_unanswered, totals.total()),
+                format_check=FormatCheck(run.teacher, run.spec.reasoning),
             )
             tally = await write_attempts(run, loop, model, totals)
             return finish(run, model, grader, tally)

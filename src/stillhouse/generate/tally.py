@@ -48,6 +48,7 @@ class WalkTally:
                 asked=1,
                 accepted=int(last and walk.accepted),
                 truncated=int(attempt.response.finish_reason == "length"),
+                stray_marks=int(attempt.stray_mark),
             )
             self._count(attempt)
 
@@ -84,6 +85,7 @@ class WalkTally:
                 in_all.setdefault(number, Counter()).update(counts)
         attempts = sum(counts["asked"] for counts in in_all.values())
         truncated = sum(counts["truncated"] for counts in in_all.values())
+        stray_marks = sum(counts["stray_marks"] for counts in in_all.values())
         return {
             "queries": self.queries,
             "attempts": attempts,
@@ -93,6 +95,7 @@ class WalkTally:
             "truncation_rate": _share(truncated, attempts),
             "attempts_by_finish": dict(sorted(self._finishes.items())),
             "errors_by_reason": dict(sorted(self._errors.items())),
+            "stray_marks": stray_marks,
             **self._tokens,
             "cost": self._price and round(self._price.cost(**self._tokens), 6),
             "queries_by_attempts": {str(n): self._lengths[n] for n in sorted(self._lengths)},

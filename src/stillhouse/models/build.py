@@ -16,6 +16,17 @@ from stillhouse.params.teacher import Teacher, TeacherRuntime
 from stillhouse.params.verify import RewardModel
 from stillhouse.records import Query
 
+# Formats whose marks are ordinary text to vLLM. Of the others, some models have their marks as special tokens, which
+# vLLM removes from the text by default. That it keeps them is part of the journal key.
+WITHOUT_SPECIAL_TOKENS = (
+    "none",
+    "think_tags",
+    "open_think",
+    "answer_tags",
+    "thought_marks",
+    "separate_field",
+)
+
 
 class ModelRoom:
     """The models of one stage, which share loaded weights where they are the same, and one journal.
@@ -95,7 +106,7 @@ class ModelRoom:
             chat_template=teacher.chat_template,
             system_prompt=teacher.system_prompt,
             concurrency=runtime.max_num_seqs,
-            keep_special_tokens=teacher.reasoning == "harmony",
+            keep_special_tokens=teacher.reasoning not in WITHOUT_SPECIAL_TOKENS,
         )
 
 

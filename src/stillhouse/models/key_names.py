@@ -32,11 +32,12 @@ def request_facts(options: RequestOptions | None) -> dict[str, Any]:
 
 def teacher_facts(teacher: Teacher) -> dict[str, Any]:
     """Return the parameters of a teacher that are part of the key of a judge's verdict."""
+    reasoning = teacher.reasoning
     return {
         "engine": teacher.engine,
         "model": teacher.model,
         "revision": teacher.revision,
-        "reasoning": teacher.reasoning,
+        "reasoning": reasoning if isinstance(reasoning, str) else reasoning.model_dump(),
         "system_prompt": teacher.system_prompt,
         "dtype": teacher.dtype,
         "max_model_len": teacher.max_model_len,

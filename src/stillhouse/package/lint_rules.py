@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from stillhouse.marks import STRAY_PATTERN, stray_mark
 from stillhouse.package.batches import Overlaps, assistant_turns
 from stillhouse.package.lint_text import text_faults
 from stillhouse.package.rows import COLUMNS, MAY_BE_NULL, Kind
@@ -265,12 +266,22 @@ def _last_turns(batch: RowBatch, think: pa.Array, answer: pa.Array) -> Iterator[
             f"{wanted[i]} of each expected"
         ),
     )
+    yield from _stray_marks(batch, think, answer)
     other = pc.not_equal(content, assistant_turns(think, answer))
     yield from batch.findings(
         pc.and_(pc.and_(ends, pc.invert(unbalanced)), other),
         "assistant-turn",
         "the last turn does not consist of `think` and `answer`",
     )
+
+
+def _stray_marks(batch: RowBatch, think: pa.Array, answer: pa.Array) -> Iterator[LintFinding]:
+    """Yield the rows with a mark or control token in reasoning or answer: a student would learn to write it."""
+    for name, texts in (("think", think), ("answer", answer)):
+        stray = pc.match_substring_regex(texts, STRAY_PATTERN)
+        for position in pc.indices_nonzero(stray).to_pylist():
+            mark = stray_mark([texts[position].as_py()])
+            yield batch.finding(position, "stray-mark", f"{mark} in `{name}`")
 
 
 def _last_turn(chats: pa.ListArray) -> pa.StructArray:

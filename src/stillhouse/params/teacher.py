@@ -3,14 +3,17 @@
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    Discriminator,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    Tag,
     model_validator,
 )
 
+from stillhouse.marks import PRESETS, MarkPreset, ThinkMarks
 from stillhouse.params.base import (
     EndpointUrl,
     EnvironmentVariable,
@@ -20,20 +23,61 @@ from stillhouse.params.base import (
     Section,
     TeacherRevision,
     UnitInterval,
+    Where,
 )
 from stillhouse.params.generate import Budget
 from stillhouse.params.request import RequestOptions
 
+NonEmpty = Annotated[str, Field(min_length=1)]
+
+
+class ReasoningMarks(Section):
+    """Any pair of marks around the reasoning; what follows the second is the answer.
+
+    `answer_open` and `answer_close` may stand around the answer. `prompt_opens`: the chat template has opened the
+    block, so that an answer without marks is unfinished reasoning. `required: false` for a model that thinks only
+    sometimes: a run then does not stop because most answers have no mark.
+    """
+
+    open: NonEmpty
+    close: NonEmpty
+    answer_open: NonEmpty | None = None
+    answer_close: NonEmpty | None = None
+    prompt_opens: bool = False
+    required: bool = True
+
+    @model_validator(mode="after")
+    def _marks_are_pairs(self) -> "ReasoningMarks":
+        if self.open == self.close or (
+            self.answer_open is not None and self.answer_open == self.answer_close
+        ):
+            raise ValueError("the two marks of a pair must differ")
+        if (self.answer_open is None) != (self.answer_close is None):
+            raise ValueError("`answer_open` and `answer_close` go together")
+        return self
+
+
 # How a teacher marks its reasoning; stillhouse.generate.reasoning defines each.
-Reasoning = Literal[
-    "none",
-    "think_tags",
-    "open_think",
-    "answer_tags",
-    "thought_marks",
-    "harmony",
-    "separate_field",
+ReasoningFormat = Literal["none", "harmony", "separate_field", MarkPreset]
+# By its type, so that a wrong value has one message instead of one for each possibility.
+Reasoning = Annotated[
+    Annotated[ReasoningFormat, Tag("format")] | Annotated[ReasoningMarks, Tag("marks")],
+    Discriminator(lambda value: "marks" if isinstance(value, dict | ReasoningMarks) else "format"),
 ]
+
+
+def marks_of(reasoning: Reasoning) -> ThinkMarks | None:
+    """Return the marks of a format; null for `none`, `harmony` and `separate_field`, which have no such pair."""
+    if isinstance(reasoning, ReasoningMarks):
+        return ThinkMarks(
+            (reasoning.open,),
+            (reasoning.close,),
+            reasoning.answer_open,
+            reasoning.answer_close,
+            prompt_opens=reasoning.prompt_opens,
+            required=reasoning.required,
+        )
+    return PRESETS.get(reasoning)
 
 
 class Sampling(Section):
@@ -63,18 +107,25 @@ class ReplaySolutions(Section):
 class ReplayFile(Section):
     """Answers in a JSONL or Parquet file.
 
-    `columns` maps the columns of `stillhouse.models.replay.rows` to the file's names; if set, no other is read.
+    `columns` maps the columns of `stillhouse.models.replay.rows` to the file's names; if set, no other is read. `where`
+    selects the rows that have the given value, or one of the given values, in each of the named columns (the file's
+    names). `limit` is the largest number of rows, counted after `where`. `strip_prefixes` and `strip_suffixes` are
+    texts around the file's questions that the queries do not have; the first that fits is removed from a user turn.
     """
 
     kind: Literal["file"]
     path: InputPath
     columns: dict[str, str] = {}
+    where: Where = {}
+    limit: PositiveInt | None = None
+    strip_prefixes: list[NonEmpty] = []
+    strip_suffixes: list[NonEmpty] = []
 
 
 class ReplayHub(Section):
     """Answers in the JSONL and Parquet files of a Hub data set at a pinned commit.
 
-    `files` are glob patterns over the repository's paths; `columns` as for a file.
+    `files` are glob patterns over the repository's paths; the other keys are as for a file.
     """
 
     kind: Literal["hub"]
@@ -82,6 +133,10 @@ class ReplayHub(Section):
     revision: Revision
     files: list[str] = ["*.jsonl", "*.parquet"]
     columns: dict[str, str] = {}
+    where: Where = {}
+    limit: PositiveInt | None = None
+    strip_prefixes: list[NonEmpty] = []
+    strip_suffixes: list[NonEmpty] = []
 
 
 Replay = Annotated[ReplaySolutions | ReplayFile | ReplayHub, Field(discriminator="kind")]
@@ -147,6 +202,18 @@ class Teacher(Section):
             raise ValueError(f"engine {self.engine} needs `sampling`")
         elif self.revision == "none" and self.engine == "vllm":
             raise ValueError("engine vllm needs a `revision` (a commit hash)")
+        return self
+
+    @model_validator(mode="after")
+    def _a_mapped_reasoning_is_read(self) -> "Teacher":
+        mapped = (
+            isinstance(self.replay, ReplayFile | ReplayHub) and "reasoning" in self.replay.columns
+        )
+        if mapped and self.reasoning != "separate_field":
+            raise ValueError(
+                "replay.columns maps `reasoning`, which only `reasoning: separate_field` reads; set that, or leave "
+                "the column out"
+            )
         return self
 
     @property

@@ -1,11 +1,5 @@
-"""Finds the values of a query's columns in a row, and reads a cell as text.
+"""Reads a cell of a row as text, as a list or as a mapping."""
 
-A name of `columns` leads into a column where it is no column itself: `reward_model.ground_truth` is the entry
-`ground_truth` of the column `reward_model`, `turns.0.value` an entry of the first of its `turns`. A column on the way
-may be a JSON text.
-"""
-
-import json
 import math
 import unicodedata
 from collections.abc import Mapping
@@ -14,55 +8,16 @@ from typing import Any
 
 from stillhouse.queries.faults import RowFaultError, RowReason, shown
 from stillhouse.queries.text import nfc
+from stillhouse.where import json_or_text
 
 # Characters without width, of which a blank cell may consist: zero-width spaces and joiners, the byte order mark.
 _NO_WIDTH = dict.fromkeys([0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF])
 
 
-class _Missing:
-    """Stands for a value that a row does not have."""
-
-
-MISSING = _Missing()
-
-
-def lookup(row: Mapping[str, Any], name: str) -> Any:
-    """Return the value of a column, or of a place within one; `MISSING` where the row has no such column."""
-    if name in row:
-        return row[name]
-    parts = name.split(".")
-    for split in range(len(parts) - 1, 0, -1):
-        column = ".".join(parts[:split])
-        if column in row:
-            return _within(row[column], parts[split:])
-    return MISSING
-
-
-def _within(value: Any, path: list[str]) -> Any:
-    for part in path:
-        if isinstance(value, str):
-            value = _json(value)
-        if isinstance(value, Mapping) and part in value:
-            value = value[part]
-        elif isinstance(value, list) and part.isdecimal() and int(part) < len(value):
-            value = value[int(part)]
-        else:
-            # An empty parent is a row without a value; anything else has no such place.
-            return None if value is None else MISSING
-    return value
-
-
-def _json(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text
-
-
 def unpacked(value: Any) -> Any:
     """Return the list or mapping that a cell holds as a JSON text; other cells as they are."""
     if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
-        return _json(value)
+        return json_or_text(value)
     return value
 
 

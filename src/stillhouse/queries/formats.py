@@ -26,7 +26,7 @@ BATCH_ROWS = 1000
 MAX_CELL_CHARS = 2**31 - 1  # the module csv refuses cells above 131,072 characters by default
 
 
-class FormatError(StillhouseError):
+class SourceFormatError(StillhouseError):
     """A file cannot be read; the message names it, what was found, and the remedy."""
 
 
@@ -34,14 +34,14 @@ def file_rows(path: Path) -> Iterator[Numbered]:
     """Yield the rows of a file with their numbers from 1.
 
     Raises:
-        FormatError: there is no such file, its suffix is not read, or it is broken as a whole.
+        SourceFormatError: there is no such file, its suffix is not read, or it is broken as a whole.
     """
     if not path.is_file():
-        raise FormatError(f"{path}: no such file; mend `path`, relative to the project root")
+        raise SourceFormatError(f"{path}: no such file; mend `path`, relative to the project root")
     codec = COMPRESSED.get(path.suffix)
     suffix = Path(path.stem).suffix if codec else path.suffix
     if suffix not in SUFFIXES:
-        raise FormatError(
+        raise SourceFormatError(
             f"{path}: the suffix {suffix or 'none'!r} is not read; write the file as one of "
             f"{', '.join(SUFFIXES)}, also with {' or '.join(COMPRESSED)} after it"
         )
@@ -64,7 +64,7 @@ def _rows(path: Path, suffix: str, codec: str | None) -> Iterator[Numbered]:
                     yield from _json_lines(file)
     except (pa.ArrowException, OSError, EOFError, csv.Error, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
-        raise FormatError(
+        raise SourceFormatError(
             f"{path}: unreadable {suffix.removeprefix('.')} ({reason}); write the file again"
         ) from None
 
@@ -129,12 +129,12 @@ def _json(file: IO[bytes], path: Path) -> Iterator[Numbered]:
     try:
         found = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise FormatError(f"{path}: not JSON ({error}); mend the file") from None
+        raise SourceFormatError(f"{path}: not JSON ({error}); mend the file") from None
     if isinstance(found, dict):
         arrays = [value for value in found.values() if isinstance(value, list)]
         found = arrays[0] if len(arrays) == 1 else [found]
     if not isinstance(found, list):
-        raise FormatError(f"{path}: an array of objects was expected, found {shown(found)}")
+        raise SourceFormatError(f"{path}: an array of objects was expected, found {shown(found)}")
     for number, row in enumerate(found, start=1):
         yield number, row if isinstance(row, dict) else _no_object(row)
 

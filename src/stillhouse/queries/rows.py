@@ -10,15 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from stillhouse.known_layouts import is_release_row
-from stillhouse.queries.cells import (
-    MISSING,
-    encodable,
-    folded_name,
-    is_blank,
-    lookup,
-    text_of,
-    unpacked,
-)
+from stillhouse.queries.cells import encodable, folded_name, is_blank, text_of, unpacked
 from stillhouse.queries.choices import with_choices
 from stillhouse.queries.constraints import constraints_of, refuse_uncheckable
 from stillhouse.queries.faults import EVIDENCE_CHARS, RowFaultError, shown
@@ -38,6 +30,7 @@ from stillhouse.records import (
     Trace,
     query_id,
 )
+from stillhouse.where import MISSING, lookup
 
 COLUMNS = frozenset(
     {

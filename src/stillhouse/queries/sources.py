@@ -6,7 +6,6 @@ from typing import Any
 
 from stillhouse import plugins
 from stillhouse.known_layouts import query_columns
-from stillhouse.params.base import Where
 from stillhouse.params.queries import (
     EmbeddedSource,
     FileSource,
@@ -16,19 +15,16 @@ from stillhouse.params.queries import (
     Source,
 )
 from stillhouse.queries.adapters.base import Adapter, NotSelected, Unusable
-from stillhouse.queries.cells import MISSING, lookup
 from stillhouse.queries.faults import RowFaultError, shown
-from stillhouse.queries.formats import FormatError, Numbered, file_rows
+from stillhouse.queries.formats import Numbered, SourceFormatError, file_rows
 from stillhouse.queries.gym import GymError, query_seed, questions
 from stillhouse.queries.origins import Origin, QueriesError, origin_of
 from stillhouse.queries.rows import COLUMNS, query_of_row, rejected_row
 from stillhouse.queries.worked import worked_solution
 from stillhouse.records import CATEGORIES, Query, Rejected
+from stillhouse.where import MISSING, Selection, lookup
 
-# Of what a `where` that lets no row through is answered with.
-SHOWN_VALUES = 10
-SHOWN_CHARACTERS = 40
-SHOWN_COLUMNS = 60
+SHOWN_COLUMNS = 60  # of what a row has, in the error for a column that no row has
 EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
 
 RowRead = Query | Rejected | NotSelected
@@ -64,7 +60,7 @@ def _read(
     """Yield what became of the rows that `where`, and the adapter, let through, up to the limit."""
     taken = read = 0
     unseen = dict(source.columns)
-    selection = _Selection(source.id, source.where)
+    selection = Selection(source.where, f"query source {source.id!r}", QueriesError)
     columns: dict[str, None] = {}  # those of all rows so far, in order
     for number, row in rows:
         read += 1
@@ -126,50 +122,6 @@ def _adapted(adapter: Adapter, row: Mapping[str, Any], origin: Origin, number: i
     return query_of_row(found, origin, {}, number)
 
 
-class _Selection:
-    """Lets the rows through that `where` selects, and remembers what others had, for the error if there is no other."""
-
-    def __init__(self, source_id: str, where: Where) -> None:
-        self._source_id = source_id
-        self._where = where
-        self._wanted = {
-            column: value if isinstance(value, list) else [value] for column, value in where.items()
-        }
-        self._columns: set[str] = set()
-        self._found: dict[str, set[str]] = {column: set() for column in where}
-
-    def takes(self, row: Mapping[str, Any]) -> bool:
-        """Return whether a row has the wanted value in each of the columns."""
-        if not self._wanted:
-            return True
-        values = {column: lookup(row, column) for column in self._wanted}
-        if all(values[column] in wanted for column, wanted in self._wanted.items()):
-            return True
-        self._columns |= {column for column, value in values.items() if value is not MISSING}
-        self._columns |= row.keys()
-        for column, found in self._found.items():
-            if values[column] is not MISSING and len(found) < SHOWN_VALUES:
-                found.add(repr(values[column])[:SHOWN_CHARACTERS])
-        return False
-
-    def refuse_nothing(self) -> None:
-        """Raise the error for a `where` that lets no row through."""
-        if not self._wanted:
-            return
-        if missing := self._wanted.keys() - self._columns:
-            raise QueriesError(
-                f"query source {self._source_id!r}: where: no row has the column {', '.join(sorted(missing))} "
-                f"(columns there: {', '.join(sorted(self._columns)) or 'none'}); name one of these"
-            )
-        there = "; ".join(
-            f"{column}: {', '.join(sorted(values))}" for column, values in self._found.items()
-        )
-        raise QueriesError(
-            f"query source {self._source_id!r}: where: no row has {self._where} (values there: {there}); "
-            "name values that rows have"
-        )
-
-
 def _plain(rows: Iterable[tuple[int, Mapping[str, Any]]], origin: Origin) -> Iterator[RowRead]:
     number = 0
     for number, row in rows:
@@ -179,7 +131,7 @@ def _plain(rows: Iterable[tuple[int, Mapping[str, Any]]], origin: Origin) -> Ite
 
 
 def _empty(origin: Origin) -> QueriesError:
-    return QueriesError(f"query source {origin.id!r}: it has no rows; mend it, or take it out")
+    return QueriesError(f"query source {origin.id!r}: it has no rows; correct it, or take it out")
 
 
 def _generated(source: GeneratorSource, origin: Origin, run_seed: int) -> Iterator[RowRead]:
@@ -233,7 +185,7 @@ def _embedded_rows(source: EmbeddedSource) -> Iterator[tuple[int, Mapping[str, A
 def _file_rows(source: FileSource) -> Iterator[Numbered]:
     try:
         yield from file_rows(Path(source.path))
-    except FormatError as error:
+    except SourceFormatError as error:
         raise QueriesError(f"query source {source.id!r}: {error}") from None
 
 

@@ -7,12 +7,14 @@ answers. The answers are held in a temporary file, because published sets have t
 
 import os
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from stillhouse.journal.stores import warn
 from stillhouse.models.chat import ChatTokenizer
 from stillhouse.models.engine import Completion, EngineError, NoAnswerError, Request
 from stillhouse.models.replay.rows import (
@@ -36,6 +38,12 @@ CREATE TABLE answers (
 ) WITHOUT ROWID;
 CREATE TABLE unmatched (place TEXT NOT NULL, asked TEXT NOT NULL);
 """
+_QUERIES_WITHOUT_ANSWER = (
+    "SELECT id, prompt FROM queries WHERE id NOT IN (SELECT query_id FROM answers) ORDER BY id"
+)
+_ANSWERS_WITHOUT_QUERY = "SELECT place, asked FROM unmatched ORDER BY rowid"
+# Of the queries; below it, the questions of the file are probably written in another way.
+FEW_MATCHED = 0.5
 _decode = msgspec.json.Decoder(ReplayAnswer).decode
 
 
@@ -61,11 +69,13 @@ class ReplayEngine:
             queries: Returns the queries of the run; called once or twice.
 
         Raises:
-            EngineError: a file is missing or broken, or a row cannot be read; the message names it.
+            EngineError: a file is missing or broken, a row cannot be read, or no answer of the files belongs to a
+                query; the message names it.
         """
         self._tokenizer = tokenizer
         self._store = _temporary_database()
         self._rows = self._answers = 0
+        self._left_out: Counter[str] = Counter()
         if isinstance(replay, ReplaySolutions):
             facts: dict[str, Any] = {"source": "worked solutions of the queries"}
             self._load(queries(), _solutions(queries()))
@@ -73,6 +83,7 @@ class ReplayEngine:
             source = ReplaySource(replay)
             facts = source.fingerprint
             self._load(queries(), source.rows())
+            self._require_matches(source.name)
         self.fingerprint: dict[str, Any] = {
             "engine": "replay",
             "model": model,
@@ -107,16 +118,15 @@ class ReplayEngine:
             completion_tokens=self._completion_tokens(answer),
         )
 
-    def write_unmatched(self, path: Path) -> dict[str, int]:
+    def write_unmatched(self, path: Path) -> dict[str, Any]:
         """Write queries without an answer and answers without a query as JSONL, and return their numbers.
 
+        Of the answers that are neither complete nor cut at the token limit, the number is by finish reason.
         A line has `kind` (`query` or `answer`), `place` (the query's id, or file and row) and `asked` (the start of the
         prompt).
         """
-        queries = self._store.execute(
-            "SELECT id, prompt FROM queries WHERE id NOT IN (SELECT query_id FROM answers) ORDER BY id"
-        )
-        answers = self._store.execute("SELECT place, asked FROM unmatched ORDER BY rowid")
+        queries = self._store.execute(_QUERIES_WITHOUT_ANSWER)
+        answers = self._store.execute(_ANSWERS_WITHOUT_QUERY)
         counts = {"queries": 0, "answers": 0}
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as file:
@@ -125,7 +135,8 @@ class ReplayEngine:
                     line = {"kind": kind, "place": place, "asked": asked}
                     file.write(msgspec.json.encode(line) + b"\n")
                     counts[name] += 1
-        return {"rows": self._rows, "matched": self._answers, **counts}
+        left_out = dict(sorted(self._left_out.items()))
+        return {"rows": self._rows, "matched": self._answers, **counts, "left_out": left_out}
 
     async def close(self) -> None:
         """Remove the temporary file."""
@@ -138,9 +149,29 @@ class ReplayEngine:
         )
         for row in rows:
             self._rows += 1
+            self._left_out.update(row.left_out)
             for answer in row.answers:
                 self._keep(answer, row)
         self._store.commit()
+
+    def _require_matches(self, name: str) -> None:
+        """Raise if no answer of the files belongs to a query, and warn if less than half of the queries have one."""
+        (queries,) = self._store.execute("SELECT COUNT(*) FROM queries").fetchone()
+        (answered,) = self._store.execute("SELECT COUNT(DISTINCT query_id) FROM answers").fetchone()
+        if answered >= FEW_MATCHED * queries:
+            return
+        _, query = self._store.execute(_QUERIES_WITHOUT_ANSWER).fetchone()
+        told = f"replay of {name}: {answered} of {queries} queries have an answer. Without one: {query!r}"
+        place, asked = self._store.execute(_ANSWERS_WITHOUT_QUERY).fetchone() or (name, None)
+        if asked is not None:
+            told += f"; without a query, {place}: {asked!r}"
+        if answered:
+            warn(f"warning: {told}")
+            return
+        raise EngineError(
+            f"{told}. A question must have the text of the query: map its column under `columns`, or name what stands "
+            "around it under `strip_prefixes` or `strip_suffixes`"
+        )
 
     def _keep(self, answer: ReplayAnswer, row: SourceRow) -> None:
         ids = self._store.execute(

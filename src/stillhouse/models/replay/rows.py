@@ -10,28 +10,33 @@ A row has these columns. A mapping gives their names in the files if they differ
 | `text` | the answer, or a list of answers of several attempts |
 | `reasoning` | the reasoning, if it is separate from the answer; a list if `text` is one |
 | `attempt` | the number of the attempt from 0; without it, rows count in their order |
-| `finish_reason` | `stop` or `length`; `stop` without it |
+| `finish_reason` | why the answer ended, or a list of it; without it, all answers are complete |
 | `prompt_tokens`, `completion_tokens` | counts of the model's own tokenizer; otherwise our tokenizer counts |
 
 Releases of stillhouse and the AM sets are read without a mapping (`stillhouse.known_layouts`).
 
-Each row needs `query_id`, `prompt` or `messages`, and `text` or `messages` that end with the answer.
+Each row needs `query_id`, `prompt` or `messages`, and `text` or `messages` that end with the answer. The reasoning may
+also be in that last turn, as `reasoning_content`, `reasoning` or `thinking`, or as a part of its content.
+
+An answer that neither ended by itself nor was cut at the token limit (`content_filter`, `error`) is no attempt: it is
+left out and counted by its finish reason.
 """
 
-import fnmatch
+import itertools
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from stillhouse.hashing import file_sha256
 from stillhouse.known_layouts import answer_columns
 from stillhouse.models.engine import EngineError
+from stillhouse.models.replay.files import fetched, numbered_rows
 from stillhouse.params.teacher import ReplayFile, ReplayHub
 from stillhouse.records import ROLES, FinishReason, Message, nfc, query_id
+from stillhouse.where import rows_where
 
 COLUMNS = (
     "query_id",
@@ -44,9 +49,10 @@ COLUMNS = (
     "prompt_tokens",
     "completion_tokens",
 )
-SUFFIXES = (".jsonl", ".parquet")
-BATCH_ROWS = 100
 SHOWN_CHARS = 200
+# What providers and libraries call an answer that ended by itself, and one that was cut.
+STOP = ("stop", "eos", "eos_token", "end_turn", "stop_sequence", "completed")
+LENGTH = ("length", "max_tokens", "max_length", "model_length", "max_output_tokens")
 
 
 class ReplayAnswer(NamedTuple):
@@ -62,11 +68,15 @@ class ReplayAnswer(NamedTuple):
 
 
 class SourceRow(NamedTuple):
-    """A row's place (file and number), the start of its prompt, and its answers."""
+    """A row's place (file and number), the start of its prompt, and its answers.
+
+    `left_out` has the finish reasons of those answers that are not complete and were not cut at the token limit.
+    """
 
     place: str
     asked: str
     answers: list[ReplayAnswer]
+    left_out: tuple[str, ...] = ()
 
 
 def conversation_key(messages: list[Message]) -> str:
@@ -95,23 +105,27 @@ class ReplaySource:
                 f"replay.columns: unknown {', '.join(sorted(unknown))}; can be mapped: {', '.join(COLUMNS)}"
             )
         self.columns = dict(source.columns)
+        self._source = source
         if isinstance(source, ReplayFile):
             self.name = source.path
             self._files = {source.path: Path(source.path)}
         else:
             self.name = f"{source.repo}@{source.revision}"
-            self._files = _fetched(source)
+            self._files = fetched(source)
 
     @property
     def fingerprint(self) -> dict[str, Any]:
-        """The name of the source, the hashes of its files, and the mapping of columns."""
+        """The name of the source, the hashes of its files, and the parameters that select and map its rows."""
         try:
             digests = {name: file_sha256(path) for name, path in self._files.items()}
         except OSError as error:
             raise EngineError(
                 f"{self.name}: cannot be read as JSONL or Parquet answers: {error}"
             ) from None
-        return {"source": self.name, "files_sha256": digests, "columns": self.columns}
+        chosen = self._source.model_dump(
+            include={"where", "limit", "strip_prefixes", "strip_suffixes"}, exclude_defaults=True
+        )
+        return {"source": self.name, "files_sha256": digests, "columns": self.columns, **chosen}
 
     def rows(self) -> Iterator[SourceRow]:
         """Yield all rows in the order of the files.
@@ -120,14 +134,13 @@ class ReplaySource:
             EngineError: a file is broken, a row lacks a column or has a value of a wrong type, or no row has a mapped
                 column; the message names file, row and column.
         """
+        source, rows = self._source, self._plain_rows()
+        if source.where:
+            rows = rows_where(rows, source.where, f"replay of {self.name}", EngineError)
         seen: set[str] = set()
-        for name, path in self._files.items():
-            for number, row in enumerate(_plain_rows(path), start=1):
-                place = f"{name}: row {number}"
-                if not isinstance(row, dict):
-                    raise EngineError(f"{place}: a JSON object was expected")
-                seen.update(row)
-                yield self._row(row, place)
+        for place, row in itertools.islice(rows, source.limit):
+            seen.update(row)
+            yield self._row(row, place)
         for column, own in self.columns.items():
             if own not in seen:
                 raise EngineError(
@@ -135,15 +148,23 @@ class ReplaySource:
                     f"found: {', '.join(sorted(seen)) or 'no rows'}"
                 )
 
+    def _plain_rows(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        for name, path in self._files.items():
+            for number, row in numbered_rows(path):
+                place = f"{name}: row {number}"
+                if not isinstance(row, dict):
+                    raise EngineError(f"{place}: a JSON object was expected")
+                yield place, row
+
     def _row(self, row: Mapping[str, Any], place: str) -> SourceRow:
         known = None if self.columns else answer_columns(row)
         mapping = self.columns or {name: name for name in COLUMNS}
         row = row if known is None else known
         values = {name: row.get(mapping[name]) if name in mapping else None for name in COLUMNS}
         try:
-            key, asked = _key(values)
+            key, asked = self._key(values)
             texts, reasonings = _texts(values)
-            finish = _finish(values["finish_reason"])
+            reasons = _finish_reasons(values["finish_reason"], len(texts))
             numbers = {
                 name: _whole(values[name], name)
                 for name in ("attempt", "prompt_tokens", "completion_tokens")
@@ -155,37 +176,53 @@ class ReplaySource:
             raise EngineError(
                 f"{place}: `attempt` numbers one answer, but `text` lists {len(texts)}"
             )
-        answers = [
-            ReplayAnswer(key, text=text, reasoning=reasoning, finish_reason=finish, **numbers)
-            for text, reasoning in zip(texts, reasonings, strict=True)
-        ]
-        return SourceRow(place, asked[:SHOWN_CHARS], answers)
+        answers, left_out = [], []
+        for text, reasoning, reason in zip(texts, reasonings, reasons, strict=True):
+            finish = _finish(reason)
+            if finish is None:
+                left_out.append(reason)
+            else:
+                answers.append(
+                    ReplayAnswer(
+                        key, text=text, reasoning=reasoning, finish_reason=finish, **numbers
+                    )
+                )
+        return SourceRow(place, asked[:SHOWN_CHARS], answers, tuple(left_out))
 
+    def _key(self, values: Mapping[str, Any]) -> tuple[str, str]:
+        """Return the key of a row's query, and the text that names the query in messages."""
+        if values["query_id"] is not None:
+            return _string(values["query_id"], "query_id"), str(values["query_id"])
+        if values["prompt"] is not None:
+            turns = [Message(role="user", content=_string(values["prompt"], "prompt"))]
+        else:
+            turns = [turn.message for turn in _turns(values["messages"])]
+        asked = [turn.content for turn in turns if turn.role == "user"]
+        if not asked:
+            raise ValueError("needs `query_id`, `prompt`, or `messages` with a user turn")
+        return conversation_key([self._without_frame(turn) for turn in turns]), asked[-1]
 
-def _key(values: Mapping[str, Any]) -> tuple[str, str]:
-    """Return the key of a row's query, and the text that names the query in messages."""
-    if values["query_id"] is not None:
-        return _string(values["query_id"], "query_id"), str(values["query_id"])
-    if values["prompt"] is not None:
-        prompt = _string(values["prompt"], "prompt")
-        return conversation_key([Message(role="user", content=prompt)]), prompt
-    turns = _turns(values["messages"])
-    asked = [turn.content for turn in turns if turn.role == "user"]
-    if not asked:
-        raise ValueError("needs `query_id`, `prompt`, or `messages` with a user turn")
-    return conversation_key(turns), asked[-1]
+    def _without_frame(self, turn: Message) -> Message:
+        """Return a turn without what the file has around its questions and the queries have not."""
+        if turn.role != "user":
+            return turn
+        content, source = turn.content, self._source
+        before = next((text for text in source.strip_prefixes if content.startswith(text)), "")
+        content = content.removeprefix(before)
+        after = next((text for text in source.strip_suffixes if content.endswith(text)), "")
+        return Message(role="user", content=content.removesuffix(after))
 
 
 def _texts(values: Mapping[str, Any]) -> tuple[list[str], list[str | None]]:
     """Return the answers of a row, each with its reasoning if that is separate."""
-    text = values["text"]
+    text, reasoning = values["text"], values["reasoning"]
     if text is None:
         turns = _turns(values["messages"])
-        if not turns or turns[-1].role != "assistant":
+        if not turns or turns[-1].message.role != "assistant":
             raise ValueError("needs `text`, or `messages` that end with the assistant's turn")
-        text = turns[-1].content
+        text = turns[-1].message.content
+        reasoning = turns[-1].reasoning if reasoning is None else reasoning
     texts = [_string(one, "text") for one in (text if isinstance(text, list) else [text])]
-    reasoning = values["reasoning"]
     if reasoning is None:
         return texts, [None] * len(texts)
     reasonings = reasoning if isinstance(reasoning, list) else [reasoning]
@@ -194,7 +231,12 @@ def _texts(values: Mapping[str, Any]) -> tuple[list[str], list[str | None]]:
     return texts, [None if one is None else _string(one, "reasoning") for one in reasonings]
 
 
-def _turns(messages: Any) -> list[Message]:
+class _Turn(NamedTuple):
+    message: Message
+    reasoning: str | None
+
+
+def _turns(messages: Any) -> list[_Turn]:
     if messages is None:
         return []
     turns = []
@@ -205,69 +247,64 @@ def _turns(messages: Any) -> list[Message]:
                 f"`messages` must list turns of {', '.join(ROLES)} with role and content, or from and value"
             )
         content = turn["content"] if "content" in turn else turn.get("value")
+        said, thought = _parts(content) if isinstance(content, list) else (content, None)
+        named = (turn.get(name) for name in ("reasoning_content", "reasoning", "thinking"))
+        reasoning = next((text for text in named if text is not None), thought)
+        message = {"role": ROLES[role], "content": _string(said, "messages")}
         turns.append(
-            msgspec.convert({"role": ROLES[role], "content": _string(content, "messages")}, Message)
+            _Turn(
+                msgspec.convert(message, Message),
+                None if reasoning is None else _string(reasoning, "messages"),
+            )
         )
     return turns
+
+
+def _parts(content: list[Any]) -> tuple[Any, Any]:
+    """Return text and reasoning of a content in parts: {type: text, text} and {type: thinking, thinking}."""
+    found: dict[str, list[str]] = {"text": [], "thinking": []}
+    for part in content:
+        kind = part.get("type") if isinstance(part, dict) else None
+        if kind not in found:
+            raise ValueError("a content in parts may have those of type text and thinking")
+        inner = part.get(kind)
+        found[kind].append(
+            _string(_parts(inner)[0] if isinstance(inner, list) else inner, "messages")
+        )
+    return "".join(found["text"]), "\n".join(found["thinking"]) or None
 
 
 def _string(value: Any, column: str) -> str:
     if not isinstance(value, str):
         raise TypeError(f"`{column}` must be text")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"`{column}` has half of a surrogate pair, which is no text") from None
     return value
 
 
-def _finish(value: Any) -> FinishReason:
-    match value:
-        case None | "stop":
-            return "stop"
-        case "length":
-            return "length"
-        case _:
-            raise ValueError(f"`finish_reason` is {value!r}; stop or length was expected")
+def _finish_reasons(value: Any, answers: int) -> list[str]:
+    reasons = value if isinstance(value, list) else [value] * answers
+    if len(reasons) != answers:
+        raise ValueError(f"`finish_reason` has {len(reasons)} entries and `text` {answers}")
+    return ["stop" if one is None else _string(one, "finish_reason") for one in reasons]
+
+
+def _finish(reason: str) -> FinishReason | None:
+    """Return whether an answer is complete or cut at the token limit; null if it is neither."""
+    name = reason.lower()
+    if name in STOP:
+        return "stop"
+    return "length" if name in LENGTH else None
 
 
 def _whole(value: Any, column: str) -> int | None:
+    # Tables without a type for whole numbers that may be missing have 3.0 for 3, and NaN for none.
+    if isinstance(value, float):
+        if math.isnan(value):
+            return None
+        value = int(value) if value.is_integer() else value
     if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
         raise TypeError(f"a whole number as `{column}` was expected, found {value!r}")
     return value
-
-
-def _plain_rows(path: Path) -> Iterator[Any]:
-    try:
-        if path.suffix == ".parquet":
-            with pq.ParquetFile(path, pre_buffer=False) as parquet:
-                for batch in parquet.iter_batches(batch_size=BATCH_ROWS):
-                    yield from batch.to_pylist()
-            return
-        decode = msgspec.json.Decoder().decode
-        with path.open("rb") as lines:
-            for line in lines:
-                yield decode(line)
-    except (OSError, pa.ArrowException, msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise EngineError(f"{path}: cannot be read as JSONL or Parquet answers: {error}") from None
-
-
-def _fetched(source: ReplayHub) -> dict[str, Path]:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    where = f"{source.repo}@{source.revision}"
-    try:
-        folder = Path(
-            snapshot_download(
-                source.repo,
-                repo_type="dataset",
-                revision=source.revision,
-                allow_patterns=source.files,
-            )
-        )
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise EngineError(f"replay: {where} cannot be fetched from the Hub: {error}") from None
-    names = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.suffix in SUFFIXES)
-    chosen = [n for n in names if any(fnmatch.fnmatch(n, pattern) for pattern in source.files)]
-    if not chosen:
-        raise EngineError(
-            f"replay: {where} has no {' or '.join(SUFFIXES)} file that matches {', '.join(source.files)}; fix `files`"
-        )
-    return {name: folder / name for name in chosen}
