@@ -128,6 +128,11 @@ def _limits(metadata: Any) -> str:
                         "_check_revision": "commit hash",
                         "_check_teacher_revision": "commit hash, or `none`",
                         "_check_input": "a path in inputs/",
+                        "_check_endpoint": "http(s) URL, without credentials and query",
+                        "_check_variable": "name of an environment variable",
+                        "_check_json": "JSON",
+                        "_check_body": "JSON",
+                        "_check_headers": "no secrets",
                     }[check.__name__]
                 )
     return f" ({', '.join(parts)})" if parts else ""

@@ -37,6 +37,11 @@ def unmatched(teacher: str) -> Path:
     return Path("data/responses", teacher, "unmatched.jsonl")
 
 
+def unanswered(teacher: str) -> Path:
+    """Return the file with the queries that a teacher refused or that failed in all tries, and the reasons."""
+    return Path("data/responses", teacher, "unanswered.jsonl")
+
+
 def verdicts(teacher: str) -> Path:
     """Return the table of the verdicts on a teacher's responses."""
     return Path("data/verdicts", teacher)

@@ -18,7 +18,9 @@ from stillhouse.hashing import ID_HEX_DIGITS, content_hash
 Category = Literal["math", "code", "science", "if", "multiturn", "other"]
 CATEGORIES: tuple[Category, ...] = ("math", "code", "science", "if", "multiturn", "other")
 State = Literal["pass", "fail", "ungradable"]
-FinishReason = Literal["stop", "length"]
+# Why an answer ends: `stop`, it is complete; `length`, it was cut; any other name, such as `content_filter`, is the
+# server's own, in lower case. Only `stop` is ever accepted.
+FinishReason = str
 
 # The id of a response or released row begins with this many digits of its query's id. Tables sorted by id are thereby
 # in the order of the queries, so that they join by one pass over both, and equal positions of two teachers' sets show

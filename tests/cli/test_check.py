@@ -110,6 +110,27 @@ def test_a_fault_is_found_and_named(
     assert result.stderr == found + "\n"
 
 
+@pytest.mark.parametrize(
+    "address", ["http://me:s3cr3t@h.invalid/v1", "http://h.invalid/v1?key=s3cr3t"]
+)
+def test_credentials_in_an_address_are_a_fault_that_does_not_show_them(
+    project: Path, address: str
+) -> None:
+    path = project / "conf/runtime.yaml"
+    path.write_text(f"teachers:\n  qwen3_8b: {{endpoints: ['{address}']}}\n")
+    result = CliRunner().invoke(main, ["check"])
+    assert result.exit_code == 2
+    assert "conf/runtime.yaml: teachers.qwen3_8b: endpoints.0: the URL of h.invalid" in (
+        result.stderr
+    )
+    assert "s3cr3t" not in result.output
+
+
+def test_a_judge_that_draws_its_words_is_a_fault(edit: Edit) -> None:
+    edit("conf/teachers/qwen2_5_7b_judge.yaml", "temperature: 0.0", "temperature: 0.7")
+    assert "teacher.sampling.temperature: 0.7; a judge must say the same" in faults()
+
+
 def test_a_replay_cannot_judge(edit: Edit) -> None:
     edit(
         "conf/teachers/qwen2_5_7b_judge.yaml",

@@ -26,6 +26,7 @@ from stillhouse.models.engine import (
     NoAnswerError,
     RefusedError,
     Request,
+    UnansweredError,
 )
 from stillhouse.params.files import parse
 from stillhouse.params.generate import Budget, Generate
@@ -108,6 +109,7 @@ def run(
     finished: Callable[[Walk], None] | None = None,
     budget: Budget | None = None,
     judge_cost: Callable[[], float | None] = lambda: None,
+    most_unanswered: int | None = None,
     **rules: object,
 ) -> dict[str, Walk]:
     walks: dict[str, Walk] = {}
@@ -127,6 +129,7 @@ def run(
         run_seed=7,
         budget=budget,
         judge_cost=judge_cost,
+        most_unanswered=most_unanswered,
     )
 
     async def within_time() -> None:
@@ -591,6 +594,62 @@ def test_a_refused_request_costs_its_own_query_only(journal: Journal):
     }
     with pytest.raises(RefusedError, match="longer than the context"):
         run([query("never")], model)
+
+
+async def fails_on_never_and_second(request: Request) -> Completion:
+    """Fail for one query at once, and for another at its second attempt."""
+    asked = request.messages[-1].content
+    if asked == "never" or (asked == "second" and request.attempt == 1):
+        raise UnansweredError("HTTP 500: grammar", "HTTP 500")
+    return await scripted(request)
+
+
+def test_a_query_that_keeps_failing_is_unanswered_and_its_reason_is_kept(journal: Journal):
+    engine = ScriptedEngine(fails_on_never_and_second)
+    model = Model(engine, journal, "teacher", "t")
+    walks = run([query(name) for name in SCRIPTS], model, most_unanswered=2)
+    for name, attempts in (("never", 0), ("second", 1)):
+        found = walks[name]
+        assert (found.stop, len(found.attempts), found.accepted) == ("failed", attempts, False)
+        assert found.error is not None
+        assert (found.error.kind, str(found.error)) == ("HTTP 500", "HTTP 500: grammar")
+    assert walks["right"].accepted
+    # The failures are in no journal: the next run asks for them again, and for nothing else.
+    again = Model(ScriptedEngine(scripted), journal, "teacher", "t")
+    walks = run([query(name) for name in SCRIPTS if name != "replay"], again)
+    assert (len(walks["never"].attempts), walks["second"].accepted) == (3, True)
+    assert again.asked == 4 + 1  # three attempts, one, and one that is in no script
+
+
+def test_more_unanswered_queries_than_allowed_end_the_run_with_the_last_reason(journal: Journal):
+    async def refuses_truncated(request: Request) -> Completion:
+        if request.messages[-1].content == "truncated":
+            raise RefusedError("HTTP 400: too long", "HTTP 400")
+        return await fails_on_never_and_second(request)
+
+    model = Model(ScriptedEngine(refuses_truncated), journal, "teacher", "t")
+    with pytest.raises(
+        EngineError, match=r"3 queries have no answer, more than `max_unanswered`.*HTTP \d00: "
+    ):
+        run([query(name) for name in SCRIPTS], model, most_unanswered=2)
+
+
+def test_an_answer_that_the_server_withheld_is_never_accepted(journal: Journal):
+    graded: list[str] = []
+
+    async def withheld(request: Request) -> Completion:
+        return said("right", ("content_filter", "odd", "stop")[request.attempt])
+
+    async def counted(asked: Query, response: Response) -> Verdict:
+        graded.append(response.finish_reason)
+        return await grade(asked, response)
+
+    model = Model(ScriptedEngine(withheld), journal, "teacher", "t")
+    walks = run([query("right")], model, grading=counted)
+    reasons = [response.finish_reason for response in walks["right"].responses]
+    assert reasons == ["content_filter", "odd", "stop"]
+    assert graded == ["stop"]
+    assert walks["right"].accepted
 
 
 def test_a_row_names_what_its_answer_was_made_on(journal: Journal):

@@ -10,6 +10,7 @@ from stillhouse.generate import view as view_module
 from stillhouse.generate.loop import LoopAttempt, Stop, Walk
 from stillhouse.generate.tally import WalkTally
 from stillhouse.generate.view import View
+from stillhouse.models.engine import OneRequestError, UnansweredError
 from stillhouse.params.teacher import Price
 from stillhouse.records import Category, Message, Query, Response
 from tests.doubles.scripted_engine import said
@@ -22,8 +23,9 @@ def walk(
     *answers: str,
     latency: float = 1.0,
     ungradable: tuple[str, ...] = (),
+    error: OneRequestError | None = None,
 ) -> Walk:
-    """Return a walk over answers; one that ends with a dash was cut off. Tokens are 5 and the words."""
+    """Return a walk over answers. One that ends with - was cut, with ! filtered. Tokens are 5 and the words."""
     query = Query(
         id=name,
         category=category,
@@ -33,7 +35,8 @@ def walk(
     )
     attempts = []
     for number, text in enumerate(answers):
-        completion = said(text, "length" if text.endswith("-") else "stop")
+        finish = {"-": "length", "!": "content_filter"}.get(text[-1], "stop")
+        completion = said(text, finish)
         completion = msgspec.structs.replace(completion, latency_seconds=latency * (number + 1))
         response = Response(
             id=f"{name}{number}",
@@ -50,17 +53,18 @@ def walk(
             fingerprint="f",
         )
         attempts.append(LoopAttempt(completion, response, "<think>" in text))
-    return Walk(query, attempts, stop, list(ungradable))
+    return Walk(query, attempts, stop, list(ungradable), error)
 
 
+FAILED = UnansweredError("http://h/v1: HTTP 500: grammar", "HTTP 500")
 WALKS = [
     walk("a", "math", "accepted", "4"),
     walk("b", "math", "accepted", "cut off -", "it is 4"),
     walk(
-        "c", "math", "max_attempts", "no", "<think>no", "no", ungradable=("too_complex", "unread")
+        "c", "math", "max_attempts", "no", "<think>no", "no!", ungradable=("too_complex", "unread")
     ),
     walk("d", "code", "accepted", "def f -", "def f(): ..."),
-    walk("e", "code", "no_answer", ungradable=("judge_unavailable",)),
+    walk("e", "code", "failed", ungradable=("judge_unavailable",), error=FAILED),
 ]
 
 
@@ -81,6 +85,8 @@ def test_the_metrics_count_what_happened():
         "truncated": 2,
         "truncation_rate": 0.25,
         "stray_marks": 1,
+        "attempts_by_finish": {"content_filter": 1, "length": 2, "stop": 5},
+        "errors_by_reason": {"HTTP 500": 1},
         "prompt_tokens": 40,
         "completion_tokens": 16,
         "cost": 56.0,
@@ -90,7 +96,7 @@ def test_the_metrics_count_what_happened():
             "content": {"too_complex": 1, "unread": 1},
             "machine": {"judge_unavailable": 1},
         },
-        "queries_by_stop": {"accepted": 3, "max_attempts": 1, "no_answer": 1},
+        "queries_by_stop": {"accepted": 3, "failed": 1, "max_attempts": 1},
         "accepted_by_attempt": {"0": 1, "1": 2},
         "by_attempt": {
             "0": {"asked": 4, "accepted": 1, "truncated": 2, "pass_rate": 0.25},
@@ -153,7 +159,7 @@ def test_the_view_shows_rates_of_the_last_minute(monkeypatch: pytest.MonkeyPatch
     clock = Clock()
     monkeypatch.setattr(view_module, "time", clock)
     loop: Any = SimpleNamespace(tokens=0, cost=None, in_flight=0)
-    model: Any = SimpleNamespace(asked=0, hits=0)
+    model: Any = SimpleNamespace(asked=0, hits=0, engine=None)
     found = WalkTally()
     view = View(loop, found, model, Counter(math=103, code=2))
     assert view.figures().line.endswith("to go -")
@@ -163,8 +169,8 @@ def test_the_view_shows_rates_of_the_last_minute(monkeypatch: pytest.MonkeyPatch
     clock.now = 30.0
     figures = view.figures()
     assert figures.line == (
-        "accepted 67%, ungradable 2 content, 200 tok/s, 8 in flight, asked 6, from the journal 1,000, "
-        "6,000 tokens, $1.50, to go 17 min 00 s"  # 102 queries at 3 in 30 s
+        "accepted 67%, ungradable 2 content, 1 content_filter, 200 tok/s, 8 in flight, asked 6, "
+        "from the journal 1,000, 6,000 tokens, $1.50, to go 17 min 00 s"  # 102 queries at 3 in 30 s
     )
     assert figures.table == [
         ("category", "queries", "walked", "accepted", "to go"),

@@ -394,6 +394,77 @@ def test_an_endpoint_of_many_faults_changes_no_byte(tmp_path: Path, undisturbed:
     assert project.digests() == undisturbed.digests()
 
 
+def test_an_endpoint_that_cannot_be_reached_is_named_in_the_log(tmp_path: Path) -> None:
+    with ScriptedEndpoint(ScriptedTeacher()) as gone:
+        project = Project(tmp_path, gone)
+    process = project.start()
+    assert process.stderr is not None
+    line = next(line for line in process.stderr if line.startswith("model "))
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=SECONDS)
+    assert line.startswith(f"model alpha: {gone.url}: cannot be reached: ")
+    assert process.returncode == 130
+
+
+class PoisonedTeacher(ScriptedTeacher):
+    """Answers as ever, but for one query whose prompt breaks the server, and one whose answers are withheld."""
+
+    BREAKS, WITHHELD = 4, 8  # both would be answered right at the first attempt
+
+    def reply(self, body: dict[str, Any]) -> Reply:
+        asked = body["messages"][-1]["content"]
+        if body["model"] == "alpha" and f"Question {self.BREAKS}:" in asked:
+            return (500, {}, b'{"error": {"message": "grammar of this prompt"}}')
+        reply = self(body)
+        if body["model"] == "alpha" and f"Question {self.WITHHELD}:" in asked:
+            reply["choices"][0]["finish_reason"] = "content_filter"
+        return reply
+
+
+def test_one_query_that_breaks_the_server_is_named_and_the_others_are_answered(
+    tmp_path: Path,
+) -> None:
+    with ScriptedEndpoint(PoisonedTeacher().reply) as endpoint:
+        project = Project(tmp_path, endpoint)
+        told = project.finish()
+    broken = made_query(PoisonedTeacher.BREAKS).id
+    withheld = made_query(PoisonedTeacher.WITHHELD).id
+    assert f"query {broken} has no answer: " in told
+    lines = (tmp_path / "data/responses/alpha/unanswered.jsonl").read_text().splitlines()
+    (line,) = map(json.loads, lines)
+    assert (line["query_id"], line["reason"]) == (broken, "HTTP 500")
+    assert "grammar of this prompt" in line["error"]
+    rows = read_table(tmp_path / "data/responses/alpha/attempts", Response)
+    found = [row for row in rows if row.query_id in (broken, withheld)]
+    assert [(row.query_id, row.finish_reason) for row in found] == [
+        (withheld, "content_filter")
+    ] * ATTEMPTS
+    metrics = read_json(tmp_path / "metrics/generate/alpha.json")
+    assert metrics["queries_by_stop"] == {"accepted": 43, "failed": 1, "max_attempts": 16}
+    assert metrics["errors_by_reason"] == {"HTTP 500": 1}
+    assert metrics["attempts_by_finish"]["content_filter"] == ATTEMPTS
+    assert read_json(tmp_path / "metrics/effort/alpha.json")["failed_tries"] == {"HTTP 500": 8}
+
+
+def test_too_many_queries_without_an_answer_end_the_run_with_the_providers_words(
+    tmp_path: Path, undisturbed: Project
+) -> None:
+    teacher = PoisonedTeacher()
+    teacher.WITHHELD = -1
+    with ScriptedEndpoint(teacher.reply) as endpoint:
+        project = Project(tmp_path, endpoint, max_unanswered=0.0)
+        process = project.start()
+        _, errors = process.communicate(timeout=SECONDS)
+        assert process.returncode == 2
+        assert "Traceback" not in errors
+        assert re.search(
+            r"1 queries have no answer, more than `max_unanswered`.*grammar of this", errors
+        )
+        teacher.BREAKS = -1
+        project.finish()
+    assert project.digests() == undisturbed.digests()
+
+
 def test_broken_pages_of_the_journal_are_told_and_only_what_they_held_is_asked_again(
     tmp_path: Path, undisturbed: Project
 ):

@@ -157,6 +157,12 @@ def survey(root: Path, project: Path) -> Survey:
             found.faults.append(
                 f"{path}: teacher.engine: a judge must answer new prompts, replay cannot"
             )
+        sampling = file.teacher.sampling
+        if teacher_id == run.verify.judge.model and sampling and sampling.temperature > 0:
+            found.faults.append(
+                f"{path}: teacher.sampling.temperature: {sampling.temperature:g}; a judge must say the same "
+                "every time: set it to 0.0"
+            )
     for student_id, student in found.students.items():
         path = root / STUDENTS_FOLDER / f"{student_id}.yaml"
         found.faults.extend(

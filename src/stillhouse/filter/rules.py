@@ -3,7 +3,7 @@
 | rule | drops with the reason |
 |---|---|
 | `not_verified` | `not_verified`: the verdict is no pass |
-| `truncated` | `truncated`: cut at the token limit |
+| `truncated` | `truncated`: cut at the token limit, or incomplete for another finish reason |
 | `structure` | those of `structure_fault` |
 | `too_long` | `too_long`: more than `filter.max_tokens` tokens |
 | `perplexity` | `perplexity`: above the teacher's `perplexity_cut` |
@@ -111,7 +111,7 @@ def _built_in(params: Filter, perplexity_cut: float | None, marks: ThinkMarks | 
         return attempt.verdict is None or attempt.verdict.state != "pass"
 
     def truncated(attempt: Attempt) -> bool:
-        return attempt.response.finish_reason == "length"
+        return attempt.response.finish_reason != "stop"
 
     def structure(attempt: Attempt) -> str | None:
         return structure_fault(

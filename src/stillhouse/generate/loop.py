@@ -25,7 +25,14 @@ from stillhouse.generate.reasoning import split
 from stillhouse.hashing import seed_of
 from stillhouse.marks import stray_mark
 from stillhouse.models.client import Model, fingerprint_hash
-from stillhouse.models.engine import Completion, EngineError, NoAnswerError, RefusedError, Request
+from stillhouse.models.engine import (
+    Completion,
+    EngineError,
+    NoAnswerError,
+    OneRequestError,
+    RefusedError,
+    Request,
+)
 from stillhouse.params.generate import Budget, Generate
 from stillhouse.params.teacher import Teacher, marks_of
 from stillhouse.records import Query, Response, Verdict, frame_of, response_id
@@ -38,7 +45,9 @@ ASKED_PER_SLOT = 2
 WALKERS_PER_SLOT = 8
 
 Grade = Callable[[Query, Response], Awaitable[Verdict]]
-Stop = Literal["accepted", "max_attempts", "query_budget", "no_answer", "refused", "ungradable"]
+Stop = Literal[
+    "accepted", "max_attempts", "query_budget", "no_answer", "refused", "failed", "ungradable"
+]
 
 
 class BudgetError(StillhouseError):
@@ -60,13 +69,14 @@ class Walk:
     """All attempts at one query, in order, and why there are no more.
 
     `ungradable` has the reasons of the verdicts that were neither a pass nor a fail. The stop `ungradable` means that
-    the last of them is trouble of our own machine.
+    the last of them is trouble of our own machine. `error` says why a request was `refused`, or `failed` in all tries.
     """
 
     query: Query
     attempts: list[LoopAttempt] = field(default_factory=list)
     stop: Stop = "max_attempts"
     ungradable: list[str] = field(default_factory=list)
+    error: OneRequestError | None = None
 
     @property
     def accepted(self) -> bool:
@@ -103,11 +113,13 @@ class Loop:
         budget: Budget | None = None,
         judge_cost: Callable[[], float | None] = lambda: None,
         format_check: FormatCheck | None = None,
+        most_unanswered: int | None = None,
     ) -> None:
         """Name the teacher and say when to stop; `budget` is for all queries together.
 
         `format_check` stops a run whose first answers have another reasoning format than the teacher's file says.
         `judge_cost` returns the US dollars that the judge's answers have cost so far; null where it has no price.
+        `most_unanswered` is the number of queries that may be refused or fail; null: any number.
         """
         self.in_flight = 0
         self._teacher, self._spec = teacher, spec
@@ -116,8 +128,9 @@ class Loop:
         self._judge_cost = judge_cost
         self._format_check = format_check
         self._prompt_tokens = self._completion_tokens = 0
-        self._walked = self._refused = 0
-        self._refusal: EngineError | None = None
+        self._walked = self._unanswered = 0
+        self._most_unanswered = most_unanswered
+        self._last_error: EngineError | None = None
         self._stopped = False
         self._places = asyncio.Semaphore(model.engine.concurrency * ASKED_PER_SLOT)
         self._fingerprints: dict[bytes, str] = {}
@@ -142,7 +155,8 @@ class Loop:
         Raises:
             BudgetError: the answers cost more than the budget; nothing new was asked for after that, and what was being
                 answered then is in the journal too.
-            EngineError, JournalError: the run cannot go on; all answers so far are in the journal.
+            EngineError, JournalError: the run cannot go on, or more queries than `most_unanswered` have no answer; all
+                answers so far are in the journal.
             FormatError: the teacher's answers have another reasoning format than its file says.
         """
         stream = iter(queries)
@@ -165,8 +179,8 @@ class Loop:
             self._format_check.require_fitting()
         if self._stopped:
             raise BudgetError(self._over_budget())
-        if self._refusal is not None and self._refused == self._walked:
-            raise self._refusal  # it is not one query that is at fault
+        if self._last_error is not None and self._unanswered == self._walked:
+            raise self._last_error  # it is not one query that is at fault
 
     async def _walk(self, query: Query) -> Walk:
         most, query_budget = self._rules.rules(query.category)
@@ -181,9 +195,10 @@ class Loop:
                 attempt = await self._attempt(query, attempts)
             except NoAnswerError:
                 return ended("no_answer")
-            except RefusedError as error:
-                self._refused, self._refusal = self._refused + 1, error
-                return ended("refused")
+            except OneRequestError as error:
+                self._count_unanswered(error)
+                stop: Stop = "refused" if isinstance(error, RefusedError) else "failed"
+                return Walk(query, attempts, stop, ungradable, error)
             if attempt is None:
                 break
             attempts.append(attempt)
@@ -247,6 +262,15 @@ class Loop:
         )
         stray = stray_mark(parts, marks_of(self._spec.reasoning)) is not None
         return LoopAttempt(completion, response, stray)
+
+    def _count_unanswered(self, error: OneRequestError) -> None:
+        self._unanswered, self._last_error = self._unanswered + 1, error
+        if self._most_unanswered is not None and self._unanswered > self._most_unanswered:
+            raise EngineError(
+                f"teacher {self._teacher}: {self._unanswered:,} queries have no answer, more than `max_unanswered` of "
+                f"conf/runtime.yaml allows. The last one: {error}. All answers are in the journal: remove the cause or "
+                "raise the share, and run the same command again"
+            )
 
     def _longer(self, earlier: list[LoopAttempt]) -> int | None:
         """Return the token limit of the next attempt where truncated ones have raised it."""

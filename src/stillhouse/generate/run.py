@@ -1,11 +1,14 @@
 """Runs the loop of one teacher over all queries, and writes its responses and what they were made with."""
 
+import json
+import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from stillhouse import layout
-from stillhouse.files import write_json
+from stillhouse.files import partial, write_json
 from stillhouse.generate.formats import FormatCheck
 from stillhouse.generate.loop import Loop, Walk
 from stillhouse.generate.tally import WalkTally
@@ -13,6 +16,8 @@ from stillhouse.generate.view import View
 from stillhouse.journal.journal import Journal
 from stillhouse.models.build import ModelRoom
 from stillhouse.models.client import Model
+from stillhouse.models.engine import OneRequestError
+from stillhouse.models.openai_engine import OpenAIEngine
 from stillhouse.models.replay.engine import ReplayEngine
 from stillhouse.params.base import ParamsError
 from stillhouse.params.generate import Generate
@@ -25,6 +30,8 @@ from stillhouse.tables.read import column_counts, read_table
 from stillhouse.tables.write import TableWriter
 from stillhouse.verify.grade import Grader
 from stillhouse.verify.open import opened_grader
+
+TOLD_UNANSWERED = 10  # queries without an answer that are printed; all are in unanswered.jsonl
 
 
 @dataclass(frozen=True)
@@ -65,6 +72,7 @@ async def generate(run: Generation, journal: Journal) -> tuple[dict[str, Any], d
             f"conf/teachers/{run.teacher}.yaml: teacher.price is missing, and params.yaml limits cost under generate"
         )
     runtime = load_teacher(run.teacher).runtime
+    totals = column_counts(layout.CURATED_QUERIES, "category")
     async with ModelRoom(journal) as room:
         model = room.model(run.teacher, run.spec, runtime, "teacher", queries)
         async with opened_grader(room, run.verify, run.judge) as grader:
@@ -78,15 +86,33 @@ async def generate(run: Generation, journal: Journal) -> tuple[dict[str, Any], d
                 budget=runtime.budget,
                 judge_cost=lambda: judge_cost(run.judge, grader),
                 format_check=FormatCheck(run.teacher, run.spec.reasoning),
+                most_unanswered=most_unanswered(runtime.max_unanswered, totals.total()),
             )
-            tally = await write_attempts(run, loop, model)
+            tally = await write_attempts(run, loop, model, totals)
             return finish(run, model, grader, tally)
 
 
-async def write_attempts(run: Generation, loop: Loop, model: Model) -> WalkTally:
-    """Run the loop over all queries and write every attempt, accepted or not; return the counts."""
+def most_unanswered(share: float, queries: int) -> int:
+    """Return how many of the queries may have no answer; unless the share is 0, one always may."""
+    return max(int(share * queries), 1 if share else 0)
+
+
+async def write_attempts(
+    run: Generation, loop: Loop, model: Model, totals: Counter[str]
+) -> WalkTally:
+    """Run the loop over all queries, and write every attempt and the queries without one.
+
+    Args:
+        run: The parameters.
+        loop: The loop.
+        model: The teacher.
+        totals: The number of queries of each category.
+
+    Returns:
+        the counts.
+    """
     tally = WalkTally(run.spec.price)
-    totals = column_counts(layout.CURATED_QUERIES, "category")
+    unanswered: list[dict[str, str]] = []
     view = View(loop, tally, model, totals)
     with (
         TableWriter(layout.attempts(run.teacher), Response) as attempts,
@@ -95,6 +121,10 @@ async def write_attempts(run: Generation, loop: Loop, model: Model) -> WalkTally
 
         def finished(walk: Walk) -> None:
             tally.add(walk)
+            if walk.error is not None:
+                unanswered.append(
+                    unanswered_line(run.title, walk.query, walk.error, len(unanswered))
+                )
             for response in walk.responses:
                 attempts.write(response)
             progress.advance()
@@ -102,7 +132,28 @@ async def write_attempts(run: Generation, loop: Loop, model: Model) -> WalkTally
         await loop.run(queries(), finished)
         tally.ungradable.require_none_of_machine(run.title)
         attempts.finish()
+    if unanswered:
+        unanswered.sort(key=lambda line: line["query_id"])
+        lines = (json.dumps(line, ensure_ascii=False) + "\n" for line in unanswered)
+        with partial(layout.unanswered(run.teacher)) as file:
+            file.write_text("".join(lines), encoding="utf-8")
     return tally
+
+
+def unanswered_line(title: str, query: Query, error: OneRequestError, told: int) -> dict[str, str]:
+    """Return what is written of a query without an answer, and print it while few have been printed.
+
+    Args:
+        title: The name of the run.
+        query: The query.
+        error: Why it has no answer.
+        told: The number of such queries before it.
+    """
+    if told < TOLD_UNANSWERED:
+        print(f"{title}: query {query.id} has no answer: {error}", file=sys.stderr, flush=True)
+    elif told == TOLD_UNANSWERED:
+        print(f"{title}: more queries have no answer", file=sys.stderr, flush=True)
+    return {"query_id": query.id, "reason": error.kind, "error": str(error)}
 
 
 def finish(
@@ -124,7 +175,14 @@ def finish(
     }
     if isinstance(model.engine, ReplayEngine):
         metrics["unmatched"] = model.engine.write_unmatched(layout.unmatched(teacher))
-    effort = {"asked": model.asked, "journal_hits": model.hits, "latency": tally.latency()}
+    engine = model.engine
+    failed = sorted(engine.failed_tries.items()) if isinstance(engine, OpenAIEngine) else []
+    effort = {
+        "failed_tries": dict(failed),
+        "asked": model.asked,
+        "journal_hits": model.hits,
+        "latency": tally.latency(),
+    }
     return metrics, effort
 
 

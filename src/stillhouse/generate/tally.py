@@ -25,6 +25,8 @@ class WalkTally:
         self._by_attempt: dict[str, dict[int, Counter[str]]] = {}  # by category, then by attempt
         self._lengths: Counter[int] = Counter()
         self._stops: Counter[str] = Counter()
+        self._finishes: Counter[str] = Counter()
+        self._errors: Counter[str] = Counter()
         self._latencies: Counter[float] = Counter()
 
     def add(self, walk: Walk) -> None:
@@ -34,6 +36,8 @@ class WalkTally:
         self.accepted += walk.accepted
         self._lengths[len(walk.attempts)] += 1
         self._stops[walk.stop] += 1
+        if walk.error is not None:
+            self._errors[walk.error.kind] += 1
         for reason in walk.ungradable:
             self.ungradable.add(reason)
         self._walks.setdefault(category, Counter()).update(queries=1, accepted=int(walk.accepted))
@@ -50,6 +54,7 @@ class WalkTally:
 
     def _count(self, attempt: LoopAttempt) -> None:
         completion = attempt.completion
+        self._finishes[completion.finish_reason] += 1
         self._tokens.update(
             prompt_tokens=completion.prompt_tokens, completion_tokens=completion.completion_tokens
         )
@@ -62,6 +67,15 @@ class WalkTally:
         """Return how many queries of a category were walked, and how many of them have an accepted answer."""
         counts = self._walks.get(category, Counter())
         return counts["queries"], counts["accepted"]
+
+    @property
+    def errors(self) -> int:
+        """The number of queries that were refused or failed."""
+        return self._errors.total()
+
+    def incomplete(self) -> dict[str, int]:
+        """Return the attempts that neither are complete nor were cut, by their finish reasons."""
+        return {name: n for name, n in self._finishes.items() if name not in ("stop", "length")}
 
     def metrics(self) -> dict[str, Any]:
         """Return the metrics of the stage: counts, tokens and cost, by attempt and by category."""
@@ -80,6 +94,8 @@ class WalkTally:
             "truncated": truncated,
             "truncation_rate": _share(truncated, attempts),
             "stray_marks": stray_marks,
+            "attempts_by_finish": dict(sorted(self._finishes.items())),
+            "errors_by_reason": dict(sorted(self._errors.items())),
             **self._tokens,
             "cost": self._price and round(self._price.cost(**self._tokens), 6),
             "queries_by_attempts": {str(n): self._lengths[n] for n in sorted(self._lengths)},

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from stillhouse.generate.loop import Loop
 from stillhouse.generate.tally import WalkTally
 from stillhouse.models.client import Model
+from stillhouse.models.openai_engine import OpenAIEngine
 from stillhouse.progress import Figures
 
 # Rates are those of the last minute: after a restart the first thousands of answers come from the journal in a second,
@@ -47,6 +48,12 @@ class View:
         yield f"accepted {_share(self._tally.accepted, self._tally.queries)}"
         if line := self._tally.ungradable.line():
             yield line
+        if self._tally.errors:
+            yield f"{self._tally.errors:,} unanswered"
+        for name, count in sorted(self._tally.incomplete().items()):
+            yield f"{count:,} {name}"
+        if isinstance(self._model.engine, OpenAIEngine) and (trouble := self._model.engine.trouble):
+            yield trouble
         seconds = now.seconds - since.seconds
         if seconds > 0:
             yield f"{(now.tokens - since.tokens) / seconds:,.0f} tok/s"

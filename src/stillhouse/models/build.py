@@ -96,6 +96,7 @@ class ModelRoom:
                 teacher.sampling,
                 runtime,
                 system_prompt=teacher.system_prompt,
+                options=teacher.request,
             )
         load = load_of(teacher)
         core = self._cores.setdefault(load, VllmCore(load, runtime))

@@ -7,10 +7,12 @@ each time up to a minute.
 """
 
 import asyncio
+import math
 import random
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from email.utils import parsedate_to_datetime
 
 from stillhouse.models.engine import EngineError
 
@@ -18,6 +20,7 @@ START = 16  # the first limit of requests in flight
 FAULTS = 3  # consecutive failures after which an endpoint is taken out of use
 REST_SECONDS = 1.0  # the first pause of an endpoint
 LONGEST_REST_SECONDS = 60.0
+TOLD_SECONDS = 60.0  # between two lines about an endpoint that stays out of use
 # Longest time without any endpoint: a restarted server loads a large model for minutes.
 PATIENCE_SECONDS = 600.0
 
@@ -44,6 +47,25 @@ class Endpoint:
         self._found_limit = False
         self._faults = 0
         self._rest = REST_SECONDS
+        self._why = ""
+        self._down_since = self._told_at = float("-inf")
+
+    @property
+    def trouble(self) -> str | None:
+        """What is wrong with an endpoint that is out of use, and for how long; null for one in use."""
+        if not self.is_down:
+            return None
+        return f"{self.url}: {self._why} (for {self._clock() - self._down_since:.0f} s)"
+
+    def news(self) -> str | None:
+        """Return `trouble` if it was not told in the last `TOLD_SECONDS`, or once that the endpoint answers again."""
+        if self.is_down:
+            if self._clock() - self._told_at < TOLD_SECONDS:
+                return None
+            self._told_at = self._clock()
+            return f"{self.trouble}; it is tried again until it answers"
+        told, self._told_at = self._told_at, float("-inf")
+        return f"{self.url}: answers again" if told > float("-inf") else None
 
     @property
     def room(self) -> int:
@@ -70,17 +92,20 @@ class Endpoint:
         if retry_after > 0:
             self.rests_until = max(self.rests_until, now + min(retry_after, LONGEST_REST_SECONDS))
 
-    def faulty(self, asked_at: float) -> None:
-        """Record a failure; `FAULTS` consecutive failures take the endpoint out of use."""
+    def faulty(self, asked_at: float, why: str = "does not answer") -> None:
+        """Record a failure; `FAULTS` consecutive failures take the endpoint out of use. `why` is for messages."""
         self._faults += 1
         if self._faults >= FAULTS or self.is_down:
-            self.unreachable(asked_at)
+            self.unreachable(asked_at, why)
 
-    def unreachable(self, asked_at: float) -> None:
-        """Take the endpoint out of use for a pause, once for all requests in flight."""
+    def unreachable(self, asked_at: float, why: str = "does not answer") -> None:
+        """Take the endpoint out of use for a pause, once for all requests in flight. `why` is for messages."""
         if asked_at < self._down_at:
             return
+        self._why = why
         self._down_at = self._clock()
+        if not self.is_down:
+            self._down_since = self._down_at
         self.is_down = True
         self.rests_until = self._down_at + self._rest * random.uniform(0.75, 1.25)
         self._rest = min(2 * self._rest, LONGEST_REST_SECONDS)
@@ -120,9 +145,8 @@ class Endpoints:
         woken = False
         while endpoint is None:
             if self.silent_seconds >= PATIENCE_SECONDS:
-                urls = ", ".join(one.url for one in self.all)
                 raise EngineError(
-                    f"no endpoint has answered for {self.silent_seconds:.0f} s: {urls}; "
+                    f"no endpoint has answered for {self.silent_seconds:.0f} s: {self.trouble}; "
                     "start them, or change `endpoints` in conf/runtime.yaml, and run the same command again"
                 )
             turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -146,6 +170,11 @@ class Endpoints:
         if not endpoint.is_down:
             self._alive_at = self._clock()
         self._wake(max(endpoint.room, 1))
+
+    @property
+    def trouble(self) -> str | None:
+        """What is wrong with the endpoints that are out of use; null if all are in use."""
+        return "; ".join(filter(None, (one.trouble for one in self.all))) or None
 
     @property
     def silent_seconds(self) -> float:
@@ -182,3 +211,19 @@ class Endpoints:
     def _alarm(self) -> None:
         self._alarm_at = float("inf")
         self._wake(len(self._waiting))
+
+
+def retry_after(headers: Mapping[str, str]) -> float:
+    """Return the seconds that a reply asks to wait, by `retry-after-ms` or `Retry-After` (seconds or a date); or 0."""
+    for name, scale in (("retry-after-ms", 1e-3), ("Retry-After", 1.0)):
+        value = headers.get(name, "").strip()
+        try:
+            seconds = float(value) * scale
+        except ValueError:
+            try:
+                seconds = parsedate_to_datetime(value).timestamp() - time.time()
+            except (ValueError, OverflowError):
+                continue
+        if math.isfinite(seconds):
+            return max(seconds, 0.0)
+    return 0.0

@@ -20,8 +20,20 @@ class NoAnswerError(EngineError):
     """A replay engine holds no answer for this query and attempt."""
 
 
-class RefusedError(EngineError):
+class OneRequestError(EngineError):
+    """One request has no answer; others may have one. `kind` names the reason in a few words, for counts."""
+
+    def __init__(self, message: str, kind: str = "refused") -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class RefusedError(OneRequestError):
     """The engine cannot take this one request, for one because its prompt is longer than the context."""
+
+
+class UnansweredError(OneRequestError):
+    """All tries of this one request failed."""
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,9 +53,10 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 class Completion(msgspec.Struct, frozen=True, kw_only=True):
     """One answer, as the journal keeps it.
 
-    `reasoning` is filled by endpoints that return it apart from the text. `latency_seconds` is the time from asking to
-    the last token. `made_on` holds what may change the last bit of a number but is no reason to ask again, so that it
-    is no part of the journal key: device, parallel sizes, versions of libraries.
+    `finish_reason` is `stop` for a complete answer, `length` for a cut one, and the engine's own name of the reason for
+    any other. `reasoning` is filled by endpoints that return it apart from the text. `latency_seconds` is the time from
+    asking to the last token. `made_on` holds what may change the last bit of a number but is no reason to ask again, so
+    that it is no part of the journal key: device, parallel sizes, versions of libraries.
     """
 
     text: str

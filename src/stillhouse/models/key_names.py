@@ -7,6 +7,7 @@ keeps its name here, so that an old journal still answers. Parameters of the mac
 from typing import Any
 
 from stillhouse.params.filter import PerplexityScorer
+from stillhouse.params.request import RequestOptions
 from stillhouse.params.teacher import Sampling, Teacher
 from stillhouse.params.verify import RewardModel
 
@@ -23,6 +24,12 @@ def sampling_facts(sampling: Sampling) -> dict[str, Any]:
     }
 
 
+def request_facts(options: RequestOptions | None) -> dict[str, Any]:
+    """Return what a teacher sets of its requests under `request`; nothing if it sets nothing, as in old keys."""
+    found = options.model_dump(exclude_defaults=True) if options is not None else {}
+    return {"request": found} if found else {}
+
+
 def teacher_facts(teacher: Teacher) -> dict[str, Any]:
     """Return the parameters of a teacher that are part of the key of a judge's verdict."""
     reasoning = teacher.reasoning
@@ -36,6 +43,7 @@ def teacher_facts(teacher: Teacher) -> dict[str, Any]:
         "max_model_len": teacher.max_model_len,
         "batch_invariant": teacher.batch_invariant,
         "sampling": teacher.sampling and sampling_facts(teacher.sampling),
+        **request_facts(teacher.request),
     }
 
 

@@ -1,72 +1,69 @@
 """Requests completions from OpenAI-compatible chat endpoints: the user's vLLM servers, or hosted APIs.
 
-models/endpoints.py selects the endpoint of a request and limits the requests in flight. Transient failures (429, 5xx,
-a lost connection, a body that is not a completion) are retried with exponential back-off and jitter. Permanent failures
-are raised at once: a refusal of one request (400, 413, 422) as RefusedError, anything else (a wrong key, an unknown
-model) as EngineError. Endpoints do not determine the answers, so they are not part of the fingerprint.
+models/endpoints.py selects the endpoint of a request and limits the requests in flight; models/chat_reply.py reads the
+replies. Transient failures (408, 429, 499, 5xx, a lost connection, a body that is not a completion, an aborted answer)
+are retried with exponential back-off and jitter; after `TRIES` of them only this request has no answer
+(UnansweredError). A refusal of one request (400, 413, 422) is raised at once as RefusedError, anything else (a wrong
+key, an unknown model) as EngineError. Endpoints do not determine the answers, so they are not part of the fingerprint.
 """
 
 import asyncio
+import itertools
 import json
-import os
 import random
 import time
 from collections import Counter
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 import aiohttp
 import msgspec
 
-from stillhouse.models.endpoints import Endpoint, Endpoints
-from stillhouse.models.engine import Completion, EngineError, RefusedError, Request
-from stillhouse.models.key_names import sampling_facts
+from stillhouse.models.api_key import Secrets, read_key
+from stillhouse.models.chat_reply import ABORTED, NO_CHAT, ReplyError, read_reply
+from stillhouse.models.endpoints import Endpoint, Endpoints, retry_after
+from stillhouse.models.engine import (
+    Completion,
+    EngineError,
+    RefusedError,
+    Request,
+    UnansweredError,
+)
+from stillhouse.models.key_names import request_facts, sampling_facts
+from stillhouse.models.reply_checks import ReplyChecks
+from stillhouse.params.base import PLACEHOLDER
+from stillhouse.params.request import RequestOptions
 from stillhouse.params.teacher import Sampling, TeacherRuntime
 
-TRIES = 8  # failed tries of a request; about five minutes with the waits below
+TRIES = 8  # failed tries of a request; a minute at most with the waits below, if the endpoint does not rest
+# A request that only gets 429 is tried for so long: limits are per minute, and are no fault of the query.
+RATE_LIMIT_SECONDS = 600.0
 # Upper bound of the first wait. The bound doubles with each try, and the wait is uniform below it ("full jitter").
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 60.0
-CONNECT_SECONDS = 10.0
+CONNECT_SECONDS = 8.0  # name resolution, TCP and TLS; a lost SYN is sent again after 1, 3 and 7 s
 LONGEST_BODY = 64 << 20  # bytes; a million tokens as JSON take a tenth of it
-OVERLOADED_STATUS = frozenset({408, 429, 503})
-TRANSIENT_STATUS = OVERLOADED_STATUS | {409, 425, 500, 502, 504}
+# 499 is nginx's, for a request that it gave up; 529 is Anthropic's, for an overload.
+OVERLOADED_STATUS = frozenset({408, 429, 499, 503, 529})
+TRANSIENT_STATUS = OVERLOADED_STATUS | {409, 425}
+PERMANENT_5XX = frozenset({501, 505})  # not implemented, HTTP version
 REFUSED_STATUS = frozenset({400, 413, 422})
+WRONG_ADDRESS = "; if it stays, `endpoints` in conf/runtime.yaml may not be the base URL of a chat API, ending in /v1"
 
 
 class _TransientError(Exception):
-    """A failure that may not occur in another try."""
+    """A failure that may not occur in another try. `kind` names it for counts; `remedy` helps where it stays."""
+
+    def __init__(self, kind: str, message: str, remedy: str = "") -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.remedy = remedy
 
 
 class _UnreachableError(Exception):
     """The request never reached the endpoint; it does not count as a try."""
-
-
-class _Message(msgspec.Struct):
-    content: str | None = None
-    reasoning_content: str | None = None
-    reasoning: str | None = None
-
-
-class _Choice(msgspec.Struct):
-    message: _Message
-    finish_reason: str | None
-
-
-class _Usage(msgspec.Struct):
-    prompt_tokens: int
-    completion_tokens: int
-
-
-class _Reply(msgspec.Struct):
-    choices: Annotated[list[_Choice], msgspec.Meta(min_length=1)]
-    usage: _Usage
-    model: str | None = None
-    system_fingerprint: str | None = None
-
-
-_decode = msgspec.json.Decoder(_Reply).decode
 
 
 class OpenAIEngine:
@@ -82,6 +79,7 @@ class OpenAIEngine:
         runtime: TeacherRuntime,
         *,
         system_prompt: str | None = None,
+        options: RequestOptions | None = None,
     ) -> None:
         """Check the endpoints and read the API key; no request is sent.
 
@@ -91,22 +89,21 @@ class OpenAIEngine:
             sampling: The sampling parameters.
             runtime: The endpoints (base URLs that end in /v1), their limits, and the variable with the API key.
             system_prompt: A system message that is put before each conversation.
+            options: Further fields and headers of the requests.
 
         Raises:
-            EngineError: there is no endpoint, an endpoint is not a URL, or the key's environment variable is not set.
+            EngineError: there is no endpoint, or the key's environment variable is not set or has no usable key.
         """
-        if not runtime.endpoints:
+        if not runtime.endpoints or PLACEHOLDER in runtime.endpoints:
             raise EngineError(
                 f"model {model}: engine openai needs `endpoints` in conf/runtime.yaml (base URLs ending in /v1)"
             )
-        self._key = None
-        if runtime.api_key_variable is not None:
-            self._key = os.environ.get(runtime.api_key_variable)
-            if not self._key:
-                raise EngineError(
-                    f"model {model}: set the environment variable {runtime.api_key_variable} to the API key"
-                )
-        urls = list(dict.fromkeys(_checked(url) for url in runtime.endpoints))
+        try:
+            self._key = read_key(runtime.api_key_variable)
+        except EngineError as error:
+            raise EngineError(f"model {model}: {error}") from None
+        self._secrets = Secrets(self._key)
+        urls = list(dict.fromkeys(url.rstrip("/") for url in runtime.endpoints))
         self.concurrency = runtime.in_flight_per_endpoint * len(urls)
         self.fingerprint: dict[str, Any] = {
             "engine": "openai",
@@ -114,13 +111,22 @@ class OpenAIEngine:
             "revision": revision,
             "system_prompt": system_prompt,
             "sampling": sampling_facts(sampling),
+            **request_facts(options),
         }
+        self.failed_tries: Counter[str] = Counter()
         self._model = model
         self._system_prompt = system_prompt
         self._sampling = sampling
+        self._options = options or RequestOptions()
         self._endpoints = Endpoints(urls, runtime.in_flight_per_endpoint)
         self._request_seconds = runtime.request_seconds
         self._session: aiohttp.ClientSession | None = None
+        self._checks = ReplyChecks(model, has_budget=runtime.budget is not None)
+
+    @property
+    def trouble(self) -> str | None:
+        """What is wrong with the endpoints that are out of use; null if all are in use."""
+        return self._endpoints.trouble
 
     def render(self, request: Request) -> str:
         """Return the conversation as JSON: the endpoint applies the chat template."""
@@ -131,18 +137,30 @@ class OpenAIEngine:
 
         Raises:
             RefusedError: the endpoint refuses this request (for example a prompt longer than the context).
-            EngineError: the endpoint refuses every request, all tries failed, or no endpoint can be reached.
+            UnansweredError: all tries of this request failed.
+            EngineError: the endpoint refuses every request, no endpoint can be reached, or the answers do not say
+                whether they are complete.
         """
-        body = msgspec.json.encode(self._body(request))
+        try:
+            body = msgspec.json.encode(self._body(request))
+        except UnicodeEncodeError:
+            raise RefusedError(
+                f"query {request.query_id}: a message has half of a surrogate pair, which no request can hold",
+                "surrogate",
+            ) from None
         failures: Counter[str] = Counter()
-        wait = FIRST_WAIT_SECONDS
-        for tries in range(1, TRIES + 1):
+        wait, started = FIRST_WAIT_SECONDS, time.monotonic()
+        for tries in itertools.count(1):
             try:
                 return await self._try(body, failures)
             except _TransientError as error:
-                if tries == TRIES:
-                    raise EngineError(
-                        f"model {self._model}: no answer after {TRIES} tries: {error}"
+                self.failed_tries[error.kind] += 1
+                self._checks.tell(error.kind, f"{error}; it is tried again{error.remedy}")
+                limited = error.kind == "HTTP 429"
+                patient = limited and time.monotonic() - started < RATE_LIMIT_SECONDS
+                if tries >= TRIES and not patient:
+                    raise UnansweredError(
+                        f"model {self._model}: no answer after {tries} tries: {error}", error.kind
                     ) from None
             await asyncio.sleep(random.uniform(0.0, wait))
             wait = min(2 * wait, LONGEST_WAIT_SECONDS)
@@ -160,14 +178,14 @@ class OpenAIEngine:
         return turns
 
     def _body(self, request: Request) -> dict[str, Any]:
-        sampling = self._sampling
+        sampling, options = self._sampling, self._options
         body: dict[str, Any] = {
             "model": self._model,
             "messages": self._messages(request),
             "seed": request.seed,
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
-            "max_tokens": request.max_tokens or sampling.max_tokens,
+            options.max_tokens_field: request.max_tokens or sampling.max_tokens,
         }
         # Extensions of vLLM are sent only if they are set: hosted APIs refuse unknown keys.
         if sampling.top_k:
@@ -176,7 +194,12 @@ class OpenAIEngine:
             body["min_p"] = sampling.min_p
         if sampling.repetition_penalty != 1.0:
             body["repetition_penalty"] = sampling.repetition_penalty
-        return body
+        if options.chat_template_kwargs:
+            body["chat_template_kwargs"] = options.chat_template_kwargs
+        if options.reasoning_effort is not None:
+            body["reasoning_effort"] = options.reasoning_effort
+        body |= options.extra_body
+        return {name: value for name, value in body.items() if value is not None}
 
     async def _try(self, body: bytes, failures: Counter[str]) -> Completion:
         """Send the request to the endpoint with the lightest load, and to the next one if it is unreachable."""
@@ -191,6 +214,8 @@ class OpenAIEngine:
                 raise
             finally:
                 self._endpoints.release(endpoint)
+                if news := endpoint.news():
+                    self._checks.say(news)
 
     async def _ask(self, endpoint: Endpoint, body: bytes) -> Completion:
         asked_at = time.monotonic()
@@ -198,69 +223,100 @@ class OpenAIEngine:
             async with self._open_session().post(
                 f"{endpoint.url}/chat/completions", data=body, allow_redirects=False
             ) as reply:
-                content = await _read(reply)
-        except aiohttp.ClientConnectorError as error:
-            endpoint.unreachable(asked_at)
-            raise _UnreachableError(str(error)) from None
+                content = self._secrets.hide_whole(await _read(reply))
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            why = f"cannot be reached: {self._secrets.shown(str(error))}"
+            endpoint.unreachable(asked_at, why)
+            raise _UnreachableError(why) from None
         except TimeoutError:
             endpoint.overloaded(asked_at)
-            endpoint.faulty(asked_at)
-            raise _TransientError(
-                f"{endpoint.url}: no response for {time.monotonic() - asked_at:.0f} s"
-            ) from None
+            why = f"no response for {time.monotonic() - asked_at:.0f} s"
+            raise self._failed(endpoint, asked_at, "no response", why) from None
         except (aiohttp.ClientError, OSError) as error:
-            endpoint.faulty(asked_at)
-            raise _TransientError(f"{endpoint.url}: {type(error).__name__} {error}") from None
-        if reply.status in OVERLOADED_STATUS:
-            endpoint.overloaded(asked_at, _seconds(reply.headers.get("Retry-After")))
-        if reply.status in TRANSIENT_STATUS:
-            if reply.status != 429:
-                endpoint.faulty(asked_at)
-            raise _TransientError(f"{endpoint.url}: HTTP {reply.status}")
-        if reply.status != 200:
-            kind = RefusedError if reply.status in REFUSED_STATUS else EngineError
-            raise kind(f"{endpoint.url}: HTTP {reply.status}: {self._shown(content)}")
+            why = f"{type(error).__name__} {self._secrets.shown(str(error))}"
+            raise self._failed(endpoint, asked_at, "connection lost", why) from None
+        words = self._secrets.shown
+        if not 200 <= reply.status < 300:
+            raise self._refused(endpoint, asked_at, reply.status, reply.headers, words(content))
         try:
-            completion = _completion(_decode(content), time.monotonic() - asked_at)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            endpoint.faulty(asked_at)
-            raise _TransientError(f"{endpoint.url}: not a chat completion: {error}") from None
+            answer = read_reply(content)
+        except ReplyError as error:
+            if error.status is not None:
+                raise self._refused(
+                    endpoint, asked_at, error.status, reply.headers, words(content)
+                ) from None
+            why = f"{error.kind}: {words(content)}"
+            failure = self._failed(endpoint, asked_at, error.kind, why)
+            failure.remedy = WRONG_ADDRESS if error.kind in NO_CHAT else ""
+            raise failure from None
+        if answer.finish in ABORTED:
+            why = f"the server ended the answer with finish_reason {answer.finish}"
+            raise self._failed(endpoint, asked_at, f"finish_reason {answer.finish}", why)
         endpoint.answered()
-        return completion
+        return self._checks.completion(endpoint.url, answer, time.monotonic() - asked_at)
+
+    def _failed(self, endpoint: Endpoint, asked_at: float, kind: str, why: str) -> _TransientError:
+        endpoint.faulty(asked_at, why)
+        return _TransientError(kind, f"{endpoint.url}: {why}")
+
+    def _refused(
+        self,
+        endpoint: Endpoint,
+        asked_at: float,
+        status: int,
+        headers: Mapping[str, str],
+        words: str,
+    ) -> Exception:
+        """Return the error of a status, and record what it says of the endpoint.
+
+        Args:
+            endpoint: The endpoint.
+            asked_at: When the request was sent.
+            status: The status of the reply, or of the error in its body.
+            headers: The headers of the reply.
+            words: The start of its body.
+        """
+        kind = f"HTTP {status}"
+        why = f"{kind}: {words}" if words else kind
+        if status in OVERLOADED_STATUS:
+            endpoint.overloaded(asked_at, retry_after(headers))
+        if status == 429:
+            return _TransientError(kind, f"{endpoint.url}: {why}")
+        if status in TRANSIENT_STATUS or (status >= 500 and status not in PERMANENT_5XX):
+            return self._failed(endpoint, asked_at, kind, why)
+        if 300 <= status < 400:
+            return EngineError(f"{endpoint.url}: {kind}: {self._redirected(headers)}")
+        if status in REFUSED_STATUS:
+            return RefusedError(f"{endpoint.url}: {why}", kind)
+        return EngineError(f"{endpoint.url}: {why}")
+
+    def _redirected(self, headers: Mapping[str, str]) -> str:
+        try:
+            to = urlsplit(headers.get("Location", ""))
+            host = f"{to.hostname}:{to.port}" if to.port else to.hostname
+        except ValueError:
+            host = None
+        if not host:
+            return (
+                "it redirects, and does not say where to; correct `endpoints` in conf/runtime.yaml"
+            )
+        url = f"{to.scheme}://{host}{to.path.removesuffix('/chat/completions')}"
+        return f"it redirects to {self._secrets.shown(url)}; set this as `endpoints` in conf/runtime.yaml"
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
-            headers = {"Content-Type": "application/json"}
+            headers = {"Content-Type": "application/json", **self._options.headers}
             if self._key is not None:
                 headers["Authorization"] = f"Bearer {self._key}"
             self._session = aiohttp.ClientSession(
                 headers=headers,
-                timeout=aiohttp.ClientTimeout(
-                    total=self._request_seconds, sock_connect=CONNECT_SECONDS
-                ),
+                timeout=aiohttp.ClientTimeout(total=self._request_seconds, connect=CONNECT_SECONDS),
                 connector=aiohttp.TCPConnector(limit=0),
                 trust_env=bool(
                     getproxies()
                 ),  # costs a thread call per request, so only if a proxy is set
             )
         return self._session
-
-    def _shown(self, content: bytes) -> str:
-        text = content[:300].decode(errors="replace")
-        return text.replace(self._key, "***") if self._key else text
-
-
-def _checked(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        parts.port  # noqa: B018  # raises if it is not a number
-    except ValueError:
-        parts = urlsplit("")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise EngineError(
-            f"conf/runtime.yaml: endpoints: {url!r}: a base URL such as http://host:8000/v1 is needed"
-        )
-    return url.rstrip("/")
 
 
 async def _read(reply: aiohttp.ClientResponse) -> bytes:
@@ -270,25 +326,3 @@ async def _read(reply: aiohttp.ClientResponse) -> bytes:
         if len(content) > LONGEST_BODY:
             raise aiohttp.ClientPayloadError(f"a body of more than {LONGEST_BODY} bytes")
     return bytes(content)
-
-
-def _seconds(retry_after: str | None) -> float:
-    """Return a Retry-After header in seconds. A date, which is its other form, counts as absent, as any other text."""
-    try:
-        return max(float(retry_after or 0), 0.0)
-    except ValueError:
-        return 0.0
-
-
-def _completion(reply: _Reply, seconds: float) -> Completion:
-    choice = reply.choices[0]
-    made_on = {"served_model": reply.model, "system_fingerprint": reply.system_fingerprint}
-    return Completion(
-        text=choice.message.content or "",
-        reasoning=choice.message.reasoning_content or choice.message.reasoning,
-        finish_reason="length" if choice.finish_reason == "length" else "stop",
-        prompt_tokens=reply.usage.prompt_tokens,
-        completion_tokens=reply.usage.completion_tokens,
-        latency_seconds=round(seconds, 3),
-        made_on={name: value for name, value in made_on.items() if value} or None,
-    )

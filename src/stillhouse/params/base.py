@@ -2,6 +2,7 @@
 
 import re
 from typing import Annotated, ClassVar
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -46,10 +47,44 @@ def _check_input(value: str) -> str:
     )
 
 
+def _check_endpoint(value: str) -> str:
+    if value == PLACEHOLDER:
+        return value
+    try:
+        parts = urlsplit(value)
+        host = f"{parts.hostname}:{parts.port}" if parts.port else parts.hostname
+    except ValueError:
+        parts, host = urlsplit(""), None
+    # The message shows no part of the URL that may be a secret.
+    if parts.scheme not in ("http", "https") or not host or re.search(r"[\s\x00-\x1f]", value):
+        raise ValueError("a base URL such as http://host:8000/v1 is needed")
+    if "@" in parts.netloc:
+        raise ValueError(
+            f"the URL of {host} has a user name or password, which would stand in a committed file; take it out, and "
+            "name the environment variable with the API key as `api_key_variable`"
+        )
+    if parts.query or parts.fragment or "?" in value:
+        raise ValueError(
+            f"the URL of {host} has a query or fragment after its path; take it out (an API key goes into the "
+            "environment variable that `api_key_variable` names)"
+        )
+    return value
+
+
+def _check_variable(value: str) -> str:
+    if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
+        return value
+    raise ValueError(
+        "the name of an environment variable is needed, such as THE_API_KEY, never the key itself"
+    )
+
+
 Id = Annotated[str, AfterValidator(_check_id)]
 Revision = Annotated[str, AfterValidator(_check_revision)]
 TeacherRevision = Annotated[str, AfterValidator(_check_teacher_revision)]
 InputPath = Annotated[str, AfterValidator(_check_input)]
+EndpointUrl = Annotated[str, AfterValidator(_check_endpoint)]
+EnvironmentVariable = Annotated[str, AfterValidator(_check_variable)]
 # Column of a row -> its required value, or a list of its allowed values.
 Scalar = str | bool | int | float
 Where = dict[str, Scalar | Annotated[list[Scalar], Field(min_length=1)]]

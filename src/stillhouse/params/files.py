@@ -13,6 +13,8 @@ PARAMS_FILE = Path("params.yaml")
 TEACHERS_FOLDER = Path("conf/teachers")
 STUDENTS_FOLDER = Path("conf/students")
 RUNTIME_FILE = Path("conf/runtime.yaml")
+# Values of these keys may hold a secret by mistake, so that no message shows them.
+PRIVATE_KEYS = frozenset({"endpoints", "api_key_variable", "headers", "extra_body"})
 SectionT = TypeVar("SectionT", bound=Section)
 
 
@@ -39,7 +41,9 @@ def parse(section: type[SectionT], content: object, where: str) -> SectionT:
             )
             found = (
                 ""
-                if fault["type"] == "missing" or isinstance(fault["input"], dict)
+                if fault["type"] == "missing"
+                or isinstance(fault["input"], dict)
+                or not PRIVATE_KEYS.isdisjoint(fault["loc"])
                 else f" (found {fault['input']!r})"
             )
             lines.append(f"{where}: {key}: {message}{found}{_allowed(section, fault)}")

@@ -15,6 +15,8 @@ from pydantic import (
 
 from stillhouse.marks import PRESETS, MarkPreset, ThinkMarks
 from stillhouse.params.base import (
+    EndpointUrl,
+    EnvironmentVariable,
     Id,
     InputPath,
     Revision,
@@ -24,6 +26,7 @@ from stillhouse.params.base import (
     Where,
 )
 from stillhouse.params.generate import Budget
+from stillhouse.params.request import RequestOptions
 
 NonEmpty = Annotated[str, Field(min_length=1)]
 
@@ -178,6 +181,7 @@ class Teacher(Section):
     max_model_len: PositiveInt | None = None
     batch_invariant: bool = False
     sampling: Sampling | None = None
+    request: RequestOptions | None = None
     price: Price | None = None
     replay: Replay | None = None
     tokenizer: Tokenizer | None = None
@@ -185,6 +189,8 @@ class Teacher(Section):
 
     @model_validator(mode="after")
     def _engine_has_its_keys(self) -> "Teacher":
+        if self.request is not None and self.engine != "openai":
+            raise ValueError("`request` is for engine openai only")
         if self.engine == "replay":
             if self.replay is None or self.tokenizer is None:
                 raise ValueError(
@@ -236,6 +242,9 @@ class TeacherRuntime(Section):
 
     `budget` limits the cost of all answers of a run. Its dollars include those of the judge, if the judge has a price.
     A run that would exceed it stops with an error, and continues where it stopped when the budget is raised.
+
+    `max_unanswered` is the share of the queries that may stay without an answer because the model refuses them or all
+    tries fail; unless it is 0, one query always may. The run stops with an error when there are more.
     """
 
     OLD_NAMES = {
@@ -250,10 +259,11 @@ class TeacherRuntime(Section):
     enable_prefix_caching: bool = True
     gpu_memory_utilization: UnitInterval = 0.9
     cpu_kvcache_space: PositiveInt = 1
-    endpoints: list[str] = []
-    api_key_variable: str | None = None
+    endpoints: list[EndpointUrl] = []
+    api_key_variable: EnvironmentVariable | None = None
     in_flight_per_endpoint: PositiveInt = 256
     request_seconds: PositiveFloat = 600.0
+    max_unanswered: UnitInterval = 0.05
 
 
 class TeacherFile(Section):
