@@ -7,7 +7,6 @@ answers. The answers are held in a temporary file, because published sets have t
 
 import os
 import sqlite3
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -75,7 +74,6 @@ class ReplayEngine:
         self._tokenizer = tokenizer
         self._store = _temporary_database()
         self._rows = self._answers = 0
-        self._left_out: Counter[str] = Counter()
         if isinstance(replay, ReplaySolutions):
             facts: dict[str, Any] = {"source": "worked solutions of the queries"}
             self._load(queries(), _solutions(queries()))
@@ -118,10 +116,9 @@ class ReplayEngine:
             completion_tokens=self._completion_tokens(answer),
         )
 
-    def write_unmatched(self, path: Path) -> dict[str, Any]:
+    def write_unmatched(self, path: Path) -> dict[str, int]:
         """Write queries without an answer and answers without a query as JSONL, and return their numbers.
 
-        Of the answers that are neither complete nor cut at the token limit, the number is by finish reason.
         A line has `kind` (`query` or `answer`), `place` (the query's id, or file and row) and `asked` (the start of the
         prompt).
         """
@@ -135,8 +132,7 @@ class ReplayEngine:
                     line = {"kind": kind, "place": place, "asked": asked}
                     file.write(msgspec.json.encode(line) + b"\n")
                     counts[name] += 1
-        left_out = dict(sorted(self._left_out.items()))
-        return {"rows": self._rows, "matched": self._answers, **counts, "left_out": left_out}
+        return {"rows": self._rows, "matched": self._answers, **counts}
 
     async def close(self) -> None:
         """Remove the temporary file."""
@@ -149,7 +145,6 @@ class ReplayEngine:
         )
         for row in rows:
             self._rows += 1
-            self._left_out.update(row.left_out)
             for answer in row.answers:
                 self._keep(answer, row)
         self._store.commit()

@@ -18,8 +18,7 @@ Releases of stillhouse and the AM sets are read without a mapping (`stillhouse.k
 Each row needs `query_id`, `prompt` or `messages`, and `text` or `messages` that end with the answer. The reasoning may
 also be in that last turn, as `reasoning_content`, `reasoning` or `thinking`, or as a part of its content.
 
-An answer that neither ended by itself nor was cut at the token limit (`content_filter`, `error`) is no attempt: it is
-left out and counted by its finish reason.
+Finish reasons are read as those of endpoints (`chat_reply.finish_name`).
 """
 
 import itertools
@@ -32,6 +31,7 @@ import msgspec
 
 from stillhouse.hashing import file_sha256
 from stillhouse.known_layouts import answer_columns
+from stillhouse.models.chat_reply import finish_name
 from stillhouse.models.engine import EngineError
 from stillhouse.models.replay.files import fetched, numbered_rows
 from stillhouse.params.teacher import ReplayFile, ReplayHub
@@ -50,9 +50,6 @@ COLUMNS = (
     "completion_tokens",
 )
 SHOWN_CHARS = 200
-# What providers and libraries call an answer that ended by itself, and one that was cut.
-STOP = ("stop", "eos", "eos_token", "end_turn", "stop_sequence", "completed")
-LENGTH = ("length", "max_tokens", "max_length", "model_length", "max_output_tokens")
 
 
 class ReplayAnswer(NamedTuple):
@@ -68,15 +65,11 @@ class ReplayAnswer(NamedTuple):
 
 
 class SourceRow(NamedTuple):
-    """A row's place (file and number), the start of its prompt, and its answers.
-
-    `left_out` has the finish reasons of those answers that are not complete and were not cut at the token limit.
-    """
+    """A row's place (file and number), the start of its prompt, and its answers."""
 
     place: str
     asked: str
     answers: list[ReplayAnswer]
-    left_out: tuple[str, ...] = ()
 
 
 def conversation_key(messages: list[Message]) -> str:
@@ -176,18 +169,11 @@ class ReplaySource:
             raise EngineError(
                 f"{place}: `attempt` numbers one answer, but `text` lists {len(texts)}"
             )
-        answers, left_out = [], []
-        for text, reasoning, reason in zip(texts, reasonings, reasons, strict=True):
-            finish = _finish(reason)
-            if finish is None:
-                left_out.append(reason)
-            else:
-                answers.append(
-                    ReplayAnswer(
-                        key, text=text, reasoning=reasoning, finish_reason=finish, **numbers
-                    )
-                )
-        return SourceRow(place, asked[:SHOWN_CHARS], answers, tuple(left_out))
+        answers = [
+            ReplayAnswer(key, text=text, reasoning=reasoning, finish_reason=reason, **numbers)
+            for text, reasoning, reason in zip(texts, reasonings, reasons, strict=True)
+        ]
+        return SourceRow(place, asked[:SHOWN_CHARS], answers)
 
     def _key(self, values: Mapping[str, Any]) -> tuple[str, str]:
         """Return the key of a row's query, and the text that names the query in messages."""
@@ -284,19 +270,13 @@ def _string(value: Any, column: str) -> str:
     return value
 
 
-def _finish_reasons(value: Any, answers: int) -> list[str]:
+def _finish_reasons(value: Any, answers: int) -> list[FinishReason]:
     reasons = value if isinstance(value, list) else [value] * answers
     if len(reasons) != answers:
         raise ValueError(f"`finish_reason` has {len(reasons)} entries and `text` {answers}")
-    return ["stop" if one is None else _string(one, "finish_reason") for one in reasons]
-
-
-def _finish(reason: str) -> FinishReason | None:
-    """Return whether an answer is complete or cut at the token limit; null if it is neither."""
-    name = reason.lower()
-    if name in STOP:
-        return "stop"
-    return "length" if name in LENGTH else None
+    return [
+        "stop" if one is None else finish_name(_string(one, "finish_reason")) for one in reasons
+    ]
 
 
 def _whole(value: Any, column: str) -> int | None:
