@@ -23,6 +23,7 @@ MADE_BY = {
     "judge_record": "generate",
     "fingerprint": "generate",
     "unmatched": "generate",
+    "unanswered": "generate",
     "verdicts": "verify",
     "perplexities": "perplexity",
     "accepted": "filter",

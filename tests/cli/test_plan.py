@@ -207,7 +207,7 @@ def test_a_replay_costs_what_the_judge_is_asked_about_its_answers(tiny_model: Pa
     write_table(Path("data/queries/curated"), Query, sorted(queries, key=lambda one: one.id))
     tokenizer = {"model": f"path:{tiny_model}", "revision": "0" * 40}
     replay = {"engine": "replay", "replay": {"kind": "solutions"}, "tokenizer": tokenizer}
-    write_teacher("x", **replay, sampling=None, reasoning="think_tags")
+    write_teacher("http://h.invalid/v1", **replay, sampling=None, reasoning="think_tags")
     found = lines()
     assert found[1].startswith("  to be replayed    2 answers: ")
     # One question in maths and three about the joke; the query without an answer is nobody's to judge.
@@ -220,7 +220,9 @@ def test_a_replay_costs_what_the_judge_is_asked_about_its_answers(tiny_model: Pa
 def test_a_replay_from_the_hub_is_not_fetched_for_a_plan():
     replay = {"kind": "hub", "repo": "a/b", "revision": "a" * 40, "files": ["x.jsonl"]}
     tokenizer = {"model": "a/b", "revision": "a" * 40}
-    write_teacher("x", engine="replay", replay=replay, tokenizer=tokenizer, sampling=None)
+    write_teacher(
+        "http://h.invalid/v1", engine="replay", replay=replay, tokenizer=tokenizer, sampling=None
+    )
     assert lines() == [
         f"hosted: a replay of a/b@{'a' * 40}, which is fetched when it is run; "
         "no teacher is asked, but the judge about its answers"

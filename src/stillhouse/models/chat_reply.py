@@ -79,7 +79,7 @@ def read_reply(content: bytes) -> Reply:
     if not isinstance(message, dict):
         raise ReplyError("no message in the reply")
     text, thoughts = _said(message)
-    finish = _finish(choice.get("finish_reason"))
+    finish = finish_name(choice.get("finish_reason"))
     if finish == "stop" and not text and message.get("refusal"):
         finish = "refusal"
     usage = body.get("usage")
@@ -204,7 +204,7 @@ def _strings(value: Any) -> Iterator[str]:
                 return
 
 
-def _finish(reason: Any) -> str:
+def finish_name(reason: Any) -> str:
     """Return `stop`, `length` or the name of another reason: lower case, letters, digits and underscores."""
     if reason is None or reason == "":
         return MISSING
