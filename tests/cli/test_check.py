@@ -17,6 +17,7 @@ Edit = Callable[[str, str, str], None]
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A complete project made of a profile whose placeholders are filled in."""
     shutil.copytree(PROFILE, tmp_path, dirs_exist_ok=True)
+    shutil.copytree("dataset_cards", tmp_path / "dataset_cards")
     for path in tmp_path.rglob("*.yaml"):
         text = path.read_text()
         path.write_text(

@@ -14,8 +14,9 @@ class Package(Section):
 
     `layout: per_teacher` makes one repository per teacher and one with the answers of all teachers side by side;
     `single` makes one repository with a configuration per teacher. `allow_licenses` names licences of sources or
-    teachers that stillhouse does not know and you have read; any other unknown licence stops the release. `code_url` is
-    the address to clone this project's git repository from. `gated` requires readers to request access, which the Hub
+    teachers that stillhouse does not know and you have read; any other unknown licence stops the run. `authors`
+    are named on the card and in its citation; without them the citation has the namespace. `code_url` is the address to
+    clone this project's git repository from; card and provenance have both. `gated` requires readers to request access, which the Hub
     grants at once (auto) or you grant by hand (manual).
     """
 
@@ -25,7 +26,11 @@ class Package(Section):
     license: str
     layout: Literal["per_teacher", "single"] = "per_teacher"
     allow_licenses: list[str] = []
-    code_url: str | None = None
+    authors: list[Annotated[str, Field(pattern=r"^[^{}\\\n]*\S[^{}\\\n]*$")]] = []
+    code_url: (
+        Annotated[str, Field(pattern=r"^(https?://|ssh://|git@)[^\s()<>`@]+(@[^\s()<>`@]+)?$")]
+        | None
+    ) = None
     languages: list[str] = ["en"]
     pretty_name: str
     private: bool
