@@ -3,9 +3,19 @@
 import re
 
 # A word that does not tell one licence from another.
-_FILLER = frozenset(
-    ("the", "a", "license", "licence", "version", "software", "public", "unported", "international", "generic", "universal", "dedication", "only", "or", "later")
-)
+_FILLER = {
+    "the",
+    "a",
+    "license",
+    "licence",
+    "version",
+    "software",
+    "public",
+    "unported",
+    "international",
+    "generic",
+}
+_FILLER |= {"universal", "dedication", "only", "or", "later"}
 _CREATIVE_COMMONS = {
     "attribution": "by",
     "by": "by",
