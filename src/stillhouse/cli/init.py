@@ -37,7 +37,7 @@ NEEDED = (
 SHOWN = 10
 
 
-class InitError(StillhouseError):
+class NewProjectError(StillhouseError):
     """The project cannot be made; the message says why. Nothing was written."""
 
 
@@ -57,7 +57,7 @@ def init(profile: str, folder: Path) -> None:
     existing = sorted(str(name) for name in files if (folder / name).exists())
     if existing:
         more = f" and {len(existing) - SHOWN} more" if len(existing) > SHOWN else ""
-        raise InitError(
+        raise NewProjectError(
             f"{folder}: {', '.join(existing[:SHOWN])}{more} exist there; nothing was written. Name another folder, or "
             "move them away"
         )
@@ -66,7 +66,7 @@ def init(profile: str, folder: Path) -> None:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, folder / name)
     except OSError as error:
-        raise InitError(
+        raise NewProjectError(
             f"{error.filename or folder}: {error.strerror}; remove {folder} and try again"
         ) from None
     if not _git("-C", str(folder), "rev-parse", "--is-inside-work-tree"):
@@ -80,10 +80,10 @@ def _files(profile: str) -> dict[Path, Path]:
     root = PROFILES / profile
     known = sorted(path.name for path in PROFILES.glob("*/"))
     if profile not in known:
-        raise InitError(f"{root}: no such profile; there are: {', '.join(known) or 'none'}")
+        raise NewProjectError(f"{root}: no such profile; there are: {', '.join(known) or 'none'}")
     listed = _git("ls-files", "-z", "--", *NEEDED)
     if not listed:
-        raise InitError("git lists no files of this project; run the command in a git clone of it")
+        raise NewProjectError("git lists no files of this project; run the command in a git clone of it")
     tracked = [Path(name) for name in listed.split("\0") if name and Path(name).is_file()]
     of_profile = (path for path in root.rglob("*") if path.is_file())
     return {path: path for path in tracked} | {path.relative_to(root): path for path in of_profile}
@@ -93,10 +93,10 @@ def _git(*arguments: str) -> str:
     """Return what git prints; empty if it fails.
 
     Raises:
-        InitError: there is no git.
+        NewProjectError: there is no git.
     """
     try:
         done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
     except OSError as error:
-        raise InitError(f"git cannot be run ({error.strerror}); install it") from None
+        raise NewProjectError(f"git cannot be run ({error.strerror}); install it") from None
     return done.stdout if done.returncode == 0 else ""
