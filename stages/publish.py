@@ -9,8 +9,10 @@ from stillhouse.hub.readiness import (
     refuse_lint_errors,
     refuse_missing_in_remote,
     refuse_stale_pipeline,
+    refuse_unnamed_version,
 )
 from stillhouse.package.facts import repositories
+from stillhouse.package.lint import CARD
 from stillhouse.params.base import Id
 from stillhouse.params.package import Package
 from stillhouse.params.stage import load_stage
@@ -28,6 +30,8 @@ def main() -> None:
     commit = clean_commit()
     refuse_stale_pipeline()
     refuse_missing_in_remote()
+    cards = [layout.RELEASE / repo.folder / CARD for repo in repos]
+    refuse_unnamed_version(cards, package.version)
     refuse_lint_errors(layout.RELEASE / repo.folder for repo in repos)
     for repo in repos:
         folder = layout.RELEASE / repo.folder

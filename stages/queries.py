@@ -10,7 +10,7 @@ from collections import Counter
 from stillhouse import layout
 from stillhouse.files import read_json, write_json
 from stillhouse.models.judge import judge_of
-from stillhouse.package.licenses import restrictions
+from stillhouse.package.licenses import refuse_unknown, restrictions
 from stillhouse.params.queries import Queries
 from stillhouse.params.stage import load_stage
 from stillhouse.queries.curate import curate, refuse_unchecked, write
@@ -29,8 +29,10 @@ def main() -> None:
     counts: dict[str, int] = read_json(layout.metrics("benchmark_items"))
     refuse_unchecked(counts, spec.decontaminate)
     references = benchmark_references(layout.BENCHMARK_ITEMS)
+    allowed = params.read(list[str], "package.allow_licenses")
 
     found = curate(spec, references, seed, restrictions)
+    refuse_unknown(found.loaded.queries, allowed)
     demands: Counter[str] = Counter()
     if any(lacks_constraints(query) for query in found.curated):
         queries, demands = asyncio.run(add_demands(found.curated, *judge_of(params)))

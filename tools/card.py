@@ -20,6 +20,9 @@ def copy_card(folder: Path, page: Path) -> None:
     shutil.rmtree(images, ignore_errors=True)
     shutil.copytree(folder / "images", images)
     body = body.lstrip("\n").replace("(images/", f"({images.name}/")
+    body = body.replace(
+        "<details>", "<details markdown>"
+    )  # Python-Markdown leaves it as it is otherwise
     title, _, rest = body.partition("\n")
     if title.startswith("{#"):
         title, _, rest = rest.partition("\n")

@@ -17,6 +17,7 @@ Edit = Callable[[str, str, str], None]
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A complete project made of a profile whose placeholders are filled in."""
     shutil.copytree(PROFILE, tmp_path, dirs_exist_ok=True)
+    shutil.copytree("dataset_cards", tmp_path / "dataset_cards")
     for path in tmp_path.rglob("*.yaml"):
         text = path.read_text()
         path.write_text(
@@ -183,6 +184,32 @@ def test_a_profile_lists_what_to_fill_in_and_passes(
     result = CliRunner().invoke(main, ["check", "--profile", "gpu"])
     assert result.exit_code == 0, result.stderr
     assert "profiles/gpu/params.yaml: package.namespace: your user or organisation" in result.stdout
+
+
+def test_an_unknown_licence_is_found_before_anything_is_paid(project: Path, edit: Edit) -> None:
+    edit("conf/teachers/qwen3_8b.yaml", "license: apache-2.0", "license: House Licence 7")
+    result = CliRunner().invoke(main, ["check"])
+    assert result.exit_code == 2
+    assert (
+        "package.allow_licenses: fill in 'House Licence 7', the licence of teacher qwen3_8b"
+        in result.stderr
+    )
+    edit("params.yaml", "allow_licenses: []", "allow_licenses: [house licence 7]")
+    assert CliRunner().invoke(main, ["check"]).exit_code == 0
+
+
+def test_a_release_licence_that_a_source_forbids_is_a_fault(project: Path, edit: Edit) -> None:
+    edit("params.yaml", "license: cc-by-nc-4.0", "license: Apache License 2.0")
+    assert "package.license: Apache License 2.0 allows commercial use, but these do not" in faults()
+
+
+def test_a_version_without_a_line_in_the_changelog_is_a_fault(project: Path, edit: Edit) -> None:
+    edit("params.yaml", "version: 0.1.0", "version: 0.2.0")
+    result = CliRunner().invoke(main, ["check"])
+    assert result.exit_code == 2
+    assert result.stderr.startswith(
+        "dataset_cards/changelog.md: 0.2.0: fill in a line on what version 0.2.0"
+    )
 
 
 def test_an_unknown_profile_lists_those_there_are() -> None:

@@ -90,7 +90,7 @@ def make_example(query: Query, response: Response) -> Example:
 ASKED = make_query("What is 1 + 1?")
 OTHERS = [make_query(f"What is {i} + {i}?") for i in range(2, 40)]
 DROPPED = make_query("What is  1 + 1?")
-WRONG = make_response(ASKED, "qwen3_8b", 0, "3 \x1b[31m" + "because " * 60)
+WRONG = make_response(ASKED, "qwen3_8b", 0, "3 \x1b[31m" + "because " * 60 + "it is so")
 RIGHT = make_response(ASKED, "qwen3_8b", 1, "2")
 RELEASED = make_example(ASKED, RIGHT)
 
@@ -150,8 +150,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def printed(row_id: str) -> str:
-    result = CliRunner().invoke(main, ["show", row_id])
+def printed(row_id: str, *options: str) -> str:
+    result = CliRunner().invoke(main, ["show", row_id, *options])
     assert result.exit_code == 0, result.output
     return result.stdout
 
@@ -190,8 +190,17 @@ def test_a_response_is_shown_alone_and_whole(run: Path) -> None:
     assert "openthinker3_7b" not in text
 
 
-def test_a_long_text_is_cut_where_many_are_listed(run: Path) -> None:
-    assert f"[{len(WRONG.text)} characters]" in printed(ASKED.id)
+def test_of_a_long_response_the_end_is_shown_where_many_are_listed(run: Path) -> None:
+    text = printed(ASKED.id)
+    assert f"[{len(WRONG.text)} characters] " in text
+    assert "because it is so\n" in text
+    assert "3 \\x1b[31m" not in text
+
+
+def test_whole_texts_are_shown_when_asked_for(run: Path) -> None:
+    text = printed(ASKED.id, "--full")
+    assert "3 \\x1b[31m" + "because " * 60 + "it is so\n" in text
+    assert "characters]" not in text
 
 
 def test_text_of_a_model_cannot_drive_the_terminal(run: Path) -> None:

@@ -1,15 +1,25 @@
+import json
 import re
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from huggingface_hub import DatasetCard
+from PIL import Image
 
+from stillhouse.package import figures
 from stillhouse.package.card import CardError, is_weak_judge, model_size, size_category
 from stillhouse.package.counts import TeacherCounts
+from stillhouse.package.example import example_row
+from stillhouse.package.facts import repositories
+from stillhouse.package.provenance import statement
+from stillhouse.package.rows import COLUMNS
 from stillhouse.package.write import write_release
+from stillhouse.params.base import ParamsError
 from tests.package.release_fixture import CARDS, REPLAY, facts, metrics, teacher, write_tables
 
 pytestmark = pytest.mark.usefixtures("made_release", "no_load")
@@ -23,7 +33,9 @@ def card_of(
     made_release: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> Card:
     """Return the card of a repository: of the shared release, or of one made with changed facts and no images."""
-    monkeypatch.setattr("vl_convert.vegalite_to_png", lambda *_, **__: b"not drawn")
+    dot = BytesIO()
+    Image.new("RGB", (1, 1)).save(dot, "PNG")
+    monkeypatch.setattr("vl_convert.vegalite_to_png", lambda *_, **__: dot.getvalue())
 
     def card(folder: str = "tiny", **changes: Any) -> str:
         release = made_release
@@ -74,6 +86,7 @@ def test_every_number_is_a_metric_a_parameter_or_a_count(card_of: Card) -> None:
     known |= {35.5, 41}  # mean and 95th percentile of their tokens
     known |= {2, 4, 7, 0.9, 8}  # teachers, max_attempts, run.seed, threshold, ngram_words
     known |= set(numbers_in(facts().teachers["tiny"].spec.sampling.model_dump()))
+    known |= {len(columns) for columns in COLUMNS.values()}
     # Taken out: code, links, version and hashes, levels, column texts, names of models, and shares (see the next test).
     text = re.sub(r"```.*?```|`[^`]*`|\]\([^)]*\)", " ", text, flags=re.DOTALL)
     text = re.sub(r"arXiv 2505\.14464|\bL[0-3]\b|95th|p95|\b135M|has 7B", " ", text)
@@ -106,6 +119,95 @@ def test_load_snippets_name_repository_and_tag(card_of: Card) -> None:
     assert 'repo, revision = "tester/parallel_sums-tiny", "v1.0.0"' in text
     assert 'default = load_dataset(repo, revision=revision, split="train")' in text
     assert 'rejected = load_dataset(repo, "rejected", revision=revision, split="train")' in text
+
+
+def test_the_first_row_is_shown_as_json_near_the_top(card_of: Card, made_release: Path) -> None:
+    (first,) = (
+        pq.read_table(next((made_release / "tiny/data").glob("*.parquet"))).slice(0, 1).to_pylist()
+    )
+    for folder in ("tiny", "parallel"):
+        text = card_of(folder)
+        row = json.loads(text.partition("```json\n")[2].partition("```")[0])
+        assert text.index("```json") < text.index("## Teachers")
+        assert row["query_id"] == first["query_id"]
+        assert "" not in row.values()
+
+
+def test_a_row_cannot_end_its_code_block(tmp_path: Path) -> None:
+    long = "start" + "x" * 1000 + "the end"
+    hostile = {
+        "answer": "a\n```\n# A heading",
+        "think": long,
+        "tests": list(range(9)),
+        "setup": None,
+    }
+    pq.write_table(pa.Table.from_pylist([hostile]), tmp_path / "shard.parquet")
+    text = example_row([tmp_path / "shard.parquet"])
+    assert text
+    assert not re.search(r"^\s*```", text, re.MULTILINE)
+    row = json.loads(text)
+    assert row["answer"] == hostile["answer"]
+    assert row["think"].startswith("startx")
+    assert row["think"].endswith("xthe end")
+    assert row["tests"] == [0, 1, 2, 3, "[and 5 more]"]
+    assert "setup" not in row
+    assert example_row([]) is None
+
+
+def test_the_training_snippet_takes_the_messages(card_of: Card) -> None:
+    snippet = card_of().partition("from trl import")[2].partition("```")[0]
+    compile(f"from trl import{snippet}", "card", "exec")
+    assert 'train_dataset=default.select_columns(["messages"])' in snippet
+    assert "from trl" not in card_of("parallel")
+
+
+def test_columns_are_folded(card_of: Card) -> None:
+    text = card_of()
+    assert text.count("<details>") == text.count("</details>") == 4
+    assert "nothing else" not in text
+
+
+def test_images_are_small(made_release: Path) -> None:
+    images = list(made_release.glob("*/images/*.png"))
+    assert len(images) == 9
+    assert max(image.stat().st_size for image in images) < 60_000
+
+
+def test_images_of_many_sources_and_teachers_are_small(tmp_path: Path) -> None:
+    names = {f"teacher_{i}": f"Teacher number {i}" for i in range(4)}
+    rows = [
+        {"teacher": teacher, "source": f"a_source_with_a_name_{i}", "share": (i + n) / 30}
+        for i in range(20)
+        for n, teacher in enumerate(names)
+    ]
+    figures.pass_rates(rows, names, tmp_path / "rates.png")
+    assert 10_000 < (tmp_path / "rates.png").stat().st_size < 100_000
+
+
+def test_authors_and_address_are_on_card_and_in_provenance(card_of: Card) -> None:
+    package = {
+        "authors": ["Ada Lovelace", "Alan Turing"],
+        "code_url": "https://example.org/project.git",
+    }
+    text = card_of(package=package)
+    assert (
+        "Made by Ada Lovelace, Alan Turing with stillhouse ([code](https://example.org/project.git))"
+        in text
+    )
+    assert "author       = {Ada Lovelace and Alan Turing}" in text
+    assert "git clone https://example.org/project.git stillhouse" in text
+    plain = card_of()
+    assert "Made with stillhouse" in plain
+    assert "author       = {tester}" in plain
+    assert "git clone" not in plain
+    predicate = statement(facts(package=package), repositories(facts().package, ["tiny"])[0], {})
+    told = predicate["predicate"]["buildDefinition"]["externalParameters"]["package"]
+    assert {key: told[key] for key in package} == package
+
+
+def test_an_address_with_a_password_is_refused() -> None:
+    with pytest.raises(ParamsError, match="code_url"):
+        facts(package={"code_url": "https://me:secret@example.org/project"})
 
 
 def test_the_set_side_by_side_says_what_to_train_on(card_of: Card) -> None:

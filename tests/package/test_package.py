@@ -306,7 +306,9 @@ def test_a_licence_can_stop_a_release(tmp_path: Path, changes: dict, message: st
 
 def test_an_unknown_licence_that_is_allowed_by_name_is_said(tmp_path: Path) -> None:
     write(tmp_path, teacher=teacher(license="kodcode"), package={"allow_licenses": ["kodcode"]})
-    assert "the publisher allowed it by name" in (tmp_path / "out/tiny/README.md").read_text()
+    card = (tmp_path / "out/tiny/README.md").read_text()
+    assert "its licence (kodcode) is unknown to stillhouse." in card
+    assert "forbids commercial use" not in card
 
 
 def test_chat_that_has_an_answer_already_is_an_error(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ _COMMANDS = {
     "check": "stillhouse.cli.check:check",
     "doctor": "stillhouse.cli.doctor:doctor",
     "grade": "stillhouse.cli.grade:grade",
+    "init": "stillhouse.cli.init:init",
     "journal": "stillhouse.cli.journal:journal",
     "params": "stillhouse.cli.check:params",
     "plan": "stillhouse.cli.plan:plan",

@@ -7,11 +7,13 @@ without a file, and what YAML allows but DVC reads in another way.
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from stillhouse.cli.check_release import changelog_findings, license_findings
 from stillhouse.cli.output import json_option, print_json, require_project
+from stillhouse.cli.placeholder import Placeholder
 
 if TYPE_CHECKING:
     from stillhouse.params.queries import Source
@@ -32,14 +34,6 @@ _WHAT_TO_PUT = {
     "namespace": "your user or organisation on the Hub",
     "accelerate_config": "a file made by `accelerate config` for your machines",
 }
-
-
-class Placeholder(NamedTuple):
-    """A key that only the user can fill in."""
-
-    file: Path
-    key: str
-    what_to_put: str
 
 
 @dataclass
@@ -63,8 +57,8 @@ class Survey:
 def check(profile: str | None, json: bool) -> None:
     """Validate the parameters of the run.
 
-    Reads params.yaml and every teacher, judge and student file that it uses. Exit code 2 if there is a fault, or a
-    value to fill in that is not in a profile.
+    Reads params.yaml and every teacher, judge and student file that it uses, the licences that they name, and the
+    changelog of the data sets. Exit code 2 if there is a fault, or a value to fill in that is not in a profile.
     """
     from stillhouse.params.base import ParamsError
 
@@ -146,6 +140,10 @@ def survey(root: Path, project: Path) -> Survey:
         found.faults.extend(_yaml_traps(path))
         found.placeholders.extend(_placeholders(path, owners))
     found.faults.extend(_run_faults(run, root / PARAMS_FILE, (root, project)))
+    faults, to_allow = license_findings(run, found.teachers, root / PARAMS_FILE)
+    found.faults.extend(faults)
+    found.placeholders.extend(to_allow)
+    found.placeholders.extend(changelog_findings(run.package.version, (root, project)))
     found.faults.extend(_plugin_faults(run, found.teachers))
     for teacher_id, file in found.teachers.items():
         path = root / TEACHERS_FOLDER / f"{teacher_id}.yaml"

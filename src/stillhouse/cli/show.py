@@ -13,18 +13,20 @@ if TYPE_CHECKING:
 
 Line = tuple[str, str]  # a rich style and the text
 
-HEAD_CHARS = (
-    240  # of each text where all attempts are listed; a response that was asked for is shown whole
-)
+SHOWN_CHARS = 240  # of each text where all attempts are listed
 
 
 @click.command()
 @click.argument("row_id", metavar="ID")
+@click.option(
+    "--full", is_flag=True, help="Print whole texts. A response named by its id is always whole."
+)
 @json_option("kind", "id", "query", "rejected", "teachers")
-def show(row_id: str, json: bool) -> None:
+def show(row_id: str, full: bool, json: bool) -> None:
     """Print the whole history of one row.
 
-    ID is the id of a query, a response or a released row, or its first digits (at least 4).
+    ID is the id of a query, a response or a released row, or its first digits (at least 4). Of a long response the end
+    is shown, which has the answer.
     """
     from rich.console import Console
 
@@ -39,7 +41,7 @@ def show(row_id: str, json: bool) -> None:
         print_json(_document(found, lineage))
         return
     console = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
-    for style, line in _lines(found, lineage):
+    for style, line in _lines(found, lineage, full=full):
         console.print(_printable(line), style=style)
 
 
@@ -71,7 +73,7 @@ def _attempt_document(attempt: "AttemptHistory") -> dict[str, Any]:
     return attempt._asdict() | {"response": response}
 
 
-def _lines(found: "Match", lineage: "Lineage") -> Iterator[Line]:
+def _lines(found: "Match", lineage: "Lineage", *, full: bool) -> Iterator[Line]:
     yield "bold", f"{found.kind} {found.id}"
     yield from _query_lines(lineage)
     if lineage.rejected:
@@ -83,7 +85,7 @@ def _lines(found: "Match", lineage: "Lineage") -> Iterator[Line]:
             yield "", f"  {_none_yet(teacher, 'generate', 'no attempt at this query')}"
         for attempt in teacher.attempts:
             named = found.teacher is not None and attempt.response.attempt == found.attempt
-            yield from _attempt_lines(teacher, attempt, whole=named)
+            yield from _attempt_lines(teacher, attempt, whole=full or named)
         answer = "yes" if teacher.in_parallel_set else _none_yet(teacher, "align", "no")
         yield "", f"  in the parallel set: {answer}"
 
@@ -120,7 +122,7 @@ def _attempt_lines(
         f"  attempt {response.attempt}: response {response.id}, seed {response.seed}, "
         f"finish {response.finish_reason}, {response.prompt_tokens} + {response.completion_tokens} tokens",
     )
-    yield "", _indent(response.text if whole else _head(response.text), 4)
+    yield "", _indent(response.text if whole else _end(response.text), 4)
     if attempt.verdict is None:
         yield "", f"    verdict: {_none_yet(teacher, 'verify', 'none')}"
     else:
@@ -155,7 +157,11 @@ def _none_yet(teacher: "TeacherLineage", stage: str, otherwise: str) -> str:
 
 
 def _head(text: str) -> str:
-    return text if len(text) <= HEAD_CHARS else f"{text[:HEAD_CHARS]} [{len(text)} characters]"
+    return text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]} [{len(text)} characters]"
+
+
+def _end(text: str) -> str:
+    return text if len(text) <= SHOWN_CHARS else f"[{len(text)} characters] {text[-SHOWN_CHARS:]}"
 
 
 def _indent(text: str, width: int) -> str:

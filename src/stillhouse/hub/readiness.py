@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from stillhouse.errors import StillhouseError
+from stillhouse.package import changelog
 from stillhouse.package.lint import lint
 
 PIPELINE = "dvc.yaml"
@@ -76,6 +77,21 @@ def refuse_lint_errors(folders: Iterable[Path]) -> None:
     if errors:
         lines = "\n".join(errors)
         raise NotReadyError(f"{len(errors)} lint errors, nothing was published:\n{lines}")
+
+
+def refuse_unnamed_version(cards: Iterable[Path], version: str) -> None:
+    """Check that the changelog on each card of a release has the version.
+
+    Raises:
+        NotReadyError: a card lacks it.
+    """
+    for card in cards:
+        _, _, shown = card.read_text(encoding="utf-8").rpartition(changelog.HEADING)
+        if not changelog.names(shown, version):
+            raise NotReadyError(
+                f"{card}: the changelog does not have version {version}; describe it in {changelog.CHANGELOG}, run "
+                "`dvc repro package`, commit and `dvc push` before publishing"
+            )
 
 
 def _some(names: Iterable[str]) -> str:

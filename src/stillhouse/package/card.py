@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from stillhouse.errors import StillhouseError
-from stillhouse.package import figures
+from stillhouse.package import changelog, figures
 from stillhouse.package.counts import ConfigCounts, TeacherCounts
 from stillhouse.package.facts import Repository, RunFacts, repositories
+from stillhouse.package.license_names import hub_name
 from stillhouse.package.licenses import Consequences, consequences
 from stillhouse.package.rows import ABOUT, COLUMNS, SPLIT
 from stillhouse.params.teacher import Teacher
@@ -22,9 +23,8 @@ from stillhouse.params.verify import JUDGE_ROLES
 if TYPE_CHECKING:
     from jinja2 import Template
 
-CARDS = Path("dataset_cards")
+CARDS = changelog.FOLDER
 DATASET_CARD = "dataset.md.jinja"
-CHANGELOG = "changelog.md"
 SHOWN_WARNINGS = 20
 # The judge of the paper is Qwen2.5-7B-Instruct (arXiv 2505.14464, section 2.2). The card calls a smaller judge weak.
 PAPER_JUDGE_PARAMETERS = 7e9
@@ -48,13 +48,17 @@ class CardError(StillhouseError):
 
 @dataclass(frozen=True)
 class CardFacts:
-    """The facts of a card. `configs` has counts by configuration, `counts` has those of every teacher of the run."""
+    """The facts of a card. `configs` has counts by configuration, `counts` has those of every teacher of the run.
+
+    `example` is the first row of the main configuration as text.
+    """
 
     repository: Repository
     run: RunFacts
     configs: dict[str, ConfigCounts]
     counts: dict[str, TeacherCounts]
     warnings: list[str]
+    example: str | None = None
 
 
 def model_size(name: str) -> str | None:
@@ -84,7 +88,7 @@ def front_matter(facts: CardFacts) -> dict[str, Any]:
     specs = [facts.run.teachers[teacher].spec for teacher in repo.teacher_ids]
     generated = any(spec.engine != "replay" for spec in specs)
     card = DatasetCardData(
-        license=package.license.lower(),
+        license=hub_name(package.license),
         language=list(package.languages),
         pretty_name=title(facts),
         task_categories=["text-generation"],
@@ -111,7 +115,7 @@ def front_matter(facts: CardFacts) -> dict[str, Any]:
     }
     DatasetInfosDict(infos).to_dataset_card_data(card)
     found: dict[str, Any] = card.to_dict()
-    main = _main_config(repo)
+    main = main_config(repo)
     found["configs"] = [
         {
             "config_name": config.name,
@@ -217,6 +221,8 @@ def render_card(facts: CardFacts, cards: Path = CARDS) -> str:
         "columns": COLUMNS,
         "about": ABOUT,
         "split": SPLIT,
+        "filter": run.filter,
+        "example": facts.example and {"config": main_config(repo), "text": facts.example},
         "train_on": [config.name for config in repo.configs if config.kind == "data"],
         "siblings": [other.repo_id for other in all_repositories if other.folder != repo.folder],
         "student_repos": [
@@ -332,20 +338,21 @@ def _by_license(licenses: Mapping[str, str]) -> str:
 
 def _changelog(cards: Path) -> str:
     try:
-        return (cards / CHANGELOG).read_text(encoding="utf-8")
+        return (cards / changelog.CHANGELOG.name).read_text(encoding="utf-8")
     except OSError as error:
         raise CardError(
-            f"{cards / CHANGELOG}: {error.strerror}; the file must list the changes of each version"
+            f"{cards / changelog.CHANGELOG.name}: {error.strerror}; the file must list the changes of each version"
         ) from None
 
 
-def _main_config(repo: Repository) -> str:
+def main_config(repo: Repository) -> str:
+    """Return the name of the configuration that is loaded by default."""
     names = [config.name for config in repo.configs]
     return "default" if "default" in names else "parallel"
 
 
 def _main_counts(facts: CardFacts) -> ConfigCounts:
-    return facts.configs[_main_config(facts.repository)]
+    return facts.configs[main_config(facts.repository)]
 
 
 def _terms(facts: CardFacts) -> Consequences:

@@ -1,11 +1,15 @@
 """Derives the conditions of a release from the licences of its sources and teachers.
 
 This is not legal advice: the table has what the licence texts state about commercial use and about share-alike terms. A
-licence outside the table is unknown. It blocks a release until a person has read it and allows it by name.
+licence outside the table is unknown. It blocks a run until a person has read it and allows it by name.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+
+from stillhouse.errors import StillhouseError
+from stillhouse.package.license_names import hub_name
+from stillhouse.records import Query
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,8 @@ _NO_CONDITIONS = Terms(attribution=False)
 _NON_COMMERCIAL = Terms(commercial=False)
 _LLAMA = "models trained on outputs must carry the name Llama, and the acceptable use policy is passed on"
 # Licence names as in the card field `license` of the Hub, in lower case.
+_BY = [f"cc-by-{version}" for version in ("1.0", "2.0", "2.5", "3.0", "4.0")]
+_SHARE_ALIKE = Terms(share_alike=True)
 TERMS: dict[str, Terms] = {
     "apache-2.0": _OPEN,
     "mit": _OPEN,
@@ -33,22 +39,17 @@ TERMS: dict[str, Terms] = {
     "cc0-1.0": _NO_CONDITIONS,
     "unlicense": _NO_CONDITIONS,
     "pddl": _NO_CONDITIONS,
-    "cc-by-2.0": _OPEN,
-    "cc-by-3.0": _OPEN,
-    "cc-by-4.0": _OPEN,
     "odc-by": _OPEN,
     "cdla-permissive-1.0": _OPEN,
     "cdla-permissive-2.0": _OPEN,
-    "cc-by-sa-3.0": Terms(share_alike=True),
-    "cc-by-sa-4.0": Terms(share_alike=True),
-    "odbl": Terms(share_alike=True),
-    "gpl-3.0": Terms(share_alike=True),
-    "agpl-3.0": Terms(share_alike=True),
-    "cc-by-nc-2.0": _NON_COMMERCIAL,
-    "cc-by-nc-3.0": _NON_COMMERCIAL,
-    "cc-by-nc-4.0": _NON_COMMERCIAL,
-    "cc-by-nc-sa-3.0": Terms(commercial=False, share_alike=True),
-    "cc-by-nc-sa-4.0": Terms(commercial=False, share_alike=True),
+    "odbl": _SHARE_ALIKE,
+    "gpl-3.0": _SHARE_ALIKE,
+    "agpl-3.0": _SHARE_ALIKE,
+    "gfdl": _SHARE_ALIKE,
+    **dict.fromkeys(_BY, _OPEN),
+    **{name.replace("by", "by-sa"): _SHARE_ALIKE for name in _BY},
+    **{name.replace("by", "by-nc"): _NON_COMMERCIAL for name in _BY},
+    **{name.replace("by", "by-nc-sa"): Terms(commercial=False, share_alike=True) for name in _BY},
     "llama3.1": Terms(note=_LLAMA),
     "llama3.2": Terms(note=_LLAMA),
     "llama3.3": Terms(note=_LLAMA),
@@ -56,9 +57,18 @@ TERMS: dict[str, Terms] = {
 }
 
 
+class LicenseError(StillhouseError):
+    """A licence is unknown and not allowed by name."""
+
+
+def terms_of(license_name: str) -> Terms | None:
+    """Return the conditions of a licence under any of its names; None if it is unknown."""
+    return TERMS.get(hub_name(license_name))
+
+
 def restrictions(license_name: str) -> int:
     """Return how much a licence restricts those who distribute the material, from 0; one that is not known is last."""
-    terms = TERMS.get(license_name.lower())
+    terms = terms_of(license_name)
     if terms is None:
         return 8
     return 4 * (not terms.commercial) + 2 * terms.share_alike + bool(terms.note)
@@ -86,7 +96,7 @@ def consequences(licenses: Mapping[str, str], allowed: Collection[str]) -> Conse
         licenses: licence by the name of the source or teacher.
         allowed: licences that are not in the table but are allowed by the parameters.
     """
-    terms = {name: TERMS.get(license_.lower()) for name, license_ in licenses.items()}
+    terms = {name: terms_of(license_) for name, license_ in licenses.items()}
     permitted = {license_.lower() for license_ in allowed}
 
     def under(wanted: Mapping[str, bool]) -> dict[str, str]:
@@ -114,12 +124,8 @@ def faults(found: Consequences, release_license: str, allowed: Collection[str]) 
         release_license: the licence of the release.
         allowed: licences that the parameters allow by name.
     """
-    lines = [
-        f"{name}: the licence {license_!r} is not known to stillhouse; read it, then allow it by name in "
-        "package.allow_licenses"
-        for name, license_ in found.unknown.items()
-    ]
-    own = TERMS.get(release_license.lower())
+    lines = _unknown(found)
+    own = terms_of(release_license)
     if own is None and release_license.lower() not in {name.lower() for name in allowed}:
         lines.append(
             f"package.license: {release_license!r} is not known to stillhouse; use the Hub's name of a licence, or "
@@ -132,3 +138,23 @@ def faults(found: Consequences, release_license: str, allowed: Collection[str]) 
             "non-commercial licence such as cc-by-nc-4.0, or leave them out"
         )
     return lines
+
+
+def refuse_unknown(queries: Iterable[Query], allowed: Collection[str]) -> None:
+    """Refuse queries under a licence that is neither known nor allowed, before a model is paid for answers to them.
+
+    Raises:
+        LicenseError: there are such queries; the message names each licence and its source.
+    """
+    found = {(query.source, query.license) for query in queries}
+    by_name = {f"source {source}, rows under {license_}": license_ for source, license_ in found}
+    if lines := _unknown(consequences(by_name, allowed)):
+        raise LicenseError("\n".join(lines))
+
+
+def _unknown(found: Consequences) -> list[str]:
+    return [
+        f"{name}: the licence {license_!r} is not known to stillhouse; read it, then allow it by name in "
+        "package.allow_licenses, or leave the source or teacher out"
+        for name, license_ in found.unknown.items()
+    ]

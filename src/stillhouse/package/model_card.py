@@ -11,7 +11,8 @@ from stillhouse.files import read_json
 from stillhouse.package import figures
 from stillhouse.package.card import CARDS, render, yaml_text
 from stillhouse.package.facts import repositories
-from stillhouse.package.licenses import TERMS
+from stillhouse.package.license_names import hub_name
+from stillhouse.package.licenses import terms_of
 from stillhouse.params.base import Id
 from stillhouse.params.benchmark import Benchmark, BenchmarkSampling, ScoreKind
 from stillhouse.params.package import Package
@@ -62,7 +63,7 @@ class StudentFacts:
     def commercial(self) -> bool:
         """Whether no known licence of the base model, the data set or the teacher forbids commercial use."""
         licenses = (self.student.license, self.package.license, self.teacher.license)
-        terms = [TERMS.get(license_.lower()) for license_ in licenses]
+        terms = [terms_of(license_) for license_ in licenses]
         return all(found is None or found.commercial for found in terms)
 
 
@@ -156,7 +157,7 @@ def front_matter(facts: StudentFacts) -> dict[str, Any]:
     ]
     base = facts.student.model
     card = ModelCardData(
-        license=facts.student.license.lower(),
+        license=hub_name(facts.student.license),
         language=list(facts.package.languages),
         base_model=base if _HUB_ID.fullmatch(base) else None,
         datasets=[facts.dataset],

@@ -22,8 +22,16 @@ from stillhouse.package.batches import (
     parallel_batches,
     rejected_query_batches,
 )
-from stillhouse.package.card import CARDS, CardFacts, draw_figures, licenses, render_card
+from stillhouse.package.card import (
+    CARDS,
+    CardFacts,
+    draw_figures,
+    licenses,
+    main_config,
+    render_card,
+)
 from stillhouse.package.counts import ConfigCounts, TeacherCounts
+from stillhouse.package.example import example_row
 from stillhouse.package.facts import Repository, RunFacts, repositories
 from stillhouse.package.licenses import consequences, faults
 from stillhouse.package.lint import CARD, LintFinding, lint_files, lint_rows
@@ -193,6 +201,7 @@ def _describe(
         configs={config.name: written.configs[repo.folder, config.name] for config in repo.configs},
         counts=written.teachers,
         warnings=[str(finding) for finding in found if finding.level == "warning"],
+        example=example_row(written.shards[repo.folder, main_config(repo)]),
     )
     (folder / CARD).write_text(render_card(card, cards), encoding="utf-8")
     provenance = statement(

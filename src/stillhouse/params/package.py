@@ -9,14 +9,21 @@ from stillhouse.params.base import Id, Section
 PARALLEL = "parallel"  # folder and repository of all teachers' answers side by side
 
 
+# Without a user name or password, which must not be published; it stands in a Markdown link.
+_ADDRESS = r"^(https?://|(ssh://)?git@)[^\s()<>`@]+$"
+# It stands in braces in BibTeX.
+_AUTHOR = r"^[^{}\\\n]*[^\s{}\\][^{}\\\n]*$"
+
+
 class Package(Section):
     """Names and terms of the released data sets.
 
     `layout: per_teacher` makes one repository per teacher and one with the answers of all teachers side by side;
     `single` makes one repository with a configuration per teacher. `allow_licenses` names licences of sources or
-    teachers that stillhouse does not know and you have read; any other unknown licence stops the release. `code_url` is
-    the address to clone this project's git repository from. `gated` requires readers to request access, which the Hub
-    grants at once (auto) or you grant by hand (manual).
+    teachers that stillhouse does not know and you have read; any other unknown licence stops the run. `authors` are
+    named on the card and in its citation, which has the namespace without them. `code_url` is the address to clone this
+    project's git repository from, without user name and password; card and provenance have both. `gated` requires
+    readers to request access, which the Hub grants at once (auto) or you grant by hand (manual).
     """
 
     namespace: str
@@ -25,7 +32,8 @@ class Package(Section):
     license: str
     layout: Literal["per_teacher", "single"] = "per_teacher"
     allow_licenses: list[str] = []
-    code_url: str | None = None
+    authors: list[Annotated[str, Field(pattern=_AUTHOR)]] = []
+    code_url: Annotated[str, Field(pattern=_ADDRESS)] | None = None
     languages: list[str] = ["en"]
     pretty_name: str
     private: bool
