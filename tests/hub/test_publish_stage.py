@@ -75,7 +75,10 @@ def project(tmp_path: Path, hub: HubStandIn, hub_environment: dict[str, str]) ->
     prepared = tmp_path / "prepared"
     (folder / "dvc.yaml").write_text(PIPELINE.format(prepared=prepared))
     (folder / ".gitignore").write_text("/code/\n/data/\n__pycache__/\n")
-    write_release(prepared, write_tables(tmp_path / "tables"), facts(), CARDS)
+    cards = shutil.copytree(CARDS, tmp_path / "cards")
+    with (cards / "changelog.md").open("a") as changelog:
+        changelog.write("- **1.0.0**: the release of this test.\n")
+    write_release(prepared, write_tables(tmp_path / "tables"), facts(), cards)
     project = Project(folder, hub_environment)
     project.run("git", "init", "-q")
     project.run("dvc", "init", "-q")
