@@ -4,8 +4,8 @@ import msgspec
 import pyarrow as pa
 import pytest
 
+from stillhouse.constraint_arguments import CONSTRAINT_KWARGS
 from stillhouse.records import (
-    CONSTRAINT_KWARGS,
     BenchmarkItem,
     Decision,
     Example,

@@ -8,11 +8,12 @@ conversion belongs here.
 
 import unicodedata
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, TypedDict, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 import pyarrow as pa
 
+from stillhouse.constraint_arguments import ConstraintArguments
 from stillhouse.hashing import ID_HEX_DIGITS, content_hash
 
 Category = Literal["math", "code", "science", "if", "multiturn", "other"]
@@ -67,42 +68,6 @@ class CodeTest(Row, frozen=True, kw_only=True):
     input: str | None = None
     output: str | None = None
     tolerance: float | None = None
-
-
-class ConstraintArguments(TypedDict):
-    """The arguments of constraints in a table: those of the 25 IFEval checkers, and `demand`.
-
-    Each has a column of its type, so that the table needs no JSON inside strings. A constraint has few of them.
-    """
-
-    capital_frequency: int
-    capital_relation: str
-    demand: str
-    end_phrase: str
-    first_word: str
-    forbidden_words: list[str]
-    frequency: int
-    keyword: str
-    keywords: list[str]
-    language: str
-    let_frequency: int
-    let_relation: str
-    letter: str
-    nth_paragraph: int
-    num_bullets: int
-    num_highlights: int
-    num_paragraphs: int
-    num_placeholders: int
-    num_sections: int
-    num_sentences: int
-    num_words: int
-    postscript_marker: str
-    prompt_to_repeat: str
-    relation: str
-    section_spliter: str
-
-
-CONSTRAINT_KWARGS = frozenset(ConstraintArguments.__annotations__)
 
 
 class Constraint(Row, frozen=True, kw_only=True):

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from stillhouse.constraint_arguments import CONSTRAINT_KWARGS
 from stillhouse.params.queries import EmbeddedSource
 from stillhouse.queries.sources import EMBEDDED_FOLDER, load_source
-from stillhouse.records import CONSTRAINT_KWARGS, Query
+from stillhouse.records import Query
 
 CATEGORY = {
     "code_basics": "code",

@@ -5,9 +5,10 @@ from typing import Any
 
 import msgspec
 
+from stillhouse.constraint_arguments import CONSTRAINT_KWARGS
 from stillhouse.queries.cells import is_blank, unpacked
 from stillhouse.queries.faults import RowFaultError, shown
-from stillhouse.records import CONSTRAINT_KWARGS, Constraint
+from stillhouse.records import Constraint
 from stillhouse.verify.demands import DEMAND
 from stillhouse.verify.rules.ifeval import check_constraints
 
