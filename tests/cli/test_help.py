@@ -96,7 +96,12 @@ def all_commands() -> list[tuple[list[str], click.Command]]:
 
 
 def test_every_command_that_prints_facts_has_json() -> None:
-    actions = (["init"], ["publish"], ["serve"], ["journal", "export"])  # their output is no document
+    actions = (
+        ["init"],
+        ["publish"],
+        ["serve"],
+        ["journal", "export"],
+    )  # their output is no document
     for path, command in all_commands():
         has_json = any(option.name == "json" for option in command.params)
         assert has_json != (isinstance(command, click.Group) or path in actions), path

@@ -83,7 +83,9 @@ def _files(profile: str) -> dict[Path, Path]:
         raise NewProjectError(f"{root}: no such profile; there are: {', '.join(known) or 'none'}")
     listed = _git("ls-files", "-z", "--", *NEEDED)
     if not listed:
-        raise NewProjectError("git lists no files of this project; run the command in a git clone of it")
+        raise NewProjectError(
+            "git lists no files of this project; run the command in a git clone of it"
+        )
     tracked = [Path(name) for name in listed.split("\0") if name and Path(name).is_file()]
     of_profile = (path for path in root.rglob("*") if path.is_file())
     return {path: path for path in tracked} | {path.relative_to(root): path for path in of_profile}
