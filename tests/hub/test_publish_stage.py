@@ -151,5 +151,5 @@ def test_lint_errors_are_refused(hub: HubStandIn, project: Project, tmp_path: Pa
     assert project.run("dvc", "repro").returncode == 0
     assert project.run("dvc", "push").returncode == 0
     project.commit()
-    assert "no license in the head" in refused(project)
+    assert "no license in the front matter" in refused(project)
     assert hub.log == []
