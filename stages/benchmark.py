@@ -32,8 +32,10 @@ def main(teacher: str, student: str) -> None:
     seconds = params.read(float, "verify.item_cpu_seconds")
     seed = params.read(int, "run.seed")
     started = time.monotonic()
-    samples, hits = asyncio.run(answer(teacher, student, engine, benchmark, seconds, seed))
+    samples, hits, beside = asyncio.run(answer(teacher, student, engine, benchmark, seconds, seed))
     summary = metrics(samples, benchmark)
+    for task, compared in beside.items():
+        summary[task]["by_our_rule"] = compared
     write_json(layout.metrics("benchmark", teacher, student), summary)
     scores = ", ".join(
         f"{task} {facts['score']:.3f}" if "score" in facts else f"{task} no finished answer"

@@ -392,3 +392,33 @@ def test_a_judge_that_was_not_measured_is_stated(copied, monkeypatch):
     (copied / "metrics/judge_audit.json").unlink()
     _, markdown = render(copied, monkeypatch)
     assert "The judge was not measured on golden questions." in markdown
+
+
+def test_lighteval_s_score_is_beside_ours(copied, monkeypatch):
+    settings = fake_run.settings()
+    theirs = {"kind": "lighteval", "task": "aime24", "count": 24, "samples": 4}
+    tasks = [
+        type(task).model_validate({"id": task.id} | theirs) for task in settings.benchmark.tasks
+    ]
+    benchmark = settings.benchmark.model_copy(update={"tasks": tasks})
+    example = {"item_id": "i7", "sample": 0, "reference": "204", "answer": fake_run.HOSTILE}
+    compared = {
+        "compared": 96,
+        "lighteval": 0.5,
+        "ours": 0.25,
+        "disagree": 0.25,
+        "unread": 0.0,
+        "examples": [example | {"lighteval": 1.0, "ours": 0.0}],
+    }
+    for teacher in fake_run.TEACHERS:
+        path = copied / "metrics/benchmark" / teacher / f"{fake_run.STUDENT}.json"
+        facts = {"sums": {"by_our_rule": compared}, "letters": {"by_our_rule": {"compared": 0}}}
+        write_json(path, facts)
+    html, markdown = render(
+        copied, monkeypatch, settings=dataclasses.replace(settings, benchmark=benchmark)
+    )
+    assert "| sums | SmolLM2 cool | smollm2\\_135m | 50.0 | 25.0 | 25.0 | 0.0 | 96 |" in markdown
+    assert "sums: right by lighteval, wrong by our rule" in html
+    assert "reference: 204" in html
+    assert "&lt;script&gt;alert(" in html
+    assert "no reference that our rule compares: letters." in html

@@ -38,7 +38,7 @@ def read_samples(output: Path, benchmark: Benchmark, teacher: str, student: str)
     return samples
 
 
-def metrics(samples: Iterable[Sample], benchmark: Benchmark) -> dict[str, dict[str, float]]:
+def metrics(samples: Iterable[Sample], benchmark: Benchmark) -> dict[str, dict[str, Any]]:
     """Return the figures of each task; one that no answer gives is left out.
 
     Returns:
@@ -53,7 +53,7 @@ def metrics(samples: Iterable[Sample], benchmark: Benchmark) -> dict[str, dict[s
     }
 
 
-def _figures(rows: list[Sample], decides: ScoreKind) -> dict[str, float]:
+def _figures(rows: list[Sample], decides: ScoreKind) -> dict[str, Any]:
     ended = [row for row in rows if row.finish_reason == "stop"]
     scores = {
         "strict": _pass_at_1(rows, "score_strict"),

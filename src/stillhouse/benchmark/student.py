@@ -2,8 +2,10 @@
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 from stillhouse import layout
+from stillhouse.benchmark.beside import grade_beside
 from stillhouse.benchmark.grade import StudentGrader
 from stillhouse.benchmark.items import load_items
 from stillhouse.benchmark.run import run_lighteval, work_folder
@@ -15,7 +17,8 @@ from stillhouse.models.vllm_engine import Load, VllmCore, VllmEngine
 from stillhouse.params.benchmark import Benchmark, BenchmarkSampling
 from stillhouse.params.student import Student, StudentRuntime
 from stillhouse.params.teacher import Sampling
-from stillhouse.records import Sample
+from stillhouse.records import BenchmarkItem, Sample
+from stillhouse.tables.read import read_table
 from stillhouse.tables.write import write_table
 
 
@@ -26,7 +29,7 @@ async def answer(
     benchmark: Benchmark,
     item_cpu_seconds: float,
     run_seed: int,
-) -> tuple[list[Sample], int]:
+) -> tuple[list[Sample], int, dict[str, dict[str, Any]]]:
     """Run lighteval, write data/samples/TEACHER/STUDENT, and free the engine.
 
     Args:
@@ -38,7 +41,8 @@ async def answer(
         run_seed: the run's seed.
 
     Returns:
-        the samples with their scores, and how many answers came from the journal.
+        the samples with their scores, how many answers came from the journal, and what `grade_beside` says of
+        lighteval's own tasks.
 
     Raises:
         ItemsError, BenchmarkError, EngineError, GradingError: as `load_items` and `run_lighteval`.
@@ -51,12 +55,15 @@ async def answer(
             output = await run_lighteval(
                 benchmark.tasks, items, model, grader, engine.concurrency, run_seed, Path(work)
             )
+            samples = read_samples(output, benchmark, teacher, student)
+            theirs = [task for task in benchmark.tasks if task.kind == "lighteval"]
+            references = read_table(layout.BENCHMARK_ITEMS, BenchmarkItem) if theirs else ()
+            beside = await grade_beside(samples, theirs, references, grader)
         finally:
             await grader.close()
             await engine.close()
-        samples = read_samples(output, benchmark, teacher, student)
     write_table(layout.samples(teacher, student), Sample, samples)
-    return samples, model.hits
+    return samples, model.hits, beside
 
 
 def student_engine(

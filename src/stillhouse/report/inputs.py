@@ -52,6 +52,7 @@ class RunFiles:
     align: Metrics | None
     package: Metrics | None
     sft: dict[tuple[str, str], Metrics]
+    benchmark: dict[tuple[str, str], Metrics]
     fingerprints: dict[str, str]
     lengths: dict[str, Columns]
     perplexities: dict[str, dict[str, NDArray[Any]]]
@@ -88,6 +89,7 @@ def read_run(root: Path, teacher_ids: Sequence[str], student_ids: Sequence[str])
         align=metrics("align"),
         package=metrics("package"),
         sft=_present({(t, s): metrics("sft", t, s) for t, s in pairs}),
+        benchmark=_present({(t, s): metrics("benchmark", t, s) for t, s in pairs}),
         fingerprints={t: str(found["hash"]) for t, found in _present(fingerprints).items()},
         lengths=_present(
             {t: _columns(root / layout.aligned(t), PARALLEL_COLUMNS) for t in teacher_ids}

@@ -9,6 +9,7 @@ from stillhouse.report.material import AnalysisRows, Settings, teacher_names
 from stillhouse.report.page import Page, PageSection
 from stillhouse.report.scoreboard import headline, score_blocks
 from stillhouse.report.sections.attempts import attempts
+from stillhouse.report.sections.beside import lighteval_beside_ours
 from stillhouse.report.sections.data import lengths, mixture, perplexity
 from stillhouse.report.sections.provenance import provenance
 from stillhouse.report.sections.queries import funnel, queries
@@ -27,7 +28,14 @@ def build(files: RunFiles, figures: AnalysisRows, settings: Settings) -> Page:
     """
     names = teacher_names(settings.teachers)
     sections = [
-        ("scores", "Scores of the students", score_blocks(files, figures, settings, names)),
+        (
+            "scores",
+            "Scores of the students",
+            [
+                *score_blocks(files, figures, settings, names),
+                *lighteval_beside_ours(files, settings, names),
+            ],
+        ),
         ("funnel", "From queries to parallel rows", funnel(files, names)),
         ("attempts", "Attempts and pass rate", attempts(files, names)),
         ("queries", "Queries", queries(files)),

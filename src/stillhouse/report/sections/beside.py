@@ -1,0 +1,78 @@
+"""Section on lighteval's own tasks: its scores beside those of our rule, and answers on which they disagree."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from stillhouse.report.formats import percent
+from stillhouse.report.inputs import RunFiles
+from stillhouse.report.material import Settings
+from stillhouse.report.page import Block, SideBySide, Table, TeacherAnswer, Text
+
+
+def lighteval_beside_ours(
+    files: RunFiles, settings: Settings, names: Mapping[str, str]
+) -> list[Block]:
+    """Return the two scores of each student, examples where they differ, and the tasks that lighteval scores alone.
+
+    A run without a task of lighteval's has no such block.
+
+    Args:
+        files: the data of the run.
+        settings: the parameters of the run.
+        names: display names by teacher id.
+    """
+    found = list(_compared(files, settings))
+    if not found:
+        return []
+    blocks: list[Block] = []
+    both = [(task, pair, row) for task, pair, row in found if row["compared"]]
+    if both:
+        header = ["Benchmark", "Teacher", "Student", "lighteval, %", "Our rule, %"]
+        blocks.append(
+            Table(
+                "lighteval's own tasks: answers that its scorer accepts, beside those that our rule accepts",
+                [*header, "Disagree, %", "Unread by ours, %", "Answers"],
+                [
+                    [
+                        task,
+                        names[teacher],
+                        student,
+                        *(percent(row[key]) for key in ("lighteval", "ours", "disagree", "unread")),
+                        f"{row['compared']:,}",
+                    ]
+                    for task, (teacher, student), row in both
+                ],
+                labels=3,
+            )
+        )
+    for task, (teacher, _), row in both:
+        blocks += [_example(task, names[teacher], one) for one in row["examples"]]
+    if alone := sorted({task for task, _, row in found if not row["compared"]}):
+        blocks.append(
+            Text(
+                "Scored by lighteval alone, because the items have no reference that our rule compares: "
+                f"{', '.join(alone)}.",
+                note=True,
+            )
+        )
+    return blocks
+
+
+def _compared(
+    files: RunFiles, settings: Settings
+) -> Iterator[tuple[str, tuple[str, str], dict[str, Any]]]:
+    """Yield task, (teacher, student) and what stage `benchmark` found, for the tasks of lighteval's."""
+    for task in settings.benchmark.tasks:
+        for pair, metrics in files.benchmark.items():
+            if (row := metrics.get(task.id, {}).get("by_our_rule")) is not None:
+                yield task.id, pair, row
+
+
+def _example(task: str, teacher: str, found: Mapping[str, Any]) -> SideBySide:
+    """Return an answer on which the two disagree; its text comes from a model."""
+    theirs, ours = ("right" if found[by] >= 0.5 else "wrong" for by in ("lighteval", "ours"))
+    return SideBySide(
+        f"{task}: {theirs} by lighteval, {ours} by our rule",
+        f"Item {found['item_id']}, reference: {found['reference']}",
+        [TeacherAnswer(teacher, "the end of the student's answer", "", found["answer"])],
+    )
