@@ -6,6 +6,7 @@ libraries when it is used, and a missing one ends the command with the line that
 
 # The import name of each library that only an extra brings, and that extra in pyproject.toml.
 EXTRA_OF = {
+    "PIL": "report",
     "accelerate": "train",
     "aiohttp": "pipeline",
     "altair": "report",

@@ -63,8 +63,9 @@ def test_both_scores_and_where_they_differ() -> None:
         "lighteval": 0.5,
         "ours": 0.5,
         "disagree": 0.5,
-        "unread": 0.0,
+        "unread": 0,
     }
+    assert found["items_read"]
     wrong, right = found["examples"]
     assert (wrong["item_id"], wrong["reference"], wrong["answer"]) == (
         "a",
@@ -80,9 +81,16 @@ def test_both_scores_and_where_they_differ() -> None:
 def test_a_task_without_references_is_lighteval_s_alone() -> None:
     samples = [sample("p", "```python\nprint(1)\n```", 1.0, task="livecodebench")]
     assert compared(samples, [item("livecodebench", "p", None)]) == {
-        "aime24": {"compared": 0},
-        "livecodebench": {"compared": 0},
+        "aime24": {"items_read": False, "compared": 0, "unread": 0},
+        "livecodebench": {"items_read": True, "compared": 0, "unread": 0},
     }
+
+
+def test_what_our_rule_cannot_read_is_no_disagreement() -> None:
+    tests = '[{"input": "1", "output": "2"}]'
+    samples = [sample("p", "```python\nprint(1)\n```", 1.0, task="livecodebench")]
+    found = compared(samples, [item("livecodebench", "p", tests)])["livecodebench"]
+    assert found == {"items_read": True, "compared": 0, "unread": 1}
 
 
 def test_only_some_examples_are_kept() -> None:

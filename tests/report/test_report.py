@@ -407,18 +407,23 @@ def test_lighteval_s_score_is_beside_ours(copied, monkeypatch):
         "lighteval": 0.5,
         "ours": 0.25,
         "disagree": 0.25,
-        "unread": 0.0,
+        "unread": 3,
+        "items_read": True,
         "examples": [example | {"lighteval": 1.0, "ours": 0.0}],
     }
     for teacher in fake_run.TEACHERS:
         path = copied / "metrics/benchmark" / teacher / f"{fake_run.STUDENT}.json"
-        facts = {"sums": {"by_our_rule": compared}, "letters": {"by_our_rule": {"compared": 0}}}
+        facts = {
+            "sums": {"by_our_rule": compared},
+            "letters": {"by_our_rule": {"items_read": False, "compared": 0, "unread": 0}},
+        }
         write_json(path, facts)
     html, markdown = render(
         copied, monkeypatch, settings=dataclasses.replace(settings, benchmark=benchmark)
     )
-    assert "| sums | SmolLM2 cool | smollm2\\_135m | 50.0 | 25.0 | 25.0 | 0.0 | 96 |" in markdown
+    assert "| sums | SmolLM2 cool | smollm2\\_135m | 50.0 | 25.0 | 25.0 | 96 | 3 |" in markdown
     assert "sums: right by lighteval, wrong by our rule" in html
     assert "reference: 204" in html
     assert "&lt;script&gt;alert(" in html
-    assert "no reference that our rule compares: letters." in html
+    assert html.count("sums: right by lighteval") == 3
+    assert "their items were not read: letters." in html

@@ -34,26 +34,31 @@ async def grade_beside(
         grader: grades by our rule.
 
     Returns:
-        By task: `compared`, the answers whose item has a reference; if there are any, `lighteval` and `ours`, the
-        shares of these that each accepts, `disagree`, the share in which they differ, `unread`, the share that our rule
-        could not read, and up to five `examples` (item_id, sample, reference, answer, lighteval, ours).
+        By task: `items_read`, whether stage benchmark_items has its items; `compared`, the answers to items with a
+        reference that our rule could read, and `unread`, those that it could not. If any are compared, also `lighteval`
+        and `ours`, the shares of these that each accepts (a scorer's 0.5 or more accepts), `disagree`, the share in
+        which they differ, and up to five `examples` (item_id, sample, reference, answer, lighteval, ours).
 
     Raises:
         GradingError: trouble of this machine.
     """
     theirs = {task.id for task in tasks}
-    known = {
-        (item.task, item.item_id): Item(item.item_id, item.task, item.prompt, item.reference)
-        for item in items
-        if item.task in theirs and item.reference is not None
-    }
+    known: dict[tuple[str, str], Item] = {}
+    read: set[str] = set()
+    for item in items:
+        read.add(item.task)
+        if item.task in theirs and item.reference is not None:
+            known[item.task, item.item_id] = Item(
+                item.item_id, item.task, item.prompt, item.reference
+            )
     rows = [row for row in samples if (row.task, row.item_id) in known]
     marks = await asyncio.gather(
         *(grader.grade(known[row.task, row.item_id], _completion(row)) for row in rows)
     )
     graded = list(zip(rows, marks, strict=True))
     return {
-        task: _compared([pair for pair in graded if pair[0].task == task], known)
+        task: {"items_read": task in read}
+        | _compared([pair for pair in graded if pair[0].task == task], known)
         for task in sorted(theirs)
     }
 
@@ -61,28 +66,35 @@ async def grade_beside(
 def _compared(
     graded: Sequence[tuple[Sample, Marks]], known: Mapping[tuple[str, str], Item]
 ) -> dict[str, Any]:
-    if not graded:
-        return {"compared": 0}
-    count = len(graded)
-    differ = [(row, marks) for row, marks in graded if round(row.score_strict) != marks.strict]
+    # What our rule cannot read has no verdict of ours.
+    verdicts = [(row, marks) for row, marks in graded if not marks.unread]
+    count, unread = len(verdicts), len(graded) - len(verdicts)
+    if not count:
+        return {"compared": 0, "unread": unread}
+    differ = [(row, marks) for row, marks in verdicts if accepts(row.score_strict) != marks.strict]
     return {
         "compared": count,
-        "lighteval": sum(row.score_strict for row, _ in graded) / count,
-        "ours": sum(marks.strict for _, marks in graded) / count,
+        "unread": unread,
+        "lighteval": sum(accepts(row.score_strict) for row, _ in verdicts) / count,
+        "ours": sum(marks.strict for _, marks in verdicts) / count,
         "disagree": len(differ) / count,
-        "unread": sum(marks.unread for _, marks in graded) / count,
         "examples": [
             {
                 "item_id": row.item_id,
                 "sample": row.sample,
                 "reference": known[row.task, row.item_id].answer[:ANSWER_CHARS],
                 "answer": answer_part(_completion(row))[-ANSWER_CHARS:],
-                "lighteval": row.score_strict,
+                "lighteval": float(accepts(row.score_strict)),
                 "ours": marks.strict,
             }
             for row, marks in differ[:EXAMPLES]
         ],
     }
+
+
+def accepts(score: float) -> bool:
+    """Return whether a scorer that gives fractions accepts an answer."""
+    return score >= 0.5
 
 
 def _completion(row: Sample) -> Completion:

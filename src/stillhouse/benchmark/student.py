@@ -52,17 +52,19 @@ async def answer(
     with Journal.open() as journal, work_folder() as work:
         model = Model(engine, journal, "student", f"{teacher}/{student}")
         try:
-            output = await run_lighteval(
-                benchmark.tasks, items, model, grader, engine.concurrency, run_seed, Path(work)
-            )
+            try:
+                output = await run_lighteval(
+                    benchmark.tasks, items, model, grader, engine.concurrency, run_seed, Path(work)
+                )
+            finally:
+                await engine.close()
             samples = read_samples(output, benchmark, teacher, student)
+            write_table(layout.samples(teacher, student), Sample, samples)
             theirs = [task for task in benchmark.tasks if task.kind == "lighteval"]
             references = read_table(layout.BENCHMARK_ITEMS, BenchmarkItem) if theirs else ()
             beside = await grade_beside(samples, theirs, references, grader)
         finally:
             await grader.close()
-            await engine.close()
-    write_table(layout.samples(teacher, student), Sample, samples)
     return samples, model.hits, beside
 
 

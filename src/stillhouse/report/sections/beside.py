@@ -8,6 +8,8 @@ from stillhouse.report.inputs import RunFiles
 from stillhouse.report.material import Settings
 from stillhouse.report.page import Block, SideBySide, Table, TeacherAnswer, Text
 
+SHOWN = 5  # answers of each task on which the two disagree
+
 
 def lighteval_beside_ours(
     files: RunFiles, settings: Settings, names: Mapping[str, str]
@@ -30,24 +32,42 @@ def lighteval_beside_ours(
         header = ["Benchmark", "Teacher", "Student", "lighteval, %", "Our rule, %"]
         blocks.append(
             Table(
-                "lighteval's own tasks: answers that its scorer accepts, beside those that our rule accepts",
-                [*header, "Disagree, %", "Unread by ours, %", "Answers"],
+                "lighteval's own tasks: shares of the answers that its scorer accepts, beside those that our rule "
+                "accepts (strict; answers that our rule cannot read are left out)",
+                [*header, "Disagree, %", "Answers", "Unread by ours"],
                 [
                     [
                         task,
                         names[teacher],
                         student,
-                        *(percent(row[key]) for key in ("lighteval", "ours", "disagree", "unread")),
+                        *(percent(row[key]) for key in ("lighteval", "ours", "disagree")),
                         f"{row['compared']:,}",
+                        f"{row['unread']:,}",
                     ]
                     for task, (teacher, student), row in both
                 ],
                 labels=3,
             )
         )
-    for task, (teacher, _), row in both:
-        blocks += [_example(task, names[teacher], one) for one in row["examples"]]
-    if alone := sorted({task for task, _, row in found if not row["compared"]}):
+    for task in dict.fromkeys(task for task, _, _ in both):
+        examples = [
+            _example(task, f"{names[teacher]}, {student}", one)
+            for own, (teacher, student), row in both
+            if own == task
+            for one in row["examples"]
+        ]
+        blocks += examples[:SHOWN]
+    if unread := sorted({task for task, _, row in found if not row["items_read"]}):
+        blocks.append(
+            Text(
+                "Scored by lighteval alone, because queries.decontaminate.allow_unchecked names them and their items "
+                f"were not read: {', '.join(unread)}.",
+                note=True,
+            )
+        )
+    if alone := sorted(
+        {task for task, _, row in found if row["items_read"] and not row["compared"]}
+    ):
         blocks.append(
             Text(
                 "Scored by lighteval alone, because the items have no reference that our rule compares: "
