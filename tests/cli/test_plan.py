@@ -230,6 +230,18 @@ def test_a_replay_from_the_hub_is_not_fetched_for_a_plan():
 
 
 @pytest.mark.usefixtures("project")
+def test_a_plan_needs_no_api_key(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("KEY_OF_THE_PLAN", raising=False)
+    without = lines()
+    for name in ("hosted", "judge"):
+        path = Path(f"conf/teachers/{name}.yaml")
+        file = read_yaml(path)
+        file["runtime"]["api_key_variable"] = "KEY_OF_THE_PLAN"
+        path.write_text(json.dumps(file))
+    assert load_teacher("judge").runtime.api_key_variable == "KEY_OF_THE_PLAN"
+    assert lines() == without
+
+
 def test_a_plan_without_queries_is_an_error():
     for path in Path("data/queries/curated").iterdir():
         path.unlink()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from stillhouse.generate.plan import Account, Plan
     from stillhouse.journal.journal import Journal
     from stillhouse.params.run import RunParams
-    from stillhouse.params.teacher import Price, TeacherFile
+    from stillhouse.params.teacher import Price, TeacherFile, TeacherRuntime
     from stillhouse.records import Query
 
 
@@ -61,7 +61,8 @@ async def _plan(
     from stillhouse.verify.grade import judge_requests
 
     async with ModelRoom(journal) as room:
-        engine = room.model(teacher, file.teacher, file.runtime, "teacher", _queries).engine
+        runtime = _without_key(file.runtime)
+        engine = room.model(teacher, file.teacher, runtime, "teacher", _queries).engine
         return await plan_of(
             teacher,
             file.teacher,
@@ -73,10 +74,15 @@ async def _plan(
             judge=run.verify.judge.model,
             judge_spec=judge.teacher,
             judge_engine=room.model(
-                run.verify.judge.model, judge.teacher, judge.runtime, "judge"
+                run.verify.judge.model, judge.teacher, _without_key(judge.runtime), "judge"
             ).engine,
             asks=partial(judge_requests, run.verify),
         )
+
+
+def _without_key(runtime: "TeacherRuntime") -> "TeacherRuntime":
+    """Return a runtime that needs no API key, because a plan sends nothing."""
+    return runtime.model_copy(update={"api_key_variable": None})
 
 
 def _queries() -> "Iterator[Query]":
