@@ -10,7 +10,6 @@ EXTRA_OF = {
     "accelerate": "train",
     "aiohttp": "pipeline",
     "altair": "report",
-    "datasketch": "pipeline",
     "dvc": "pipeline",
     "gguf": "vllm",
     "if_verifiable": "verify",

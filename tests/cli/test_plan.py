@@ -242,6 +242,7 @@ def test_a_plan_needs_no_api_key(monkeypatch: pytest.MonkeyPatch):
     assert lines() == without
 
 
+@pytest.mark.usefixtures("project")
 def test_a_plan_without_queries_is_an_error():
     for path in Path("data/queries/curated").iterdir():
         path.unlink()
