@@ -124,7 +124,7 @@ def _judge_only(columns: Columns) -> dict[str, dict[str, int]]:
 
 
 def _judge_audit(files: RunFiles) -> list[Block]:
-    if files.judge_audit is None:
+    if not files.judge_audit:  # a run whose queries never need the judge has no figures
         return [Text("The judge was not measured on golden questions.")]
     return [
         Table(
