@@ -179,7 +179,8 @@ def _facts(rows: int) -> RunFacts:
         student_ids=[],
         teachers={"synthetic": TeacherFacts(spec=teacher, fingerprint={}, metrics=per_teacher)},
         judge=None,
-        queries_metrics=COUNTS | {"rejected": {}, "by_source": {}, "contamination": {}},
+        queries_metrics=COUNTS
+        | {"rejected": {}, "rows_rejected": {}, "by_source": {}, "contamination": {}},
         align_metrics={"parallel": rows, "survivorship": {}},
         contamination={"compared": {}, "not_compared": []},
         audit=None,
