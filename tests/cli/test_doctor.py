@@ -10,6 +10,7 @@ from stillhouse.cli.check import Survey, survey
 from stillhouse.cli.doctor import (
     Diagnosis,
     amount,
+    api_keys,
     dvc_project,
     environment,
     installed,
@@ -136,3 +137,20 @@ def test_every_check_runs_in_this_project() -> None:
     states = {check["check"]: check["state"] for check in found["checks"]}
     assert {"cores", "main environment", "isolation", "DVC", "weights"} <= set(states)
     assert states["parameters"] == "OK"
+
+
+def test_a_missing_api_key_of_an_endpoint_is_named_and_a_key_is_not_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    root = Path(__file__).resolve().parents[2]
+    found = survey(root, root)
+    (name, file), *_ = found.teachers.items()
+    teacher = file.teacher.model_copy(update={"engine": "openai"})
+    runtime = file.runtime.model_copy(update={"api_key_variable": "HOSTED_KEY"})
+    found.teachers = {name: file.model_copy(update={"teacher": teacher, "runtime": runtime})}
+    monkeypatch.delenv("HOSTED_KEY", raising=False)
+    (missing,) = api_keys(found)
+    assert (missing.state, missing.remedy) == ("FAIL", "export HOSTED_KEY=...")
+    monkeypatch.setenv("HOSTED_KEY", "sk-secret")
+    assert list(api_keys(found)) == [Diagnosis("API key", "OK", "HOSTED_KEY")]
+    assert list(api_keys(survey(root, root))) == []  # the default run has no endpoint

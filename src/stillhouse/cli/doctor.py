@@ -87,6 +87,7 @@ def _examine() -> Iterator[Diagnosis]:
     yield environment("eval environment", EVAL_ENVIRONMENT, [REQUIREMENTS / "eval.txt"])
     found = survey(Path(), Path())
     yield parameters(found)
+    yield from api_keys(found)
     yield isolation(found)
     yield from programs()
     yield dvc_project(Path())
@@ -203,6 +204,25 @@ def parameters(found: "Survey") -> Diagnosis:
         return Diagnosis("parameters", "OK", f"{len(found.files)} files")
     more = f" and {len(faults) - 1} more" if len(faults) > 1 else ""
     return Diagnosis("parameters", "FAIL", faults[0] + more, "run `stillhouse check`")
+
+
+def api_keys(found: "Survey") -> Iterator[Diagnosis]:
+    """Check that the keys of the endpoints of this run are in the environment; they are not shown."""
+    from stillhouse.models.api_key import read_key
+    from stillhouse.models.engine import EngineError
+
+    variables = {
+        file.runtime.api_key_variable
+        for file in found.teachers.values()
+        if file.teacher.engine == "openai" and file.runtime.api_key_variable
+    }
+    for variable in sorted(variables):
+        try:
+            read_key(variable)
+        except EngineError as error:
+            yield Diagnosis("API key", "FAIL", str(error), f"export {variable}=...")
+        else:
+            yield Diagnosis("API key", "OK", variable)
 
 
 def isolation(found: "Survey") -> Diagnosis:
