@@ -57,8 +57,9 @@ repro: ## Run the pipeline of params.yaml from end to end; run it again to go on
 	  echo "stillhouse doctor checks the machine, the environments and the parameters."; exit 2; }
 	@echo "done: report/report.html has the answer, data/release/ the data sets; dvc metrics show prints the figures"
 
+# One process more than cores, since tests of limits and kills wait.
 test: $(READY) ## Run the tests, or only some: make test FILE=tests/verify/test_math.py
-	@OMP_NUM_THREADS=1 python -m pytest $(if $(findstring .py,$(FILE)),,-n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder) $(FILE)
+	@OMP_NUM_THREADS=1 python -m pytest $(if $(findstring .py,$(FILE)),,-n $$(( $$(nproc) + 1 )) --maxprocesses 8 --dist loadfile --no-loadscope-reorder) $(FILE)
 
 test-slow: env ## Run the tests that run real models or both environments (about 10 minutes)
 	@python -m pytest -m slow
