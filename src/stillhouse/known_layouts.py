@@ -71,7 +71,7 @@ def answer_columns(row: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _am_info(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the facts of the question, which stand at its turn."""
+    """Return the facts of the question, which are at its turn."""
     turns = row.get("conversations")
     if not isinstance(turns, list):
         return {}

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 class ThinkMarks(NamedTuple):
     """The marks of one format.
 
-    `open` and `close` list alternatives. `answer_open` and `answer_close` stand around the answer, which has none
+    `open` and `close` list alternatives. `answer_open` and `answer_close` are around the answer, which has none
     without them if `answer_required`. `prompt_opens`: the prompt has opened the block, so that a text without any mark
     is reasoning. `required`: a finished completion has a mark; without one, the format is not the model's.
     """

@@ -19,7 +19,7 @@ class PinError(StillhouseError):
 
 @dataclass(frozen=True)
 class Place:
-    """A revision to fill in: its source and data set, and where its value stands in the file (both from 0)."""
+    """A revision to fill in: its source and data set, and where its value is in the file (both from 0)."""
 
     source: str
     repo: str
@@ -124,11 +124,11 @@ def newest_commit(repo: str, api: "HfApi") -> str:
             commit: str | None = api.dataset_info(repo).sha
         except RepositoryNotFoundError:  # also for a private or gated one
             raise PinError(
-                f"{repo}: no such data set on the Hub, or no access to it; mend `repo`, or accept its terms at "
+                f"{repo}: no such data set on the Hub, or no access to it; correct `repo`, or accept its terms at "
                 f"https://huggingface.co/datasets/{repo} and run `hf auth login`"
             ) from None
         except HFValidationError as error:
-            raise PinError(f"{repo}: no name of a data set ({error}); mend `repo`") from None
+            raise PinError(f"{repo}: no name of a data set ({error}); correct `repo`") from None
         except OfflineModeIsEnabled:
             raise PinError(
                 f"{repo}: HF_HUB_OFFLINE is set; unset it on a machine with a network, or write the 40-digit commit"

@@ -77,7 +77,7 @@ def repeated(
 
     Args:
         texts: gives (query id, text) anew on each call, in the same order and query by query; called once, and again if
-            n-grams are frequent. One text of each query is kept, so later ones do not stand for the copies elsewhere.
+            n-grams are frequent. One text of each query is kept, so later ones do not count as copies of it.
         params: length, limits and memory.
         folder: where a temporary file is made if the n-grams need more memory.
         threads: how many hash and sort; null: one for each processor of this process, at most `MAX_THREADS`.

@@ -95,7 +95,7 @@ def _proxy_passwords() -> Iterator[str]:
 
 
 def _forms(value: str) -> Iterable[str]:
-    """Return a secret as it may stand in a text: plain, or in the escapes of JSON, URL, HTML, base64 and hex."""
+    """Return a secret as a text may contain it: plain, or in the escapes of JSON, URL, HTML, base64 and hex."""
     raw = value.encode()
     in_json = json.dumps(value)[1:-1]
     yield from (value, in_json, in_json.replace("/", "\\/"), html.escape(value), raw.hex())
@@ -105,7 +105,7 @@ def _forms(value: str) -> Iterable[str]:
     ):  # base64 of a longer text, such as user:password, depends on the position
         for encoded in (base64.b64encode, base64.urlsafe_b64encode):
             whole = encoded(b"\0" * before + raw).decode().rstrip("=")
-            # The first and last characters also depend on what stands beside the secret.
+            # The first and last characters also depend on what is next to the secret.
             first = -(-before * 8 // 6)
             yield whole[first : (before + len(raw)) * 8 // 6]
 

@@ -9,9 +9,9 @@ from stillhouse.params.base import Id, Section
 PARALLEL = "parallel"  # folder and repository of all teachers' answers side by side
 
 
-# Without a user name or password, which must not be published; it stands in a Markdown link.
+# Without a user name or password, which must not be published; it is written into a Markdown link.
 _ADDRESS = r"^(https?://|(ssh://)?git@)[^\s()<>`@]+$"
-# It stands in braces in BibTeX.
+# It is written in braces in BibTeX.
 _AUTHOR = r"^[^{}\\\n]*[^\s{}\\][^{}\\\n]*$"
 
 

@@ -34,9 +34,9 @@ NonEmpty = Annotated[str, Field(min_length=1)]
 class ReasoningMarks(Section):
     """Any pair of marks around the reasoning; what follows the second is the answer.
 
-    `answer_open` and `answer_close` may stand around the answer. `prompt_opens`: the chat template has opened the
-    block, so that an answer without marks is unfinished reasoning. `required: false` for a model that thinks only
-    sometimes: a run then does not stop because most answers have no mark.
+    `answer_open` and `answer_close` are optional marks around the answer. `prompt_opens`: the chat template has
+    opened the block, so that an answer without marks is unfinished reasoning. `required: false` for a model that
+    thinks only sometimes: a run then does not stop because most answers have no mark.
     """
 
     open: NonEmpty

@@ -9,7 +9,7 @@ RowReason = Literal[
     "no_text",  # no user turn with text
     "invalid_messages",  # a turn without role or content, an unknown role, text that is no Unicode
     "no_reference",  # nothing to compare an answer with: missing, null, NaN or blank
-    "sentinel_reference",  # a word that stands for a missing reference, such as "proof"
+    "sentinel_reference",  # a word that means a missing reference, such as "proof"
     "unreadable_reference",  # the verifier of the category cannot read it
     "invalid_choices",  # no options, or an answer that is none of them
     "no_tests",

@@ -37,7 +37,7 @@ def file_rows(path: Path) -> Iterator[Numbered]:
         SourceFormatError: there is no such file, its suffix is not read, or it is broken as a whole.
     """
     if not path.is_file():
-        raise SourceFormatError(f"{path}: no such file; mend `path`, relative to the project root")
+        raise SourceFormatError(f"{path}: no such file; correct `path`, relative to the project root")
     codec = COMPRESSED.get(path.suffix)
     suffix = Path(path.stem).suffix if codec else path.suffix
     if suffix not in SUFFIXES:
@@ -129,7 +129,7 @@ def _json(file: IO[bytes], path: Path) -> Iterator[Numbered]:
     try:
         found = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise SourceFormatError(f"{path}: not JSON ({error}); mend the file") from None
+        raise SourceFormatError(f"{path}: not JSON ({error}); correct the file") from None
     if isinstance(found, dict):
         arrays = [value for value in found.values() if isinstance(value, list)]
         found = arrays[0] if len(arrays) == 1 else [found]

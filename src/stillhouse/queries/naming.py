@@ -42,7 +42,7 @@ def _wanted(asserts: Sequence[str], setup: str) -> str | None:
 
 
 def _is_named(name: str, prompt: str) -> bool:
-    """Return whether a prompt names something as code: `remove` may stand there as an English word."""
+    """Return whether a prompt names something as code: `remove` may be an English word there."""
     word = re.escape(name)
     forms = (
         rf"`{word}\b|\b{word}\s*\(|\b(?:def|class|function|method|named|called)\s+[`'\"*]*{word}\b"

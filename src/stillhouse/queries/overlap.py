@@ -26,7 +26,7 @@ MIN_CHANGED = 6  # content words that a changed copy shares with the item
 SYMBOLS = 4  # words of a run that counts though all of them are single letters, digits and signs
 REPHRASED = 0.5  # weighted share of an item's content words that a text in other words has too
 REPHRASED_NUMBERS = 2  # different numbers of an item that can be found in other words
-NUMBERS_IN_PLACE = 0.75  # share of the numbers that stand beside the same words in both
+NUMBERS_IN_PLACE = 0.75  # share of the numbers that are next to the same words in both
 WINDOW = 1.5  # a changed copy inside a longer text is at most so many times as long as the item
 _CONTINUES = frozenset(["+", "-", "*", "/", "^", "=", "<", ">", "<=", ">=", "!=", "%"])
 
@@ -165,7 +165,7 @@ def _longest_run(found: list[bool]) -> tuple[int, int]:
 def _changed(texts: tuple[str, ...], item: ItemText, rules: Decontaminate) -> Overlap | None:
     """Return the overlap of a changed copy: other words here and there, or sentences in another order.
 
-    The turn's densest window of the item's length is compared. A content word of the item is shared if it stands in
+    The turn's densest window of the item's length is compared. A content word of the item is shared if it is in
     a run of `runs` that the window has too. The score is the weighted share of the item's content words that are
     shared; it must reach `min_containment`. The numbers must be the same: the window has all of the item's, and
     `NUMBERS_IN_PLACE` of them are shared.
@@ -189,7 +189,7 @@ def _changed(texts: tuple[str, ...], item: ItemText, rules: Decontaminate) -> Ov
 
 
 def _shared(texts: Sequence[str], known: frozenset[tuple[str, ...]]) -> list[bool]:
-    """Tell of each content word whether it stands in a run that is known."""
+    """Return for each content word whether it is in a known run."""
     shared = [False] * len(texts)
     for run, i in runs(texts):
         if run in known:

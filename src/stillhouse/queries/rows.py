@@ -1,6 +1,6 @@
 """From a plain row of a file, a Hub data set or an embedded set to a checked `Query`.
 
-A row has the columns of `Query`; a plain `prompt` may stand for `messages`, and `choices` are added to it. A row that
+A row has the columns of `Query`; a plain `prompt` may replace `messages`, and `choices` are added to it. A row that
 could never be answered or verified is a rejection with a typed reason (`faults.RowReason`) and what was found.
 """
 
@@ -68,7 +68,7 @@ def query_of_row(
     """Return the query that a row holds, or the row's rejection.
 
     `columns` maps names of `COLUMNS` to the row's own (see `cells.lookup`), and is complete: foreign data sets have
-    columns of the same names and another meaning. Empty, it stands for a row with the columns of `Query`. A row's own
+    columns of the same names and another meaning. Empty, it means a row with the columns of `Query`. A row's own
     licence goes before the source's; where `columns` names its column, each row must have one.
 
     Args:

@@ -229,7 +229,7 @@ def call(name: str, arguments: Sequence[Any], expected: Any) -> PlainTest:
 
 
 def _call_in_a_list(name: str, arguments: Any, expected: Any) -> PlainTest:
-    """Return the test of a call as APPS and TACO have it: a result may stand alone in a list, or be that list."""
+    """Return the test of a call as APPS and TACO have it: a result may be alone in a list, or be that list."""
     if not isinstance(arguments, list | tuple):
         arguments = [arguments]
     if not isinstance(expected, list) or len(expected) != 1:
@@ -255,7 +255,7 @@ def _literal(value: Any) -> str:
 
 
 def _value(cell: Any) -> Any:
-    """Return an argument or result: a text that is JSON stands for its value."""
+    """Return an argument or result: a text that is JSON is read as its value."""
     if not isinstance(cell, str):
         return cell
     try:

@@ -3,7 +3,7 @@ r"""How the texts of queries and benchmark items are normalised and cut into wor
 The same text is published with and without LaTeX, so words do not depend on notation: `\dfrac{1}{2}`, `\frac12`, `½`
 and `1/2` are the words 1, /, 2; `\left`, `$`, `\text{}`, spacing and fonts are nothing; `\le` is `≤`; `1,000`,
 `1{,}000`, `1000` and `thousand` are one number. Numbers and arithmetic signs are words of their own, because problems
-differ in little else. Each word knows where it stands in the text, so that evidence can be quoted as it was written.
+differ in little else. Each word knows its place in the text, so that evidence can be quoted as it was written.
 """
 
 import re
@@ -76,7 +76,7 @@ MAX_ARGUMENT = 2000  # characters of a numerator; a brace that is never closed m
 
 
 class Word(NamedTuple):
-    """A word as it is compared, and where it stands in the text."""
+    """A word as it is compared, and its place in the text."""
 
     text: str
     start: int

@@ -43,7 +43,7 @@ def _decoded(line: bytes, place: str) -> Any:
         return _decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
-    # Python's own reader is slower and takes more: NaN, and halves of a surrogate pair. Both may stand in a column
+    # Python's own reader is slower and takes more: NaN, and halves of a surrogate pair. Both may be in a column
     # that nobody reads.
     try:
         return json.loads(line)

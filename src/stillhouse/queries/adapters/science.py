@@ -43,7 +43,7 @@ def _chemistry_qa(row: Mapping[str, Any]) -> AdaptedRow:
 
 
 def _nemotron_science(row: Mapping[str, Any]) -> AdaptedRow:
-    """There is no column with a reference: the result of the answer that a model wrote stands for it."""
+    """There is no column with a reference: the result of the answer that a model wrote is used instead."""
     if text(row, "reasoning") != "on":
         return NotSelected("no_reasoning")
     if isinstance(column(row, "input"), str):
