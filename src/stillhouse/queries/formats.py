@@ -37,7 +37,9 @@ def file_rows(path: Path) -> Iterator[Numbered]:
         SourceFormatError: there is no such file, its suffix is not read, or it is broken as a whole.
     """
     if not path.is_file():
-        raise SourceFormatError(f"{path}: no such file; correct `path`, relative to the project root")
+        raise SourceFormatError(
+            f"{path}: no such file; correct `path`, relative to the project root"
+        )
     codec = COMPRESSED.get(path.suffix)
     suffix = Path(path.stem).suffix if codec else path.suffix
     if suffix not in SUFFIXES:
