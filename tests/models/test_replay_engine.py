@@ -104,6 +104,22 @@ def test_worked_solutions_are_played_back_once():
     assert lines == [{"kind": "query", "place": unsolved.id, "asked": "What is 3 + 3?"}]
 
 
+@pytest.mark.parametrize(
+    ("write", "text"),
+    [
+        ("steps", "1 + 1 = 2. The answer is 2."),
+        ("result", "The answer is 2."),
+        ("result_first", "The answer is 2. 1 + 1 = 2."),
+    ],
+)
+def test_a_worked_solution_can_be_written_without_reasoning(write: Any, text: str):
+    solved = query(ONE, solution=Trace(think="1 + 1 = 2.", answer="The answer is 2."))
+    replay = ReplaySolutions(kind="solutions", write=write)
+    engine = ReplayEngine("worked", TOKENIZER, replay, lambda: [solved])
+    assert texts(engine, solved) == [text]
+    assert engine.fingerprint["write"] == write
+
+
 def test_a_file_answers_by_query_id_and_attempt_in_any_row_order():
     path = write(
         {"query_id": ASKED.id, "attempt": 4, "text": "second"},

@@ -1,6 +1,7 @@
 import json
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,12 +12,16 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
+from stillhouse.benchmark.items import load_items
+from stillhouse.params.benchmark import BenchmarkTask
 from stillhouse.params.load import load_run
 from stillhouse.params.queries import EmbeddedSource, FileSource, GeneratorSource, HubSource
+from stillhouse.queries.gym import Question, half_of
 from stillhouse.queries.load import load_sources
 from stillhouse.queries.rows import QueriesError
 from stillhouse.queries.sources import RowRead, load_source
-from stillhouse.records import Constraint, Message, Query, Rejected
+from stillhouse.queries.worked import worked_solution
+from stillhouse.records import Constraint, Message, Query, Rejected, Trace
 
 COMMIT = "1" * 40
 
@@ -92,6 +97,58 @@ def test_generated_queries_carry_ground_truth_and_worked_steps_to_it(
         assert query.solution is not None
         assert query.solution.think
         assert query.solution.answer == f"The answer is \\boxed{{{query.ground_truth}}}."
+
+
+SUMS = {
+    "min_terms": 3,
+    "max_terms": 3,
+    "min_digits": 1,
+    "max_digits": 1,
+    "operators": ["+"],
+    "allow_parentheses": False,
+    "allow_negation": False,
+}
+
+
+def test_sums_of_terms_have_bare_equations_as_steps() -> None:
+    question = Question("Calculate 7 + 10 - 8.", "9", {"expression": "7 + 10 - 8"})
+    solution = worked_solution("basic_arithmetic", question)
+    assert solution == Trace(think="7 + 10 = 17. 17 - 8 = 9.", answer="The answer is \\boxed{9}.")
+    for expression in ("2 * 3", "(1 + 2) - 3", "-1 + 2"):
+        question = Question(f"Calculate {expression}.", "0", {"expression": expression})
+        assert worked_solution("basic_arithmetic", question) is None
+
+
+def test_queries_and_items_split_by_their_numbers_whatever_the_order() -> None:
+    source = generator(generator="basic_arithmetic", config=SUMS, count=96, split_by_numbers=True)
+    task = BenchmarkTask.model_validate(
+        {
+            "id": "held_out",
+            "kind": "reasoning_gym",
+            "generator": "basic_arithmetic",
+            "config": SUMS,
+            "count": 200,
+            "samples": 1,
+            "split_by_numbers": True,
+        }
+    )
+    for seed in (1, 2, 3):
+        asked = [numbers(query.prompt) for query in only_queries(load_source(source, seed))]
+        held_out = [numbers(item.prompt) for item in load_items(task, seed)]
+        assert (len(asked), len(held_out)) == (96, 200)
+        assert not set(asked) & set(held_out)
+    halves = Counter(
+        half_of(f"Calculate {a} + {b} + {c}.")
+        for a in range(11)
+        for b in range(a, 11)
+        for c in range(b, 11)
+    )
+    assert halves.total() == 286
+    assert min(halves.values()) >= 120
+
+
+def numbers(prompt: str) -> tuple[int, ...]:
+    return tuple(sorted(map(int, re.findall(r"\d+", prompt))))
 
 
 def test_every_query_of_the_committed_run_carries_a_worked_solution() -> None:

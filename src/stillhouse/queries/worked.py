@@ -13,7 +13,7 @@ from stillhouse.records import Trace
 
 
 def worked_solution(generator: str, question: Question) -> Trace | None:
-    """Return a worked solution, or None where we have no steps for this generator.
+    """Return a worked solution, or None where we have no steps for this generator or this question of it.
 
     Raises:
         GymError: the steps end at another answer than the generator's.
@@ -21,7 +21,10 @@ def worked_solution(generator: str, question: Question) -> Trace | None:
     solve = _SOLVERS.get(generator)
     if solve is None:
         return None
-    think, result = solve(question.facts)
+    solved = solve(question.facts)
+    if solved is None:
+        return None
+    think, result = solved
     if str(result) != question.answer:
         raise GymError(
             f"generator {generator!r}: our steps give {result}, the reference is {question.answer}, "
@@ -37,6 +40,20 @@ def _chain_sum(facts: dict[str, Any]) -> tuple[str, int]:
     for sign, term in zip(rest[::2], map(int, rest[1::2]), strict=True):
         result = total + term if sign == "+" else total - term
         steps.append(f"{total} {sign} {_bracketed(term)} = {result}.")
+        total = result
+    return " ".join(steps), total
+
+
+def _sum_of_terms(facts: dict[str, Any]) -> tuple[str, int] | None:
+    """Return bare equations from left to right, without a word around them; only sums and differences have steps."""
+    first, *rest = facts["expression"].split()
+    if not all(term.isdecimal() for term in [first, *rest[1::2]]) or not {*rest[::2]} <= {"+", "-"}:
+        return None
+    total = int(first)
+    steps = []
+    for sign, term in zip(rest[::2], map(int, rest[1::2]), strict=True):
+        result = total + term if sign == "+" else total - term
+        steps.append(f"{total} {sign} {term} = {result}.")
         total = result
     return " ".join(steps), total
 
@@ -112,7 +129,8 @@ def _bracketed(number: int) -> str:
     return f"({number})" if number < 0 else str(number)
 
 
-_SOLVERS: dict[str, Callable[[dict[str, Any]], tuple[str, int]]] = {
+_SOLVERS: dict[str, Callable[[dict[str, Any]], tuple[str, int] | None]] = {
+    "basic_arithmetic": _sum_of_terms,
     "chain_sum": _chain_sum,
     "products": _products,
     "letter_counting": _letter_counting,

@@ -25,7 +25,7 @@ from stillhouse.models.replay.rows import (
 )
 from stillhouse.models.weights import cache_folder
 from stillhouse.params.teacher import Replay, ReplaySolutions
-from stillhouse.records import Query, assistant_text
+from stillhouse.records import Query, Trace, assistant_text
 
 _SCHEMA = """
 PRAGMA journal_mode = OFF;
@@ -76,7 +76,9 @@ class ReplayEngine:
         self._rows = self._answers = 0
         if isinstance(replay, ReplaySolutions):
             facts: dict[str, Any] = {"source": "worked solutions of the queries"}
-            self._load(queries(), _solutions(queries()))
+            if replay.write != "reasoning":
+                facts["write"] = replay.write
+            self._load(queries(), _solutions(queries(), replay))
         else:
             source = ReplaySource(replay)
             facts = source.fingerprint
@@ -206,13 +208,25 @@ class ReplayEngine:
         return len(self._tokenizer.encode((answer.reasoning or "") + answer.text))
 
 
-def _solutions(queries: Iterable[Query]) -> Iterator[SourceRow]:
+def _solutions(queries: Iterable[Query], replay: ReplaySolutions) -> Iterator[SourceRow]:
     for query in queries:
         if query.solution is not None:
-            text = assistant_text(query.solution.think, query.solution.answer)
+            text = _written(query.solution, replay)
             yield SourceRow(
                 query.id, query.prompt, [ReplayAnswer(query.id, 0, text, None, "stop", None, None)]
             )
+
+
+def _written(solution: Trace, replay: ReplaySolutions) -> str:
+    match replay.write:
+        case "reasoning":
+            return assistant_text(solution.think, solution.answer)
+        case "steps":
+            return f"{solution.think} {solution.answer}"
+        case "result":
+            return solution.answer
+        case "result_first":
+            return f"{solution.answer} {solution.think}"
 
 
 def _temporary_database() -> sqlite3.Connection:
