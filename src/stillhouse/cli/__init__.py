@@ -24,6 +24,7 @@ _COMMANDS = {
     "pull": "stillhouse.cli.pull:pull",
     "queries": "stillhouse.cli.queries:queries",
     "release": "stillhouse.cli.release:release",
+    "repro": "stillhouse.cli.repro:repro",
     "serve": "stillhouse.cli.serve:serve",
     "show": "stillhouse.cli.show:show",
     "verify": "stillhouse.cli.verify:verify",
