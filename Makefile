@@ -49,11 +49,12 @@ env-light: $(if $(wildcard .venv/.ready),.venv/.ready,.venv/.light) ## Build an 
 	  || { echo "pip failed. If it found no torch==2.13.0+cpu: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make env"; exit 2; }
 	@touch $@
 
-repro: ## Run the pipeline of params.yaml from end to end; run it again to go on where it stopped
+# JOBS=1 is plain `dvc repro`.
+repro: ## Run the pipeline of params.yaml from end to end, JOBS stages at a time; run it again to go on where it stopped
 	@$(MAKE) --no-print-directory -j2 env
 	@stillhouse check > /dev/null
-	@echo "dvc repro: 10 minutes for the embedded default on 2 fast and idle cores, up to 45 on slow and busy ones; Ctrl-C keeps every answer, run it again to go on"
-	@dvc repro || { echo "A stage failed: its message is above. Fix what it names and run make repro again;"; \
+	@echo "10 minutes for the embedded default on 2 fast and idle cores, up to 45 on slow and busy ones; Ctrl-C keeps every answer, run it again to go on"
+	@stillhouse repro $(if $(JOBS),--jobs $(JOBS)) || { echo "A stage failed: its message is above. Fix what it names and run make repro again;"; \
 	  echo "stillhouse doctor checks the machine, the environments and the parameters."; exit 2; }
 	@echo "done: report/report.html has the answer, data/release/ the data sets; dvc metrics show prints the figures"
 

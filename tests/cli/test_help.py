@@ -36,6 +36,7 @@ COMMANDS = [
     ["release", "export-paper"],
     ["release", "lint"],
     ["release", "preview"],
+    ["repro"],
     ["serve"],
     ["show"],
     ["verify"],
@@ -99,6 +100,7 @@ def test_every_command_that_prints_facts_has_json() -> None:
     actions = (
         ["init"],
         ["publish"],
+        ["repro"],
         ["serve"],
         ["journal", "export"],
     )  # their output is no document

@@ -16,7 +16,7 @@ from pathlib import Path
 from stillhouse.errors import StillhouseError
 from stillhouse.parallel.pipeline import Pipeline
 from stillhouse.parallel.slots import Slots, environment, gpus_of
-from stillhouse.parallel.view import View
+from stillhouse.parallel.view import StageView
 
 END_SECONDS = (
     60.0  # for a stage to end by itself after Ctrl-C, as it does within a request or a batch
@@ -40,7 +40,7 @@ def dvc_environment() -> dict[str, str]:
     return {**os.environ, "PATH": path}
 
 
-async def run_side_by_side(pipeline: Pipeline, slots: Slots, view: View) -> None:
+async def run_side_by_side(pipeline: Pipeline, slots: Slots, view: StageView) -> None:
     """Run all stages that have to run.
 
     When one fails, no other is started, and those that run are waited for.
@@ -92,10 +92,10 @@ async def run_side_by_side(pipeline: Pipeline, slots: Slots, view: View) -> None
         )
 
 
-async def _run_stage(stage: str, variables: dict[str, str], view: View) -> int:
+async def _run_stage(stage: str, variables: dict[str, str], view: StageView) -> int:
     """Run one stage and return its exit code; a cancelled stage is interrupted and waited for."""
     process = await asyncio.create_subprocess_exec(
-        *dvc_command("--wait-for-lock", "repro", "--single-item", stage),
+        *dvc_command("--wait-for-lock", "repro", "--quiet", "--single-item", stage),
         env=dvc_environment() | variables,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
@@ -115,7 +115,7 @@ async def _run_stage(stage: str, variables: dict[str, str], view: View) -> int:
     return code
 
 
-async def _show_lines(process: asyncio.subprocess.Process, stage: str, view: View) -> None:
+async def _show_lines(process: asyncio.subprocess.Process, stage: str, view: StageView) -> None:
     assert process.stdout is not None
     while True:
         try:
@@ -131,7 +131,7 @@ async def _show_lines(process: asyncio.subprocess.Process, stage: str, view: Vie
             view.line(stage, text)
 
 
-async def _interrupt(process: asyncio.subprocess.Process, stage: str, view: View) -> None:
+async def _interrupt(process: asyncio.subprocess.Process, stage: str, view: StageView) -> None:
     for number in (signal.SIGINT, signal.SIGKILL):
         try:
             os.killpg(process.pid, number)

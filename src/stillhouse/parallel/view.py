@@ -7,14 +7,14 @@ from typing import Any
 from stillhouse.progress import REFRESHES_PER_SECOND
 
 
-class View:
+class StageView:
     """Prints the lines of stages; on a terminal a table under them shows each running stage and its last line."""
 
     def __init__(self) -> None:
         self._running: dict[str, tuple[float, str]] = {}
         self._live = _live_table(self._render) if sys.stderr.isatty() else None
 
-    def __enter__(self) -> "View":
+    def __enter__(self) -> "StageView":
         if self._live:
             self._live.start(refresh=True)
         return self
