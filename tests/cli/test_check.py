@@ -159,6 +159,11 @@ def test_a_replay_cannot_judge(edit: Edit) -> None:
     assert "a judge must answer new prompts" in faults()
 
 
+def test_a_source_of_a_teacher_that_the_run_has_not_is_a_fault(edit: Edit) -> None:
+    edit("conf/teachers/qwen3_8b.yaml", "engine: vllm", "engine: vllm\n  sources: [nowhere]")
+    assert "teacher.sources: no query source 'nowhere'; there are: " in faults()
+
+
 def test_all_faults_are_reported_at_once(edit: Edit) -> None:
     edit("conf/teachers/qwen3_8b.yaml", "engine: vllm", "engine: openai")
     edit("conf/students/qwen2_5_1_5b.yaml", "chatml.jinja", "none.jinja")

@@ -145,8 +145,13 @@ def survey(root: Path, project: Path) -> Survey:
     found.placeholders.extend(to_allow)
     found.placeholders.extend(changelog_findings(run.package.version, (root, project)))
     found.faults.extend(_plugin_faults(run, found.teachers))
+    sources = {source.id for source in run.queries.sources}
     for teacher_id, file in found.teachers.items():
         path = root / TEACHERS_FOLDER / f"{teacher_id}.yaml"
+        if unknown := sorted(set(file.teacher.sources or ()) - sources):
+            found.faults.append(
+                f"{path}: teacher.sources: no query source {unknown[0]!r}; there are: {', '.join(sorted(sources))}"
+            )
         found.faults.extend(_teacher_faults(file, path, (root, project)))
         if file.teacher.engine == "openai" and not file.runtime.endpoints:
             found.faults.append(

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stillhouse import layout
 from stillhouse.cli.output import json_option, print_json, require_project
 
 if TYPE_CHECKING:
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
     from stillhouse.journal.journal import Journal
     from stillhouse.params.run import RunParams
     from stillhouse.params.teacher import Price, TeacherFile, TeacherRuntime
-    from stillhouse.records import Query
 
 
 @click.command()
@@ -56,19 +54,21 @@ async def _plan(
 ) -> "Plan":
     from functools import partial
 
+    from stillhouse.generate.asked import asked_queries
     from stillhouse.generate.plan import plan as plan_of
     from stillhouse.models.build import ModelRoom
     from stillhouse.verify.grade import judge_requests
 
+    queries = partial(asked_queries, file.teacher)
     async with ModelRoom(journal) as room:
         runtime = _without_key(file.runtime)
-        engine = room.model(teacher, file.teacher, runtime, "teacher", _queries).engine
+        engine = room.model(teacher, file.teacher, runtime, "teacher", queries).engine
         return await plan_of(
             teacher,
             file.teacher,
             engine,
             journal,
-            _queries(),
+            queries(),
             run.generate,
             run.run.seed,
             judge=run.verify.judge.model,
@@ -83,13 +83,6 @@ async def _plan(
 def _without_key(runtime: "TeacherRuntime") -> "TeacherRuntime":
     """Return a runtime that needs no API key, because a plan sends nothing."""
     return runtime.model_copy(update={"api_key_variable": None})
-
-
-def _queries() -> "Iterator[Query]":
-    from stillhouse.records import Query
-    from stillhouse.tables.read import read_table
-
-    return read_table(layout.CURATED_QUERIES, Query)
 
 
 def _document(

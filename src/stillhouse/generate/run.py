@@ -3,12 +3,14 @@
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from stillhouse import layout
-from stillhouse.files import partial, write_json
+from stillhouse.files import partial as partial_file
+from stillhouse.files import write_json
+from stillhouse.generate.asked import asked_categories, asked_queries
 from stillhouse.generate.formats import FormatCheck
 from stillhouse.generate.loop import Loop, Walk
 from stillhouse.generate.tally import WalkTally
@@ -26,7 +28,6 @@ from stillhouse.params.teacher import Teacher
 from stillhouse.params.verify import Verify
 from stillhouse.progress import Progress
 from stillhouse.records import Query, Response
-from stillhouse.tables.read import column_counts, read_table
 from stillhouse.tables.write import TableWriter
 from stillhouse.verify.grade import Grader
 from stillhouse.verify.open import opened_grader
@@ -51,11 +52,6 @@ class Generation:
         return f"generate {self.teacher}"
 
 
-def queries() -> Iterator[Query]:
-    """Return the queries as a stream, in the order of their ids."""
-    return read_table(layout.CURATED_QUERIES, Query)
-
-
 async def generate(run: Generation, journal: Journal) -> tuple[dict[str, Any], dict[str, Any]]:
     """Ask a teacher all queries and write data/responses/TEACHER.
 
@@ -72,7 +68,8 @@ async def generate(run: Generation, journal: Journal) -> tuple[dict[str, Any], d
             f"conf/teachers/{run.teacher}.yaml: teacher.price is missing, and params.yaml limits cost under generate"
         )
     runtime = load_teacher(run.teacher).runtime
-    totals = column_counts(layout.CURATED_QUERIES, "category")
+    totals = asked_categories(run.spec)
+    queries = partial(asked_queries, run.spec)
     async with ModelRoom(journal) as room:
         model = room.model(run.teacher, run.spec, runtime, "teacher", queries)
         async with opened_grader(room, run.verify, run.judge) as grader:
@@ -129,13 +126,13 @@ async def write_attempts(
                 attempts.write(response)
             progress.advance()
 
-        await loop.run(queries(), finished)
+        await loop.run(asked_queries(run.spec), finished)
         tally.ungradable.require_none_of_machine(run.title)
         attempts.finish()
     if unanswered:
         unanswered.sort(key=lambda line: line["query_id"])
         lines = (json.dumps(line, ensure_ascii=False) + "\n" for line in unanswered)
-        with partial(layout.unanswered(run.teacher)) as file:
+        with partial_file(layout.unanswered(run.teacher)) as file:
             file.write_text("".join(lines), encoding="utf-8")
     return tally
 

@@ -171,8 +171,8 @@ class Teacher(Section):
 
     `engine: replay` takes existing answers (`replay`) and counts their tokens with `tokenizer`. `engine: plugin` uses
     the engine that `plugin` names. `label` is the teacher's name in tables and cards. `price` sets the cost of an
-    answer. `batch_invariant` makes vLLM's output independent of the rest of the batch (GPUs of compute capability 8.0
-    and above).
+    answer. `sources` are the query sources (`queries.sources`) that it is asked; null: all. `batch_invariant` makes
+    vLLM's output independent of the rest of the batch (GPUs of compute capability 8.0 and above).
     """
 
     label: str
@@ -189,6 +189,7 @@ class Teacher(Section):
     sampling: Sampling | None = None
     request: RequestOptions | None = None
     price: Price | None = None
+    sources: list[Id] | None = None
     replay: Replay | None = None
     tokenizer: Tokenizer | None = None
     plugin: EnginePlugin | None = None
