@@ -12,8 +12,8 @@ depend on how often a hard query is asked again.
 
 Each of a, b and q has its exact binomial interval (Clopper and Pearson 1934, Biometrika 26:404), at a level that leaves
 at least 95 % for all three together (Bonferroni); the bounds of the wrong share are those at the ends of the three.
-No false accept in n cases is thus not taken for a = 0. With a + b >= 1 the verifier says nothing about an answer, so
-that anything between no and every accepted answer may be wrong.
+No false accept in n cases is thus not taken for a = 0. With a + b >= 1 a verifier says nothing about an answer: where
+the golden cases do not exclude this, the bounds are no and every accepted answer.
 """
 
 from collections import Counter
@@ -118,11 +118,12 @@ def estimate(errors: Errors | None, passed: int, decided: int) -> Estimate:
     share = None
     if accepts.share is not None and rejects.share is not None:
         share = wrong_share(accepts.share, rejects.share, passed / decided)
-    # The share grows with a, and falls with q; with b it falls where q > a, and is 1 elsewhere.
-    high = wrong_share(accepts.high, rejects.low, passes.low)
-    if share is None or high is None:
+    if share is None or accepts.high + rejects.high >= 1:
         return Estimate(share, 0.0, 1.0)
-    low = wrong_share(accepts.low, rejects.high, passes.high) or 0.0
+    # The share grows with a. It falls with q and, where q > a, with b; for q <= a it is 1.
+    low = wrong_share(accepts.low, rejects.high, passes.high)
+    high = wrong_share(accepts.high, rejects.low, passes.low)
+    assert low is not None and high is not None  # a + b < 1 at both ends
     return Estimate(share, min(low, share), max(high, share))
 
 
