@@ -16,6 +16,7 @@ No false accept in n cases is thus not taken for a = 0. With a + b >= 1 a verifi
 the golden cases do not exclude this, the bounds are no and every accepted answer.
 """
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -49,7 +50,7 @@ class Errors(NamedTuple):
     rejected_right: int
 
 
-class Estimate(NamedTuple):
+class ShareBounds(NamedTuple):
     """A share with its interval; `share` is null where it cannot be estimated."""
 
     share: float | None
@@ -57,14 +58,14 @@ class Estimate(NamedTuple):
     high: float
 
 
-def exact(successes: int, trials: int, confidence: float = CONFIDENCE) -> Estimate:
+def exact(successes: int, trials: int, confidence: float = CONFIDENCE) -> ShareBounds:
     """Return a binomial share with its exact interval (Clopper-Pearson); 0 to 1 without trials."""
     from scipy.stats import binomtest
 
     if trials == 0:
-        return Estimate(None, 0.0, 1.0)
+        return ShareBounds(None, 0.0, 1.0)
     found = binomtest(successes, trials).proportion_ci(confidence, method="exact")
-    return Estimate(successes / trials, float(found.low), float(found.high))
+    return ShareBounds(successes / trials, float(found.low), float(found.high))
 
 
 def errors_of(verifier: str, audit: Metrics | None, judge_audit: Metrics | None) -> Errors | None:
@@ -102,7 +103,7 @@ def wrong_share(false_accept: float, false_reject: float, passed: float) -> floa
     return min(1.0, false_accept * (1 - right) / passed)
 
 
-def estimate(errors: Errors | None, passed: int, decided: int) -> Estimate:
+def estimate(errors: Errors | None, passed: int, decided: int) -> ShareBounds:
     """Return the expected share of wrong answers among those that a verifier accepted, with its interval.
 
     Args:
@@ -111,7 +112,7 @@ def estimate(errors: Errors | None, passed: int, decided: int) -> Estimate:
         decided: the answers that it accepted or rejected.
     """
     if errors is None or passed == 0:
-        return Estimate(None, 0.0, 1.0)
+        return ShareBounds(None, 0.0, 1.0)
     accepts = exact(errors.accepted_wrong, errors.wrong, JOINT_CONFIDENCE)
     rejects = exact(errors.rejected_right, errors.right, JOINT_CONFIDENCE)
     passes = exact(passed, decided, JOINT_CONFIDENCE)
@@ -119,12 +120,12 @@ def estimate(errors: Errors | None, passed: int, decided: int) -> Estimate:
     if accepts.share is not None and rejects.share is not None:
         share = wrong_share(accepts.share, rejects.share, passed / decided)
     if share is None or accepts.high + rejects.high >= 1:
-        return Estimate(share, 0.0, 1.0)
+        return ShareBounds(share, 0.0, 1.0)
     # The share grows with a. It falls with q and, where q > a, with b; for q <= a it is 1.
     low = wrong_share(accepts.low, rejects.high, passes.high)
     high = wrong_share(accepts.high, rejects.low, passes.low)
     assert low is not None and high is not None  # a + b < 1 at both ends
-    return Estimate(share, min(low, share), max(high, share))
+    return ShareBounds(share, min(low, share), max(high, share))
 
 
 def count_rows(teacher: str) -> Counter[tuple[str, str]]:
@@ -212,14 +213,14 @@ def _errors_of_one(verifier: str, audit: Metrics, judge_audit: Metrics) -> Error
     return Errors(part["wrong"], part["accepted_wrong"], right, right - part["accepted_right"])
 
 
-def _part(rows: int, judged: bool, found: Estimate) -> dict[str, Any]:
+def _part(rows: int, judged: bool, found: ShareBounds) -> dict[str, Any]:
     known = found.share is not None
     return {
         "rows": rows,
         "judge_alone": rows if judged else 0,
         "expected": round(rows * found.share, ROW_DIGITS) if found.share is not None else None,
         "low": round(rows * found.low, ROW_DIGITS),
-        "high": round(rows * found.high, ROW_DIGITS),
+        "high": math.ceil(rows * found.high * 10**ROW_DIGITS) / 10**ROW_DIGITS,  # never rounded to 0
         "unknown": 0 if known else rows,
     }
 

@@ -303,7 +303,7 @@ def _compiled(source: str) -> "Template":
     # `+ 0` makes StrictUndefined raise an error that names a missing number.
     environment.filters["count"] = lambda number: f"{number + 0:,}"
     environment.filters["rounded"] = lambda number: f"{number + 0:,.2f}"
-    environment.filters["tenths"] = lambda number: "-" if number is None else f"{number + 0:,.1f}"
+    environment.filters["rows"] = lambda rows: "-" if rows is None else f"{rows + 0:,.2f}"
     environment.filters["percent"] = lambda share: f"{100 * share:.1f} %"
     environment.filters["interval"] = _interval
     environment.filters["cell"] = _cell

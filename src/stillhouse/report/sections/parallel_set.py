@@ -8,6 +8,7 @@ from stillhouse.report.inputs import RunFiles
 from stillhouse.report.page import DASH, Block, Table, Text
 from stillhouse.report.tables import category_table
 
+WHOLE_ROWS = 10  # from here on expected rows have no decimals
 # The divisions of `filter.survivors`, as captions and headers.
 _DIVISIONS = {
     "source": ("source", "Source"),
@@ -45,7 +46,9 @@ def survivors(files: RunFiles, names: Mapping[str, str]) -> list[Block]:
                 for row in rows
             ],
         )
-        for division, rows in found.items()
+        for division in _DIVISIONS
+        for rows in [found.get(division, [])]
+        if rows
     ]
     blocks.append(
         Text(
@@ -72,9 +75,9 @@ def _without(files: RunFiles, names: Mapping[str, str]) -> list[Block]:
             [
                 ["nobody", integer(whole), DASH],
                 *(
-                    [names[teacher], integer(rows), f"{rows - whole:+,}"]
-                    for teacher, rows in without.items()
-                    if teacher in names
+                    [names[teacher], integer(without[teacher]), f"{without[teacher] - whole:+,}"]
+                    for teacher in names
+                    if teacher in without
                 ),
             ],
         ),
@@ -185,8 +188,9 @@ def wrong_rows(files: RunFiles, names: Mapping[str, str]) -> list[Block]:
             "From the errors above and each teacher's pass rate: with false accepts a, false rejects b and a share q "
             "of attempts that pass, a(1−b−q) / (q(1−a−b)) of the accepted answers are wrong. So a teacher that is "
             "right less often has more wrong rows under the same verifier. No false accept in a few hundred cases does "
-            "not mean none: the intervals come from the numbers of cases (Clopper-Pearson). Golden cases are harder "
-            "than usual answers, and the parallel set has the easier queries, so that the true number is likely lower.",
+            "not mean none: the intervals come from the numbers of cases (Clopper-Pearson). Golden cases are chosen "
+            "to be hard and are not of this run, and the parallel set has its easier queries: read the order of "
+            "magnitude, and compare teachers by it.",
             note=True,
         ),
     ]
@@ -209,7 +213,11 @@ def _error(part: Mapping[str, Any]) -> str:
 
 
 def _expected(own: Mapping[str, Any]) -> str:
-    return f"{number(own['expected'])} [{number(own['low'])}, {number(own['high'])}]"
+    shown = [
+        DASH if rows is None else number(rows, 2 if rows < WHOLE_ROWS else 0)
+        for rows in (own["expected"], own["low"], own["high"])
+    ]
+    return f"{shown[0]} [{shown[1]}, {shown[2]}]"
 
 
 def _share(own: Mapping[str, Any]) -> str:
