@@ -162,7 +162,11 @@ def test_survivors_by_source_difficulty_and_length(run):
         "100 %": (2, 1),
     }
     # Attempts of two teachers: 2, 5, 2 and 3.
-    assert counts(found["attempts"]) == {"up to 1": (2, 1), "over 1 to 2": (1, 1), "over 2 to 3": (1, 0)}
+    assert counts(found["attempts"]) == {
+        "up to 1": (2, 1),
+        "over 1 to 2": (1, 1),
+        "over 2 to 3": (1, 0),
+    }
     # Mean tokens of an attempt: 11, 30, 40 and 100, one in each quarter; of a prompt 10, 20, 30 and 40.
     assert counts(found["answer_tokens"]) == {
         "11 to 11": (1, 1),

@@ -103,12 +103,19 @@ def test_errors_of_rules_judges_and_both():
     assert errors_of("judge_math", AUDIT, JUDGE) == (38, 8, 31, 27)
     assert errors_of("judge_math", AUDIT, None) is None
     assert errors_of("reward_model", AUDIT, JUDGE) is None
-    assert errors_of("ifeval+judge_demands", AUDIT, JUDGE) == (20, 5, 16, 4)  # the weaker of the two
+    assert errors_of("ifeval+judge_demands", AUDIT, JUDGE) == (
+        20,
+        5,
+        16,
+        4,
+    )  # the weaker of the two
     assert errors_of("ifeval+judge_demands", AUDIT, None) is None
 
 
 def test_rows_by_category_add_up_and_the_unmeasured_are_apart():
-    rows = Counter({("math", "math_rule"): 90, ("math", "judge_math"): 10, ("other", "own_rule"): 5})
+    rows = Counter(
+        {("math", "math_rule"): 90, ("math", "judge_math"): 10, ("other", "own_rule"): 5}
+    )
     said = Counter(
         {
             ("math", "math_rule", "pass"): 100,

@@ -398,8 +398,20 @@ def metrics() -> dict[str, Any]:
             "wrong_rows": {"tiny": wrong_rows(2029), "worked": wrong_rows(2039)},
             "verifier_errors": {
                 "math_rule": {
-                    "false_accept": {"of": 2053, "found": 0, "share": 0.0, "low": 0.0, "high": 0.0095},
-                    "false_reject": {"of": 2063, "found": 0, "share": 0.0, "low": 0.0, "high": 0.009},
+                    "false_accept": {
+                        "of": 2053,
+                        "found": 0,
+                        "share": 0.0,
+                        "low": 0.0,
+                        "high": 0.0095,
+                    },
+                    "false_reject": {
+                        "of": 2063,
+                        "found": 0,
+                        "share": 0.0,
+                        "low": 0.0,
+                        "high": 0.009,
+                    },
                 },
                 "own_rule": None,
             },

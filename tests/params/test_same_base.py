@@ -68,7 +68,9 @@ def test_profiles_declare_what_they_share(profile):
     judge = load_teacher(run.verify.judge.model, root).teacher
     found = shared_bases(teachers.values(), students, judge, run.perplexity)
     (warning,) = (text for text in found if "base model Qwen2.5" in text)
-    assert all(effect in warning for effect in ("family more easily", "judge may favour", "one cut"))
+    assert all(
+        effect in warning for effect in ("family more easily", "judge may favour", "one cut")
+    )
     assert students[0].label in warning
     alone = {"paper": "AM-Thinking-v1", "single_gpu": "OpenThinker3-7B"}[profile]
     assert f"Teacher {alone}, student" in warning

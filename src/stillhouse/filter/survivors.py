@@ -7,6 +7,7 @@ more per teacher.
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -61,7 +62,8 @@ class QueryColumns:
     @property
     def parallel(self) -> Flags:
         """Whether every teacher has a kept answer to the query."""
-        return self.kept.all(axis=0) if self.teachers else np.zeros(len(self.ids), np.bool_)
+        found: Flags = np.logical_and.reduce(self.kept, axis=0) & bool(self.teachers)
+        return found
 
     def places(self, ids: pa.Array) -> Numbers:
         """Return the places of queries.
@@ -227,7 +229,7 @@ def _by_source(queries: QueryColumns) -> Groups:
 def _by_pass_rate(queries: QueryColumns) -> Groups:
     """Divide by passed / graded: 0, above 0 to .25, .5, .75, below 1, 1, and queries without a graded attempt."""
     bounds = [0, *(f"{100 * edge:.0f}" for edge in PASS_RATES)]
-    between = [f"over {low} to {high} %" for low, high in zip(bounds, bounds[1:], strict=False)]
+    between = [f"over {low} to {high} %" for low, high in pairwise(bounds)]
     labels = ["0 %", *between, f"over {bounds[-1]} to under 100 %", "100 %", "none graded"]
     rates = queries.passed / np.maximum(queries.graded, 1)
     groups = np.searchsorted(PASS_RATES, rates, side="left") + 1

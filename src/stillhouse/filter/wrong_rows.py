@@ -12,6 +12,7 @@ depend on how often a hard query is asked again.
 
 Each of a, b and q has its exact binomial interval (Clopper and Pearson 1934, Biometrika 26:404), at a level that leaves
 at least 95 % for all three together (Bonferroni); the bounds of the wrong share are those at the ends of the three.
+The bounds allow for the number of golden cases, not for the fact that the rules were corrected against them.
 No false accept in n cases is thus not taken for a = 0. With a + b >= 1 a verifier says nothing about an answer: where
 the golden cases do not exclude this, the bounds are no and every accepted answer.
 """
@@ -78,7 +79,9 @@ def errors_of(verifier: str, audit: Metrics | None, judge_audit: Metrics | None)
         audit: metrics/audit.json. All cases for which a pass is not right are its wrong answers.
         judge_audit: metrics/judge_audit.json. An unreadable reply on a right answer counts as its rejection.
     """
-    parts = [_errors_of_one(name, audit or {}, judge_audit or {}) for name in verifier.split(JOINED)]
+    parts = [
+        _errors_of_one(name, audit or {}, judge_audit or {}) for name in verifier.split(JOINED)
+    ]
     known = [part for part in parts if part is not None]
     if len(known) < len(parts):
         return None
@@ -124,7 +127,8 @@ def estimate(errors: Errors | None, passed: int, decided: int) -> ShareBounds:
     # The share grows with a. It falls with q and, where q > a, with b; for q <= a it is 1.
     low = wrong_share(accepts.low, rejects.high, passes.high)
     high = wrong_share(accepts.high, rejects.low, passes.low)
-    assert low is not None and high is not None  # a + b < 1 at both ends
+    assert low is not None  # a + b < 1 at both ends
+    assert high is not None
     return ShareBounds(share, min(low, share), max(high, share))
 
 
@@ -220,7 +224,8 @@ def _part(rows: int, judged: bool, found: ShareBounds) -> dict[str, Any]:
         "judge_alone": rows if judged else 0,
         "expected": round(rows * found.share, ROW_DIGITS) if found.share is not None else None,
         "low": round(rows * found.low, ROW_DIGITS),
-        "high": math.ceil(rows * found.high * 10**ROW_DIGITS) / 10**ROW_DIGITS,  # never rounded to 0
+        "high": math.ceil(rows * found.high * 10**ROW_DIGITS)
+        / 10**ROW_DIGITS,  # never rounded to 0
         "unknown": 0 if known else rows,
     }
 

@@ -11,12 +11,21 @@ Role = Literal["teacher", "student", "judge", "scorer"]
 
 # What two roles of one base model can do to the comparison.
 EFFECTS: dict[tuple[Role, Role], str] = {
-    ("teacher", "student"): "a student may learn the answers of its own family more easily, so that a lead of such a "
+    (
+        "teacher",
+        "student",
+    ): "a student may learn the answers of its own family more easily, so that a lead of such a "
     "teacher need not hold for a student of another family",
     ("teacher", "judge"): "a judge may favour answers of its own family",
-    ("teacher", "scorer"): "perplexity is lower for texts of the scorer's own family, so that one cut keeps more of "
+    (
+        "teacher",
+        "scorer",
+    ): "perplexity is lower for texts of the scorer's own family, so that one cut keeps more of "
     "them",
-    ("student", "scorer"): "the scorer keeps the answers that are likely under the student's own family",
+    (
+        "student",
+        "scorer",
+    ): "the scorer keeps the answers that are likely under the student's own family",
 }
 
 

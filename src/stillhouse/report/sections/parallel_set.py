@@ -188,9 +188,9 @@ def wrong_rows(files: RunFiles, names: Mapping[str, str]) -> list[Block]:
             "From the errors above and each teacher's pass rate: with false accepts a, false rejects b and a share q "
             "of attempts that pass, a(1−b−q) / (q(1−a−b)) of the accepted answers are wrong. So a teacher that is "
             "right less often has more wrong rows under the same verifier. No false accept in a few hundred cases does "
-            "not mean none: the intervals come from the numbers of cases (Clopper-Pearson). Golden cases are chosen "
-            "to be hard and are not of this run, and the parallel set has its easier queries: read the order of "
-            "magnitude, and compare teachers by it.",
+            "not mean none: the intervals come from the numbers of cases (Clopper-Pearson). The rules were "
+            "corrected against their golden cases, which are not of this run, so their errors on its answers may be "
+            "larger: read the order of magnitude, and compare teachers by it.",
             note=True,
         ),
     ]
