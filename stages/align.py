@@ -1,8 +1,9 @@
 """The parallel sets: for each teacher the accepted answers to the queries that all teachers answered."""
 
 from stillhouse import layout
-from stillhouse.files import write_json
+from stillhouse.files import read_json, write_json
 from stillhouse.filter.align import align
+from stillhouse.filter.parallel_set import parallel_set_figures
 from stillhouse.leftovers import remove_leftovers
 from stillhouse.params.base import Id
 from stillhouse.params.stage import load_stage
@@ -11,10 +12,12 @@ from stillhouse.stage import stage_command
 
 @stage_command
 def main() -> None:
-    """Write data/aligned/<teacher> for every teacher."""
+    """Write data/aligned/<teacher> for every teacher, and the figures of the parallel set."""
     teachers = load_stage().read(list[Id], "teacher_ids")
     remove_leftovers(teachers)
-    write_json(layout.metrics("align"), align(teachers))
+    written = align(teachers)
+    errors = (read_json(layout.metrics(name)) for name in ("audit", "judge_audit"))
+    write_json(layout.metrics("align"), written | parallel_set_figures(teachers, *errors))
 
 
 if __name__ == "__main__":

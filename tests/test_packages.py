@@ -12,6 +12,7 @@ SOURCE = ROOT / "src/stillhouse"
 # Of all stages, these packages import another one's: docs/design.md has the reasons.
 BETWEEN_STAGES = {
     "benchmark": {"generate", "queries", "verify"},
+    "filter": {"verify"},
     "generate": {"verify"},
     "hub": {"package"},
     "package": {"verify"},

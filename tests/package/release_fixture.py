@@ -394,8 +394,37 @@ def metrics() -> dict[str, Any]:
             "parallel": 12,
             "by_category": {"math": 1409},
             "survivorship": {"math": {"queries": 1423, "parallel": 1427}},
+            "without": {"parallel": {"tiny": 2017, "worked": 2027}, "costliest": ["worked"]},
+            "wrong_rows": {"tiny": wrong_rows(2029), "worked": wrong_rows(2039)},
+            "verifier_errors": {
+                "math_rule": {
+                    "false_accept": {
+                        "of": 2053,
+                        "found": 0,
+                        "share": 0.0,
+                        "low": 0.0,
+                        "high": 0.0095,
+                    },
+                    "false_reject": {
+                        "of": 2063,
+                        "found": 0,
+                        "share": 0.0,
+                        "low": 0.0,
+                        "high": 0.009,
+                    },
+                },
+                "own_rule": None,
+            },
         },
     }
+
+
+def wrong_rows(rows: int) -> dict[str, Any]:
+    """The expected wrong rows of a teacher: half its rows by a judge, and half without an estimate."""
+    part = {"rows": rows, "judge_alone": 2069, "expected": None, "low": 0.0, "high": 2081.5}
+    part["unknown"] = rows
+    known = part | {"expected": 2.5, "high": 2083.5, "unknown": 0}
+    return part | {"by_category": {"math": known, "other": part}}
 
 
 def facts(**changes: Any) -> RunFacts:

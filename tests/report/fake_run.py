@@ -7,7 +7,9 @@ import numpy as np
 
 from stillhouse.hashing import content_hash
 from stillhouse.params.benchmark import Benchmark
+from stillhouse.params.filter import PerplexityScorer
 from stillhouse.params.run import Report, Run
+from stillhouse.params.student import Student
 from stillhouse.params.teacher import Teacher
 from stillhouse.params.verify import Verify
 from stillhouse.records import Decision, Example, Message, Perplexity, Sample, Verdict, query_id
@@ -86,6 +88,36 @@ def settings(student_ids: list[str] | None = None) -> Settings:
             ),
         },
         judge=judge,
+        scorer=PerplexityScorer(
+            model="tiny/scorer", revision="b" * 40, dtype="float32", max_tokens=1024
+        ),
+        students={STUDENT: student()},
+    )
+
+
+def student() -> Student:
+    """A student of another base than the teachers'."""
+    recipe = {
+        "learning_rate": 1e-4,
+        "lr_scheduler_type": "cosine",
+        "warmup_ratio": 0.0,
+        "weight_decay": 0.0,
+        "global_batch_size": 2,
+        "num_train_epochs": 1,
+        "max_steps": None,
+        "max_length": 512,
+        "packing": False,
+        "dtype": "float32",
+    }
+    return Student.model_validate(
+        {
+            "label": "Tiny student",
+            "model": "tiny/student",
+            "revision": "c" * 40,
+            "license": "Apache-2.0",
+            "chat_template": "conf/chat_templates/tiny.jinja",
+            "recipe": recipe,
+        }
     )
 
 
@@ -126,12 +158,52 @@ def write(root: Path) -> None:
             "parallel": 24,
             "by_category": dict.fromkeys(CATEGORIES, 8),
             "survivorship": {c: {"queries": 13, "parallel": 8} for c in CATEGORIES},
+            **parallel_set(),
         },
     )
     _json(
         root / "metrics/package.json",
         {t: {"rows": 24, "bytes": 20_000, "shards": 1, "tokens": 2400} for t in TEACHERS},
     )
+
+
+def parallel_set() -> dict[str, object]:
+    """The figures that stage align adds, each group and teacher with numbers of its own."""
+
+    def group(name: str, queries: int, parallel: int) -> dict[str, object]:
+        share = round(parallel / queries, 4)
+        return {"group": name, "queries": queries, "parallel": parallel, "share": share}
+
+    cool, warm, worked = TEACHERS
+    counted = {"compared": 24, "by_reference": 18, "identical": 3}
+    similar = {"similarity_mean": 0.4321, "similarity_median": 0.4}
+    category = {"rows": 8, "judge_alone": 2, "expected": 0.4, "low": 0.1, "high": 1.7, "unknown": 0}
+    unknown = category | {"expected": None, "low": 0.0, "high": 8.0, "unknown": 8}
+    rows = {"rows": 24, "judge_alone": 6, "expected": 0.8, "low": 0.2, "high": 11.4, "unknown": 8}
+    parts = {"math": category, "if": category, "other": unknown}
+    none = {"of": 386, "found": 0, "share": 0.0, "low": 0.0, "high": 0.0095}
+    some = {"of": 38, "found": 8, "share": 0.2105, "low": 0.0955, "high": 0.373}
+    return {
+        "survivors": {
+            "source": [group("basic_sums", 40, 24)],
+            "pass_rate": [group("0 %", 9, 0), group("100 %", 31, 24)],
+            "attempts": [group("up to 1", 27, 22), group("over 1 to 2", 13, 2)],
+            "prompt_tokens": [group("5 to 19", 20, 14), group("20 to 44", 20, 10)],
+            "answer_tokens": [group("3 to 50", 21, 15), group("51 to 400", 19, 9)],
+        },
+        "without": {"parallel": {cool: 25, warm: 29, worked: 24}, "costliest": [warm]},
+        "agreement": [
+            {"pair": pair, "same_answer": 21, **counted, **similar}
+            for pair in ([cool, warm], [cool, worked], [warm, worked])
+        ],
+        "sampled": {"queries": 1000, "shingle_tokens": 5},
+        "wrong_rows": {teacher: rows | {"by_category": parts} for teacher in TEACHERS},
+        "verifier_errors": {
+            "judge_math": {"false_accept": some, "false_reject": some},
+            "math_rule": {"false_accept": none, "false_reject": none},
+            "own_rule": None,
+        },
+    }
 
 
 def example(teacher: str, number: int, tokens: int, answer: str, think: str = "") -> Example:

@@ -85,7 +85,13 @@ def render(root, monkeypatch, students=(fake_run.STUDENT,), settings=None):
         "student_ids": list(students),
         **{key: getattr(settings, key).model_dump() for key in ("run", "verify", "report")},
         "benchmark": settings.benchmark.model_dump(),
+        "perplexity": settings.scorer.model_dump(),
     }
+    for student_id in students:
+        content = {"student": settings.students[student_id].model_dump()}
+        path = root / f"conf/students/{student_id}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content))  # JSON is YAML
     for teacher_id, teacher in settings.teachers.items():
         recorded = root / "data/responses" / teacher_id
         write_json(recorded / "teacher.json", teacher.model_dump())
@@ -204,6 +210,64 @@ def test_the_share_that_the_ngram_filter_drops_is_shown_for_each_teacher(markdow
             "3",
             "25.0",
         ]
+
+
+def table(markdown: str, caption: str) -> list[list[str]]:
+    """Return the cells of the table below a caption, without its header."""
+    _, _, below = markdown.partition(caption)
+    rows = [line for line in below.split("\n\n")[1].splitlines() if line.startswith("|")]
+    cells = ([cell.strip() for cell in row.strip("|").split("|")] for row in rows[2:])
+    return [[cell.replace("\\", "") for cell in row] for row in cells]
+
+
+def test_survivorship_is_shown_by_difficulty_and_length(markdown):
+    assert table(markdown, "Survivorship by pass rate") == [
+        ["0 %", "9", "0", "0.0"],
+        ["100 %", "31", "24", "77.4"],
+    ]
+    assert table(markdown, "Survivorship by mean attempts")[1] == ["over 1 to 2", "13", "2", "15.4"]
+    assert table(markdown, "Survivorship by length of the answers")[0][1:] == ["21", "15", "71.4"]
+
+
+def test_the_teacher_that_costs_most_queries_is_named(markdown):
+    rows = table(markdown, "Size of the parallel set without each teacher")
+    assert rows[0] == ["nobody", "24", "–"]
+    assert rows[2] == ["SmolLM2 warm", "29", "+5"]
+    assert "SmolLM2 warm alone costs most queries." in markdown
+
+
+def test_agreement_tells_what_is_the_same_by_construction(markdown):
+    rows = table(markdown, "Agreement of the teachers on the parallel set")
+    assert len(rows) == 3
+    assert rows[0] == [
+        "SmolLM2 cool / SmolLM2 warm",
+        *("24", "87.5", "18", "3 of 6", "12.5", "0.432", "0.400"),
+    ]
+
+
+def test_expected_wrong_rows_have_their_bounds_and_their_source(markdown):
+    rows = table(markdown, "Rows of the parallel set that are expected to be wrong, by teacher")
+    assert rows[0][1:] == ["24", "6", "0.80 [0.20, 11]", "3.3 [0.8, 47.5]", "8"]
+    rows = table(markdown, "Rows of the parallel set that are expected to be wrong, by category")
+    assert rows[-1][:2] == ["other", "– [0.00, 8.00] of 8"]
+    errors = table(markdown, "Measured errors of the verifiers that decided rows")
+    assert errors[1] == ["math_rule", *["0.0 [0.0, 0.9], 0 of 386"] * 2]
+    assert errors[2] == ["own_rule", "not measured", "not measured"]
+
+
+def test_a_shared_base_model_is_in_the_headline(copied, monkeypatch):
+    settings = fake_run.settings()
+    _, before = render(copied, monkeypatch, settings=settings)
+    shared = "judge SmolLM2 judge share the base model package:llm"
+    assert shared in before.replace("\\", "")
+    assert "student Tiny student" not in before
+    same = settings.students[fake_run.STUDENT].model_copy(
+        update={"base_model": settings.judge.model}
+    )
+    changed = dataclasses.replace(settings, students={fake_run.STUDENT: same})
+    _, after = render(copied, monkeypatch, settings=changed)
+    assert "student Tiny student" in after
+    assert "need not hold for a student of another family" in after
 
 
 def test_summary_is_flat_numbers_from_the_inputs(rendered):

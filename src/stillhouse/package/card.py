@@ -17,6 +17,7 @@ from stillhouse.package.facts import Repository, RunFacts, repositories
 from stillhouse.package.license_names import hub_name
 from stillhouse.package.licenses import Consequences, consequences
 from stillhouse.package.rows import ABOUT, COLUMNS, SPLIT
+from stillhouse.params.same_base import shared_bases
 from stillhouse.params.teacher import Teacher
 from stillhouse.params.verify import JUDGE_ROLES
 
@@ -241,6 +242,9 @@ def render_card(facts: CardFacts, cards: Path = CARDS) -> str:
         },
         "judge_size": model_size(judge.model) if judge else None,
         "weak_judge": judge is not None and is_weak_judge(judge),
+        "same_base": shared_bases(
+            [part.spec for part in run.teachers.values()], judge=judge, scorer=run.perplexity
+        ),
         "warnings": facts.warnings,
         "shown_warnings": SHOWN_WARNINGS,
         "changelog": _changelog(cards),
@@ -262,9 +266,11 @@ def student_repository(namespace: str, name: str, teacher: str, student: str) ->
 
 
 def _interval(found: Mapping[str, float] | None) -> str:
-    """Return a precision or recall with its interval as text. There is none if no answer was accepted."""
+    """Return a share with its interval as text. There is no precision if no answer was accepted."""
     if found is None:
         return "nothing accepted"
+    if found["share"] is None:
+        return "no case"
     return f"{100 * found['share']:.1f} % [{100 * found['low']:.1f}, {100 * found['high']:.1f}]"
 
 
@@ -297,6 +303,7 @@ def _compiled(source: str) -> "Template":
     # `+ 0` makes StrictUndefined raise an error that names a missing number.
     environment.filters["count"] = lambda number: f"{number + 0:,}"
     environment.filters["rounded"] = lambda number: f"{number + 0:,.2f}"
+    environment.filters["rows"] = lambda rows: "-" if rows is None else f"{rows + 0:,.2f}"
     environment.filters["percent"] = lambda share: f"{100 * share:.1f} %"
     environment.filters["interval"] = _interval
     environment.filters["cell"] = _cell

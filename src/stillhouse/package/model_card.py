@@ -15,8 +15,10 @@ from stillhouse.package.license_names import hub_name
 from stillhouse.package.licenses import terms_of
 from stillhouse.params.base import Id
 from stillhouse.params.benchmark import Benchmark, BenchmarkSampling, ScoreKind
+from stillhouse.params.filter import PerplexityScorer
 from stillhouse.params.package import Package
 from stillhouse.params.run import Report, Run
+from stillhouse.params.same_base import shared_bases
 from stillhouse.params.stage import StageParams, load_recorded
 from stillhouse.params.student import Student
 from stillhouse.params.teacher import Teacher
@@ -31,7 +33,8 @@ class StudentFacts:
 
     `sft` and `align` are metrics. `decides` names the score that has the interval. `scores` has rows of task, score,
     low, high (0 to 1, None if not estimable), items, strict, lenient, finished, finished_items, samples, truncated and
-    unread, in the order to print. `confidence` is the confidence level of the intervals.
+    unread, in the order to print. `confidence` is the confidence level of the intervals. `judge` and `scorer` are those
+    of the run; null: none.
     """
 
     run: Run
@@ -47,6 +50,8 @@ class StudentFacts:
     align: Mapping[str, Any]
     scores: Sequence[Mapping[str, Any]]
     confidence: float
+    judge: Teacher | None = None
+    scorer: PerplexityScorer | None = None
 
     @property
     def dataset(self) -> str:
@@ -93,6 +98,8 @@ def student_facts(
         align=read_json(layout.metrics("align")),
         scores=scores,
         confidence=params.section(Report, "report").confidence,
+        judge=load_recorded(Teacher, layout.judge_record(teacher)),
+        scorer=params.section(PerplexityScorer, "perplexity"),
     )
 
 
@@ -132,6 +139,7 @@ def write_model_card(out: Path, facts: StudentFacts, cards: Path = CARDS) -> Non
         "scores": facts.scores,
         "interval": f"{100 * facts.confidence:g}",
         "commercial": facts.commercial,
+        "same_base": shared_bases([facts.teacher], [facts.student], facts.judge, facts.scorer),
     }
     body = render(cards / STUDENT_CARD, shown)
     text = f"---\n{yaml_text(front_matter(facts))}---\n\n{body}"

@@ -8,10 +8,11 @@ from stillhouse.params.base import Id, Revision, Section, UnitInterval, check_un
 
 
 class PerplexityScorer(Section):
-    """The model that scores perplexity."""
+    """The model that scores perplexity; `base_model` is as for teachers."""
 
     model: str
     revision: Revision
+    base_model: str | None = None
     dtype: Literal["float32", "bfloat16"]
     max_tokens: PositiveInt
 

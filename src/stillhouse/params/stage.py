@@ -94,6 +94,21 @@ class StageParams:
         return parse(Student, self.value("student", path), f"{path}: student")
 
 
+def read_student(student_id: str) -> Student:
+    """Return the tracked part of a student's file, for a stage over all students.
+
+    It cannot list each file in dvc.yaml; it depends on the folder conf/students.
+
+    Raises:
+        ParamsError: the file is missing or malformed.
+    """
+    path = STUDENTS_FOLDER / f"{student_id}.yaml"
+    content = read_yaml(path)
+    if "student" not in content:
+        raise ParamsError(f"{path}: student: missing key")
+    return parse(Student, content["student"], f"{path}: student")
+
+
 def load_stage() -> StageParams:
     """Return the parameters that the running DVC stage tracks.
 

@@ -36,13 +36,14 @@ class Student(Section):
     """All that decides what a student learns, in conf/students/<id>.yaml; tracked by its stages.
 
     `chat_template` is a file that puts the assistant's turns between `{% generation %}` and `{% endgeneration %}`, so
-    that the loss is computed on them alone.
+    that the loss is computed on them alone. `base_model` is as for teachers; to set it later trains again.
     """
 
     label: str
     model: str
     revision: Revision
     license: str
+    base_model: str | None = None
     chat_template: str
     recipe: Recipe
 

@@ -172,7 +172,9 @@ class Teacher(Section):
     `engine: replay` takes existing answers (`replay`) and counts their tokens with `tokenizer`. `engine: plugin` uses
     the engine that `plugin` names. `label` is the teacher's name in tables and cards. `price` sets the cost of an
     answer. `sources` are the query sources (`queries.sources`) that it is asked; null: all. `batch_invariant` makes
-    vLLM's output independent of the rest of the batch (GPUs of compute capability 8.0 and above).
+    vLLM's output independent of the rest of the batch (GPUs of compute capability 8.0 and above). `base_model` is the
+    pretrained model or family that the weights come from (`Qwen2.5`): report and cards warn where teacher, student,
+    judge and scorer share one. Without it, `model` is compared.
     """
 
     label: str
@@ -180,6 +182,7 @@ class Teacher(Section):
     model: str
     revision: TeacherRevision
     license: str
+    base_model: NonEmpty | None = None
     reasoning: Reasoning = "none"
     system_prompt: str | None = None
     chat_template: str | None = None

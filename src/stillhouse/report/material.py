@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from stillhouse.params.benchmark import Benchmark
+from stillhouse.params.filter import PerplexityScorer
 from stillhouse.params.run import Report, Run
+from stillhouse.params.student import Student
 from stillhouse.params.teacher import Teacher
 from stillhouse.params.verify import Verify
 
@@ -18,7 +20,7 @@ STORED_NOTE = "replay of stored answers"
 
 @dataclass(frozen=True)
 class Settings:
-    """The parameters on the page. `judge` is null if only rules decide."""
+    """The parameters on the page. `judge` is null if only rules decide, `scorer` if no perplexity is measured."""
 
     run: Run
     verify: Verify
@@ -26,6 +28,8 @@ class Settings:
     report: Report
     teachers: Mapping[str, Teacher]
     judge: Teacher | None
+    scorer: PerplexityScorer | None = None
+    students: Mapping[str, Student] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ from stillhouse.analysis import lengths, mixture, scores, statistics
 from stillhouse.files import write_json
 from stillhouse.params.base import Id
 from stillhouse.params.benchmark import Benchmark
+from stillhouse.params.filter import PerplexityScorer
 from stillhouse.params.run import Report, Run
-from stillhouse.params.stage import StageParams, load_recorded
+from stillhouse.params.stage import StageParams, load_recorded, read_student
 from stillhouse.params.teacher import Teacher
 from stillhouse.params.verify import Verify
 from stillhouse.report import inputs, material, page, sections, summary
@@ -26,6 +27,8 @@ def settings_of(params: StageParams) -> material.Settings:
         report=params.section(Report, "report"),
         teachers={t: load_recorded(Teacher, layout.teacher_record(t)) for t in teachers},
         judge=load_recorded(Teacher, layout.judge_record(teachers[0])),
+        scorer=params.section(PerplexityScorer, "perplexity"),
+        students={s: read_student(s) for s in params.read(list[Id], "student_ids")},
     )
 
 

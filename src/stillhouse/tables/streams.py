@@ -22,8 +22,15 @@ class JoinError(StillhouseError):
     """Tables of different runs were joined; the message names table and row."""
 
 
-def read_batches(folder: Path, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """Yield a table's rows in key order, in batches of `BATCH_ROWS`.
+def read_batches(
+    folder: Path, columns: Sequence[str] | None = None, *, rows: int = BATCH_ROWS
+) -> Iterator[pa.RecordBatch]:
+    """Yield a table's rows in key order, in batches.
+
+    Args:
+        folder: the table.
+        columns: those to read; a path such as `checks.list.element.state` is a part of a nested one. Null: all.
+        rows: the rows of a batch.
 
     Raises:
         TableError: there is no table, or a shard is corrupt or lacks a column.
@@ -32,11 +39,12 @@ def read_batches(folder: Path, columns: Sequence[str] | None = None) -> Iterator
     for path in shard_paths(folder):
         # pre_buffer would keep the whole shard in memory.
         with shard_errors(path), pq.ParquetFile(path, pre_buffer=False) as file:
-            if missing := set(wanted or ()) - set(file.schema_arrow.names):
+            heads = {name.partition(".")[0] for name in wanted or ()}
+            if missing := heads - set(file.schema_arrow.names):
                 raise TableError(
                     f"{path}: no column {', '.join(sorted(missing))}; run its stage again"
                 )
-            yield from file.iter_batches(batch_size=BATCH_ROWS, columns=wanted)
+            yield from file.iter_batches(batch_size=rows, columns=wanted)
 
 
 class Follower:

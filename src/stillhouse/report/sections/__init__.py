@@ -3,6 +3,7 @@
 A section whose data is missing states this.
 """
 
+from stillhouse.params.same_base import shared_bases
 from stillhouse.report.formats import count
 from stillhouse.report.inputs import RunFiles
 from stillhouse.report.material import AnalysisRows, Settings, teacher_names
@@ -11,6 +12,7 @@ from stillhouse.report.scoreboard import headline, score_blocks
 from stillhouse.report.sections.attempts import attempts
 from stillhouse.report.sections.beside import lighteval_beside_ours
 from stillhouse.report.sections.data import lengths, mixture, perplexity
+from stillhouse.report.sections.parallel_set import agreement, survivors, wrong_rows
 from stillhouse.report.sections.provenance import provenance
 from stillhouse.report.sections.queries import funnel, queries
 from stillhouse.report.sections.samples import samples
@@ -36,21 +38,33 @@ def build(files: RunFiles, figures: AnalysisRows, settings: Settings) -> Page:
                 *lighteval_beside_ours(files, settings, names),
             ],
         ),
-        ("funnel", "From queries to parallel rows", funnel(files, names)),
+        (
+            "funnel",
+            "From queries to parallel rows",
+            [*funnel(files, names), *survivors(files, names)],
+        ),
         ("attempts", "Attempts and pass rate", attempts(files, names)),
         ("queries", "Queries", queries(files)),
         ("mixture", "Mixture of the parallel set", mixture(figures, names)),
+        ("agreement", "Agreement of the teachers", agreement(files, names)),
         ("lengths", "Length of the responses", lengths(figures, names)),
         ("perplexity", "Perplexity", perplexity(figures, names)),
         ("training", "Training", training(files, names)),
-        ("verification", "Verification", verification(files, settings, names)),
+        (
+            "verification",
+            "Verification",
+            [*verification(files, settings, names), *wrong_rows(files, names)],
+        ),
         ("samples", "Answers side by side", samples(files, names)),
         ("provenance", "Provenance", provenance(files, settings, names)),
     ]
+    same_base = shared_bases(
+        settings.teachers.values(), settings.students.values(), settings.judge, settings.scorer
+    )
     return Page(
         title=f"Distillation report: {settings.run.name}",
         subtitle=f"{count(len(names), 'teacher')}, {count(len(files.student_ids), 'student')}; "
         f"seed {settings.run.seed}. Which teacher's traces make the better student?",
-        headline=headline(files, figures, settings),
+        headline=[*headline(files, figures, settings), *same_base],
         sections=[PageSection(anchor, title, blocks) for anchor, title, blocks in sections],
     )
