@@ -89,9 +89,16 @@ class Walk:
         return [attempt.response for attempt in self.attempts]
 
 
-def request_seed(query_id: str, teacher: str, attempt: int, run_seed: int) -> int:
-    """Return the seed of one request: 63 bits of a sha256, so that a new query shifts no other one's answer."""
-    return seed_of(f"{query_id}|{teacher}|{attempt}|{run_seed}")
+def request_seed(query_id: str, seed_name: str, attempt: int, run_seed: int) -> int:
+    """Return the seed of one request: 63 bits of a sha256, so that a new query shifts no other one's answer.
+
+    Args:
+        query_id: the id of the query.
+        seed_name: the teacher's `seed_name`, or its id where it has none.
+        attempt: the number of the attempt, from 0.
+        run_seed: the seed of the run.
+    """
+    return seed_of(f"{query_id}|{seed_name}|{attempt}|{run_seed}")
 
 
 class Loop:
@@ -123,6 +130,7 @@ class Loop:
         """
         self.in_flight = 0
         self._teacher, self._spec = teacher, spec
+        self._seed_name = spec.seed_name or teacher
         self._model, self._grade = model, grade
         self._rules, self._run_seed, self._budget = rules, run_seed, budget
         self._judge_cost = judge_cost
@@ -224,7 +232,7 @@ class Loop:
     async def _attempt(self, query: Query, earlier: list[LoopAttempt]) -> LoopAttempt | None:
         """Return the next attempt at a query; null if the run was stopped while it waited for a place."""
         number = len(earlier)
-        seed = request_seed(query.id, self._teacher, number, self._run_seed)
+        seed = request_seed(query.id, self._seed_name, number, self._run_seed)
         request = Request(
             messages=query.messages,
             seed=seed,

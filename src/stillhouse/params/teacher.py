@@ -166,7 +166,8 @@ class Teacher(Section):
     `engine: replay` takes existing answers (`replay`) and counts their tokens with `tokenizer`. `engine: plugin` uses
     the engine that `plugin` names. `label` is the teacher's name in tables and cards. `price` sets the cost of an
     answer. `batch_invariant` makes vLLM's output independent of the rest of the batch (GPUs of compute capability 8.0
-    and above).
+    and above). `seed_name` goes into the seed of each request, null: the teacher's id. A renamed teacher that has its
+    old id here finds its old answers in the journal.
     """
 
     label: str
@@ -186,6 +187,8 @@ class Teacher(Section):
     replay: Replay | None = None
     tokenizer: Tokenizer | None = None
     plugin: EnginePlugin | None = None
+    # Left out of records where it is null, so that records of older versions stay equal.
+    seed_name: Id | None = Field(default=None, exclude_if=lambda name: name is None)
 
     @model_validator(mode="after")
     def _engine_has_its_keys(self) -> "Teacher":
