@@ -37,6 +37,7 @@ from stillhouse.params.generate import Budget, Generate
 from stillhouse.params.teacher import Teacher, marks_of
 from stillhouse.records import Query, Response, Verdict, frame_of, response_id
 from stillhouse.verify.checks import kind_of
+from stillhouse.verify.trouble import words
 
 # Requests that the engine has at once, as a multiple of those that it runs at once: the next ones wait at its door.
 ASKED_PER_SLOT = 2
@@ -69,7 +70,8 @@ class Walk:
     """All attempts at one query, in order, and why there are no more.
 
     `ungradable` has the reasons of the verdicts that were neither a pass nor a fail. The stop `ungradable` means that
-    the last of them is trouble of our own machine. `error` says why a request was `refused`, or `failed` in all tries.
+    the last of them is trouble of our own machine, which `trouble` has in the words of the verifier or of the judge's
+    endpoint. `error` says why a request was `refused`, or `failed` in all tries.
     """
 
     query: Query
@@ -77,6 +79,7 @@ class Walk:
     stop: Stop = "max_attempts"
     ungradable: list[str] = field(default_factory=list)
     error: OneRequestError | None = None
+    trouble: str = ""
 
     @property
     def accepted(self) -> bool:
@@ -222,7 +225,9 @@ class Loop:
                 if verdict.state == "ungradable" and verdict.reason is not None:
                     ungradable.append(verdict.reason)
                     if kind_of(verdict.reason) == "machine":
-                        return ended("ungradable")
+                        return Walk(
+                            query, attempts, "ungradable", ungradable, trouble=words(verdict)
+                        )
             if self._stopped:
                 break
             if len(attempts) < most and query_budget and self._used_up(query_budget, attempts):
