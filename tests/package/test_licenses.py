@@ -74,7 +74,9 @@ def test_a_teacher_is_refused_for_what_would_stop_its_release() -> None:
     refuse_teacher("a", "mit", "apache-2.0", [])
     refuse_teacher("a", "odd", "apache-2.0", ["Odd"])
     refuse_teacher("a", "cc-by-nc-4.0", "cc-by-nc-4.0", [])
-    refuse_teacher("a", "mit", "FILL_IN", [])  # that the release has none yet is no fault of a teacher
+    refuse_teacher(
+        "a", "mit", "FILL_IN", []
+    )  # that the release has none yet is no fault of a teacher
     with pytest.raises(LicenseError, match=r"^teacher a: the licence 'odd' is not known"):
         refuse_teacher("a", "odd", "apache-2.0", [])
     with pytest.raises(LicenseError, match=r"allows commercial use, but .*teacher a \(cc-by-nc"):
