@@ -8,6 +8,7 @@ from stillhouse.filter.attempts import filter_all
 from stillhouse.filter.rules import Rules
 from stillhouse.params.files import TEACHERS_FOLDER
 from stillhouse.params.filter import Filter
+from stillhouse.params.runtime import filter_runtime
 from stillhouse.params.stage import load_stage
 from stillhouse.params.teacher import marks_of
 from stillhouse.stage import stage_command
@@ -22,7 +23,8 @@ def main(teacher: str) -> None:
     spec = params.teacher(teacher)
     cut = params.value("perplexity_cut", TEACHERS_FOLDER / f"{teacher}.yaml")
     rules = Rules(filtering, cut, marks_of(spec.reasoning))
-    tally = filter_all(teacher, spec, rules, filtering.ngram)
+    memory = filter_runtime(filtering.ngram).ngram_memory_mb  # untracked: it changes no result
+    tally = filter_all(teacher, spec, rules, filtering.ngram, memory)
     write_json(layout.metrics("filter", teacher), {**tally.metrics(), "rules": rules.metrics()})
     # Apart from the rest: times differ between two runs with the same result.
     write_json(layout.effort("filter", teacher), {"seconds": rules.seconds()})

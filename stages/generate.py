@@ -8,7 +8,9 @@ from stillhouse import layout
 from stillhouse.files import write_json
 from stillhouse.generate.run import Generation, generate
 from stillhouse.journal.journal import Journal
+from stillhouse.package.licenses import refuse_teacher
 from stillhouse.params.generate import Generate
+from stillhouse.params.load import load_package
 from stillhouse.params.stage import StageParams, load_stage
 from stillhouse.params.verify import Verify
 from stillhouse.stage import stage_command
@@ -18,7 +20,13 @@ from stillhouse.stage import stage_command
 @click.argument("teacher")
 def main(teacher: str) -> None:
     """Write data/responses/TEACHER: every attempt, accepted or not."""
-    run(teacher, load_stage())
+    params = load_stage()
+    # Read without being tracked: the licences can only end the stage before anything is paid, and change no out.
+    package = load_package()
+    refuse_teacher(
+        teacher, params.teacher(teacher).license, package.license, package.allow_licenses
+    )
+    run(teacher, params)
 
 
 def run(teacher: str, params: StageParams) -> None:

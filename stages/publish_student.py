@@ -8,9 +8,11 @@ from stillhouse.hub.readiness import (
     clean_commit,
     refuse_missing_in_remote,
     refuse_stale_pipeline,
+    refuse_unnamed_version,
 )
 from stillhouse.hub.student import student_folder
 from stillhouse.package.facts import student_repository
+from stillhouse.package.lint import CARD
 from stillhouse.params.package import Package
 from stillhouse.params.stage import load_stage
 from stillhouse.stage import stage_command
@@ -27,6 +29,7 @@ def main(teacher: str, student: str) -> None:
     commit = clean_commit()
     refuse_stale_pipeline()
     refuse_missing_in_remote()
+    refuse_unnamed_version([layout.model_card(teacher, student) / CARD], package.version)
     with student_folder(teacher, student) as folder:
         receipt = publish(
             folder,

@@ -8,7 +8,12 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from stillhouse.leftovers import BY_STUDENT, BY_TEACHER, remove_leftovers
+from stillhouse.leftovers import (
+    BY_STUDENT,
+    BY_TEACHER,
+    FILES_BY_TEACHER,
+    remove_leftovers,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -21,11 +26,7 @@ def test_every_folder_that_a_stage_shares_among_teachers_is_known() -> None:
                 path = out if isinstance(out, str) else next(iter(out))
                 if found := re.match(r"(.+?)/\$\{item\.teacher\}", path):
                     shared.add(found[1])
-    # Effort is tracked by git, and no stage depends on it.
-    assert {name for name in shared if not name.startswith("metrics/effort")} == {
-        *BY_TEACHER,
-        *BY_STUDENT,
-    }
+    assert shared == {*BY_TEACHER, *FILES_BY_TEACHER, *BY_STUDENT}
 
 
 def test_only_the_outs_of_others_are_deleted(tmp_path: Path) -> None:
@@ -34,10 +35,13 @@ def test_only_the_outs_of_others_are_deleted(tmp_path: Path) -> None:
         "metrics/filter/a.json",
         "data/filtered/.gitignore",
     ]
+    kept += ["metrics/effort/a.json", "metrics/effort/filter/a.json"]
     kept += ["models/a/small/config.json", "plots/sft/a/small.csv", "data/aligned/old/0.parquet"]
     gone = [
         "data/filtered/old/accepted/0.parquet",
         "metrics/filter/old.json",
+        "metrics/effort/old.json",
+        "metrics/effort/filter/old.json",
         "models/old/small/config.json",
     ]
     of_student = ["models/a/big/config.json", "plots/sft/a/big.csv"]
@@ -45,8 +49,8 @@ def test_only_the_outs_of_others_are_deleted(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     remove_leftovers(["a"], root=tmp_path)
-    assert all((tmp_path / name).exists() for name in kept + of_student + gone[2:])
-    assert not any((tmp_path / name).exists() for name in gone[:2])
+    assert all((tmp_path / name).exists() for name in kept + of_student + gone[-1:])
+    assert not any((tmp_path / name).exists() for name in gone[:-1])
     remove_leftovers(["a"], ["small"], root=tmp_path)
     assert all((tmp_path / name).exists() for name in kept)
     assert not any((tmp_path / name).exists() for name in gone + of_student)

@@ -12,6 +12,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from stillhouse.params.filter import FilterRuntime
 from stillhouse.params.run import RunParams
 from stillhouse.params.student import StudentFile, StudentRuntime
 from stillhouse.params.teacher import TeacherFile, TeacherRuntime
@@ -37,6 +38,7 @@ Read by the stages and tracked by none: a change runs nothing again. The keys of
 
 | key | type |
 |---|---|
+| `filter` | section |
 | `defaults.teachers`, `defaults.students` | section, for all of them |
 | `teachers.<id>`, `students.<id>` | section |
 """
@@ -51,6 +53,7 @@ def page() -> str:
     parts.append(RUNTIME)
     parts.extend(_section(TeacherRuntime, "teachers"))
     parts.extend(_section(StudentRuntime, "students"))
+    parts.extend(_section(FilterRuntime, "filter"))
     return "".join(parts)
 
 
@@ -64,6 +67,8 @@ def _section(model: type[BaseModel], path: str) -> list[str]:
     for name, field in model.model_fields.items():
         if model in (TeacherFile, StudentFile) and name == "runtime":
             continue  # it comes from conf/runtime.yaml
+        if field.exclude:
+            continue  # a key that has moved
         default = "" if field.default is PydanticUndefined else f"`{_yaml(field.default)}`"
         limits = _limits(field.metadata)
         parts.append(f"| `{name}` | {_type(field.annotation)}{limits} | {default} |\n")

@@ -2,7 +2,7 @@
 
 Stages over all teachers depend on whole folders, such as data/filtered, and DVC leaves the outs of a stage that is
 gone. With the folder of a removed teacher in it, the hash in dvc.lock would be one that no fresh clone can have, and
-each clone would run these stages again. What is removed is in DVC's cache.
+each clone would run these stages again. What is removed is in DVC's cache or, under metrics/effort, in git.
 """
 
 import shutil
@@ -20,6 +20,8 @@ BY_TEACHER = (
     "metrics/perplexity",
     "metrics/filter",
 )
+# Folders with one file per teacher, beside folders that are no teacher's. Git has these files.
+FILES_BY_TEACHER = ("metrics/effort", "metrics/effort/filter")
 # Folders with one folder per teacher, which has one entry per student.
 BY_STUDENT = (
     "models",
@@ -42,6 +44,8 @@ def remove_leftovers(
         root: the project folder.
     """
     found = [path for name in BY_TEACHER for path in _foreign(root / name, teachers)]
+    for name in FILES_BY_TEACHER:
+        found += [path for path in _foreign(root / name, teachers) if path.is_file()]
     if students is not None:
         for name in BY_STUDENT:
             found += _foreign(root / name, teachers)

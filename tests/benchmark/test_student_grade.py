@@ -26,11 +26,11 @@ from stillhouse.records import (
     Response,
     Verdict,
     assistant_text,
-    frame_of,
     query_id,
 )
 from stillhouse.verify.checks import MachineReason, make_check
 from stillhouse.verify.grade import Grader
+from tests.doubles.scripted_engine import stored
 
 GOLDEN = Path(__file__).parents[1] / "verify/golden/math.json"
 DATA = Path(os.environ.get("STILLHOUSE_SHARED_DATA", "../shared/data"))
@@ -93,21 +93,7 @@ def attempt(reference: str, text: str) -> tuple[Query, Response]:
         ground_truth=reference,
     )
     parts = split(completion(text), "think_tags")
-    response = Response(
-        id="a",
-        query_id=query.id,
-        teacher="t",
-        attempt=0,
-        seed=1,
-        think=parts.think,
-        answer=parts.answer,
-        frame=frame_of(text, *parts),
-        finish_reason="stop",
-        prompt_tokens=1,
-        completion_tokens=1,
-        fingerprint="f",
-    )
-    return query, response
+    return query, stored(text, parts, query.id)
 
 
 def differences(pairs: list[tuple[str, str]]) -> list[str]:

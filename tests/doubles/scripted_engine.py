@@ -3,8 +3,9 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from stillhouse.generate.reasoning import Parts
 from stillhouse.models.engine import Completion, Request
-from stillhouse.records import FinishReason
+from stillhouse.records import FinishReason, Response, frame_of
 
 
 def said(
@@ -17,6 +18,24 @@ def said(
         prompt_tokens=5,
         completion_tokens=len(text.split()),
         reasoning=reasoning,
+    )
+
+
+def stored(text: str, parts: Parts, query_id: str = "q") -> Response:
+    """Return the row that is stored of a finished completion."""
+    return Response(
+        id="r",
+        query_id=query_id,
+        teacher="t",
+        attempt=0,
+        seed=0,
+        think=parts.think,
+        answer=parts.answer,
+        frame=frame_of(text, *parts),
+        finish_reason="stop",
+        prompt_tokens=1,
+        completion_tokens=1,
+        fingerprint="f",
     )
 
 

@@ -63,9 +63,14 @@ def asked(texts: list[str], to_a_query: int = 1) -> Texts:
 
 
 def found(
-    texts: list[str], params: NgramFilter, folder: Path, threads: int = 2, to_a_query: int = 1
+    texts: list[str],
+    params: NgramFilter,
+    folder: Path,
+    threads: int = 2,
+    to_a_query: int = 1,
+    memory_mb: int = 512,
 ) -> tuple[list[int], list[int]]:
-    result = repeated(asked(texts, to_a_query), params, folder, threads)
+    result = repeated(asked(texts, to_a_query), params, folder, threads, memory_mb)
     return np.flatnonzero(result.looping).tolist(), np.flatnonzero(result.copies).tolist()
 
 
@@ -189,7 +194,7 @@ def test_memory_and_threads_change_nothing(tmp_path, capfd, threads: int, memory
     expected = naive(texts, 20, 20)
     assert len(expected[0]) == 9
     assert len(expected[1]) > 60
-    assert found(texts, limits(20, 20, memory_mb=memory_mb), tmp_path, threads) == expected
+    assert found(texts, limits(20, 20), tmp_path, threads, memory_mb=memory_mb) == expected
     told = capfd.readouterr().err
     assert (str(tmp_path) in told) == (memory_mb == 1)
     assert ("temporary file of 4." in told) == (memory_mb == 1)  # 8 bytes for 0.6 million n-grams
@@ -205,7 +210,7 @@ def test_many_frequent_ngrams_are_confirmed_in_several_readings(tmp_path: Path):
         reads += 1
         return asked(texts)()
 
-    result = repeated(read, limits(20, 3, memory_mb=1), tmp_path)
+    result = repeated(read, limits(20, 3), tmp_path, memory_mb=1)
     assert reads > 2
     assert np.flatnonzero(result.copies).tolist() == naive(texts, 20, 3)[1]
 
@@ -223,7 +228,7 @@ def test_a_full_or_broken_disk_is_told_with_a_remedy(
         monkeypatch.setattr(spill, "_write" if call == "write" else "_read_fully", full)
     texts = many_texts(400)
     with pytest.raises(SpillError, match=r"No space left.*memory_mb") as told:
-        repeated(asked(texts), limits(20, 20, memory_mb=1), tmp_path)
+        repeated(asked(texts), limits(20, 20), tmp_path, memory_mb=1)
     assert str(tmp_path) in str(told.value)
     assert not list(tmp_path.iterdir())
 
@@ -234,7 +239,7 @@ def test_a_reader_that_fails_leaves_no_file(tmp_path: Path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        repeated(read, limits(20, 20, memory_mb=1), tmp_path)
+        repeated(read, limits(20, 20), tmp_path, memory_mb=1)
     assert not list(tmp_path.iterdir())
 
 
@@ -252,8 +257,8 @@ def test_a_killed_process_leaves_no_file(tmp_path: Path, ending: signal.Signals)
                 yield str(i), " ".join(map(str, range(i * 1000, (i + 1) * 1000)))
 
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        params = NgramFilter(n=20, max_count=20, action="sample", memory_mb=1)
-        repeated(read, params, Path(sys.argv[1]))
+        params = NgramFilter(n=20, max_count=20, action="sample")
+        repeated(read, params, Path(sys.argv[1]), memory_mb=1)
     """
     command = [sys.executable, "-c", textwrap.dedent(program), str(tmp_path / "spill")]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:

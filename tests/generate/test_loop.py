@@ -110,6 +110,8 @@ def run(
     budget: Budget | None = None,
     judge_cost: Callable[[], float | None] = lambda: None,
     most_unanswered: int | None = None,
+    teacher: str = "teacher",
+    spec: dict[str, object] = SPEC,
     **rules: object,
 ) -> dict[str, Walk]:
     walks: dict[str, Walk] = {}
@@ -121,8 +123,8 @@ def run(
             finished(walk)
 
     loop = Loop(
-        "teacher",
-        parse(Teacher, SPEC, "spec"),
+        teacher,
+        parse(Teacher, spec, "spec"),
         model,
         grading,
         parse(Generate, {"max_attempts": 3, **rules}, "generate"),
@@ -234,6 +236,26 @@ def test_a_second_run_asks_nothing_and_gives_the_same_walks(journal: Journal):
     second = Model(engine, journal, "teacher", "t")
     assert run(queries, second) == walks
     assert (second.hits, second.asked, engine.requests) == (attempts, 0, [])
+
+
+def test_a_renamed_teacher_with_its_old_id_as_seed_name_asks_nothing(journal: Journal):
+    queries = [query(name) for name in ("right", "second", "never")]
+    walks = run(queries, Model(ScriptedEngine(scripted), journal, "teacher", "teacher"))
+    without = Model(ScriptedEngine(scripted), journal, "teacher", "renamed")
+    run(queries, without, teacher="renamed")
+    assert (without.hits, without.asked) == (0, 6)
+    named = Model(ScriptedEngine(scripted), journal, "teacher", "again")
+    renamed = run(queries, named, teacher="again", spec=SPEC | {"seed_name": "teacher"})
+    assert (named.hits, named.asked) == (6, 0)
+    for name, walk in renamed.items():
+        assert [r.seed for r in walk.responses] == [r.seed for r in walks[name].responses]
+        assert {r.teacher for r in walk.responses} == {"again"}
+
+
+def test_the_record_of_a_teacher_without_a_seed_name_has_no_such_key():
+    assert "seed_name" not in parse(Teacher, SPEC, "spec").model_dump()
+    named = parse(Teacher, SPEC | {"seed_name": "old"}, "spec").model_dump()
+    assert parse(Teacher, named, "record").seed_name == "old"
 
 
 def test_a_new_query_asks_for_its_own_answer_only(journal: Journal):

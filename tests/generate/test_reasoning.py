@@ -10,7 +10,8 @@ from stillhouse.generate.reasoning import Parts, split
 from stillhouse.marks import PRESETS
 from stillhouse.models.engine import Completion
 from stillhouse.params.teacher import Reasoning, ReasoningMarks
-from stillhouse.records import Response, frame_of
+from stillhouse.records import frame_of
+from tests.doubles.scripted_engine import stored
 
 CASES = json.loads(Path(__file__).with_name("reasoning_cases.json").read_text(encoding="utf-8"))
 FORMATS = ("none", "harmony", "separate_field", *PRESETS)
@@ -29,24 +30,6 @@ MARKED = st.lists(
 def completion(text: str, reasoning: str | None = None) -> Completion:
     return Completion(
         text=text, finish_reason="stop", prompt_tokens=1, completion_tokens=1, reasoning=reasoning
-    )
-
-
-def stored(text: str, parts: Parts) -> Response:
-    """Return the row that is stored of a completion."""
-    return Response(
-        id="r",
-        query_id="q",
-        teacher="t",
-        attempt=0,
-        seed=0,
-        think=parts.think,
-        answer=parts.answer,
-        frame=frame_of(text, *parts),
-        finish_reason="stop",
-        prompt_tokens=1,
-        completion_tokens=1,
-        fingerprint="f",
     )
 
 

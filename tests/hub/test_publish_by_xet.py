@@ -38,6 +38,15 @@ def published(hub: HubStandIn) -> bool:
     }
 
 
+def test_a_log_gets_no_progress_bars(
+    hub: HubStandIn, api: HfApi, folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    publish(folder, REPO, "1.0.0", access=PUBLIC, api=api)
+    pull(REPO, "v1.0.0", tmp_path / "pulled", api=api)
+    assert published(hub)
+    assert "%" not in capfd.readouterr().err
+
+
 @pytest.mark.parametrize("status", [503, 429, CUT])
 @pytest.mark.parametrize("request_line", [*UPLOAD, *READ_BACK])
 def test_a_fault_of_a_moment_changes_nothing(

@@ -194,9 +194,10 @@ def test_a_version_that_the_changelog_lacks_is_refused(
     params = clone / "params.yaml"
     params.write_text(params.read_text().replace(f"version: {VERSION}", "version: 0.2.0"))
     run(clone, "git", "commit", "-q", "-a", "-m", "a version")
-    told = run(clone, "stillhouse", "publish", fails=True)
-    assert (
-        "the changelog does not have version 0.2.0; describe it in dataset_cards/changelog.md"
-        in told
-    )
+    for command in (["stillhouse", "publish"], ["stillhouse", "publish", "--students"]):
+        told = run(clone, *command, fails=True)
+        assert (
+            "the changelog does not have version 0.2.0; describe it in dataset_cards/changelog.md"
+            in told
+        )
     assert hub.log == []

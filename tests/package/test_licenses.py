@@ -1,7 +1,13 @@
 import pytest
 
 from stillhouse.package.changelog import names
-from stillhouse.package.licenses import TERMS, LicenseError, refuse_unknown, terms_of
+from stillhouse.package.licenses import (
+    TERMS,
+    LicenseError,
+    refuse_teacher,
+    refuse_unknown,
+    terms_of,
+)
 from tests.package.release_fixture import example, query_of
 
 
@@ -62,6 +68,19 @@ def test_rows_under_an_unknown_licence_are_refused_by_source() -> None:
     ) as caught:
         refuse_unknown([known, odd, odd], [])
     assert "\n" not in str(caught.value)
+
+
+def test_a_teacher_is_refused_for_what_would_stop_its_release() -> None:
+    refuse_teacher("a", "mit", "apache-2.0", [])
+    refuse_teacher("a", "odd", "apache-2.0", ["Odd"])
+    refuse_teacher("a", "cc-by-nc-4.0", "cc-by-nc-4.0", [])
+    refuse_teacher(
+        "a", "mit", "FILL_IN", []
+    )  # that the release has none yet is no fault of a teacher
+    with pytest.raises(LicenseError, match=r"^teacher a: the licence 'odd' is not known"):
+        refuse_teacher("a", "odd", "apache-2.0", [])
+    with pytest.raises(LicenseError, match=r"allows commercial use, but .*teacher a \(cc-by-nc"):
+        refuse_teacher("a", "cc-by-nc-4.0", "apache-2.0", [])
 
 
 def test_a_changelog_names_a_whole_version() -> None:

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 from huggingface_hub import ModelCard
 
+from stillhouse.hub.readiness import NotReadyError, refuse_unnamed_version
 from stillhouse.package.card import CardError
 from stillhouse.package.model_card import StudentFacts, write_model_card
 from stillhouse.params.benchmark import BenchmarkSampling
@@ -109,6 +110,25 @@ def test_less_than_an_epoch_is_said(tmp_path: Path) -> None:
 def test_a_non_commercial_teacher_binds_the_student(tmp_path: Path) -> None:
     assert "Not for commercial use" not in card_of(tmp_path)
     assert "Not for commercial use" in card_of(tmp_path, teacher=teacher(license="cc-by-nc-4.0"))
+
+
+def test_authors_and_address_of_the_code_are_named_where_they_are_set(tmp_path: Path) -> None:
+    assert "Made with stillhouse, an open pipeline" in card_of(tmp_path)
+    more = {"authors": ["Ada [x]", "Bo"], "code_url": "https://example.org/code.git"}
+    package = parse(Package, facts().package.model_dump() | more, "test")
+    text = card_of(tmp_path, package=package)
+    assert (
+        r"Made by Ada \[x\], Bo with stillhouse ([code](https://example.org/code.git)), an" in text
+    )
+    assert "git clone https://example.org/code.git" in text
+
+
+def test_the_card_ends_with_the_changelog_of_its_version(tmp_path: Path) -> None:
+    card_of(tmp_path)
+    refuse_unnamed_version([tmp_path / "README.md"], "0.1.0")
+    # The version of the data set stands elsewhere on the card, which does not count.
+    with pytest.raises(NotReadyError, match=r"does not have version 1\.0\.0; describe it"):
+        refuse_unnamed_version([tmp_path / "README.md"], "1.0.0")
 
 
 def test_the_data_set_of_a_single_repository_is_that(tmp_path: Path) -> None:

@@ -8,7 +8,9 @@ import pytest
 
 from stillhouse.params.base import ParamsError
 from stillhouse.params.benchmark import BenchmarkSampling
+from stillhouse.params.filter import FilterRuntime, NgramFilter
 from stillhouse.params.load import load_student, load_teacher
+from stillhouse.params.runtime import filter_runtime
 from stillhouse.params.stage import StageParams
 
 RECIPE = {
@@ -125,3 +127,29 @@ def test_the_students_sampling_has_its_old_name_as_well() -> None:
     with pytest.warns(FutureWarning, match=r"max_new_tokens: rename it to max_tokens"):
         found = stage.section(BenchmarkSampling, "benchmark.sampling")
     assert found.max_tokens == 64
+
+
+def test_the_filters_memory_has_its_old_place_as_well_and_no_record_has_it(tmp_path: Path) -> None:
+    ngram = {"n": 20, "max_count": 20, "action": "sample"}
+    stage = StageParams("filter", {"filter.ngram": ngram | {"memory_mb": 64}})
+    with pytest.warns(FutureWarning, match=r"move it to conf/runtime\.yaml \(filter\.ngram_memory"):
+        old = stage.section(NgramFilter, "filter.ngram")
+    assert filter_runtime(old, tmp_path).ngram_memory_mb == 64
+    new = NgramFilter(n=20, max_count=20, action="sample")
+    assert old.model_dump() == new.model_dump()
+    assert "memory_mb" not in new.model_dump()
+
+
+def test_the_filters_memory_is_read_from_the_runtime_file(tmp_path: Path) -> None:
+    new = NgramFilter(n=20, max_count=20, action="sample")
+    assert filter_runtime(new, tmp_path) == FilterRuntime()
+    (tmp_path / "conf").mkdir()
+    path = tmp_path / "conf/runtime.yaml"
+    path.write_text(json.dumps({"filter": {"ngram_memory_mb": 64}}))
+    assert filter_runtime(new, tmp_path).ngram_memory_mb == 64
+    path.write_text(json.dumps({"filter": {"memory": 64}}))
+    with pytest.raises(ParamsError, match=r"runtime\.yaml: filter: memory: unknown key"):
+        filter_runtime(new, tmp_path)
+    path.write_text(json.dumps({"filters": {}}))
+    with pytest.raises(ParamsError, match=r"filters: unknown key; allowed here: defaults, filter"):
+        filter_runtime(new, tmp_path)

@@ -293,6 +293,19 @@ class MicroRun:
         assert done.returncode == 0, done.stdout + done.stderr
         return re.findall(r"Running stage '([^']+)'", done.stdout)
 
+    def failing(self, *targets: str) -> str:
+        """Run `dvc repro`, which must fail, and return what it printed."""
+        done = subprocess.run(
+            ["dvc", "repro", *targets],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode != 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
     def kill_inside(self, teacher: str, teachers: ScriptedTeachers) -> None:
         """Kill a teacher's generate stage, the whole process group, once all but the held answers are journaled."""
         process = subprocess.Popen(

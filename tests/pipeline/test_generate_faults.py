@@ -348,6 +348,9 @@ def test_a_judge_that_cannot_be_asked_costs_no_answer_and_is_told_at_the_end(
             "45 answers could not be graded, also without other load (45 judge_unavailable)"
             in errors
         )
+        assert re.search(
+            r"The first one: query [0-9a-f]+: judge_unavailable: .*scripted status 401", errors
+        )
         assert "run the same command again, and only these are graded" in errors
         assert sorted(teacher.asked) == [(number, 0) for number in range(QUERIES)]
         assert not (tmp_path / "data/responses/alpha/attempts").exists()

@@ -77,6 +77,16 @@ def test_the_contaminated_query_is_rejected_with_its_evidence(queried):
     assert "own_items" in (rejected[0].evidence or "")
 
 
+def test_a_teacher_under_an_unknown_licence_is_asked_nothing(queried, teachers):
+    asked = len(teachers.asked)
+    queried.edit("conf/teachers/alpha.yaml", teacher__license="alpha-licence")
+    told = queried.failing("generate@alpha")
+    assert "teacher alpha: the licence 'alpha-licence' is not known to stillhouse" in told
+    assert "Traceback" not in told
+    assert len(teachers.asked) == asked
+    queried.edit("conf/teachers/alpha.yaml", teacher__license="apache-2.0")
+
+
 def test_a_killed_run_asks_only_for_what_is_missing(answered, teachers):
     assert len(answered.answered_when_killed) >= 6
     asked = [request for request in teachers.asked if request[0] == "alpha"]

@@ -70,6 +70,10 @@ def outcome(verdict: Verdict) -> tuple[str, float | None, str | None, str]:
 def test_only_a_finished_answer_is_graded(grade: Grade) -> None:
     assert outcome(grade(MATH, "")) == ("fail", 0.0, "no_answer", "answer")
     assert outcome(grade(MATH, "7", finish_reason="length")) == ("fail", 0.0, "truncated", "answer")
+    for withheld in ("content_filter", "abort", "eos_token_of_nobody", "none"):
+        verdict = grade(MATH, "7", finish_reason=withheld)
+        assert outcome(verdict) == ("fail", 0.0, "truncated", "answer")
+        assert [check.evidence for check in verdict.checks] == [withheld]
 
 
 def test_math_asks_the_judge_only_where_the_rule_says_no(grade: Grade) -> None:

@@ -106,6 +106,7 @@ def survey(root: Path, project: Path) -> Survey:
     from stillhouse.params.base import ParamsError
     from stillhouse.params.files import PARAMS_FILE, RUNTIME_FILE, STUDENTS_FOLDER, TEACHERS_FOLDER
     from stillhouse.params.load import load_run, load_student, load_teacher
+    from stillhouse.params.runtime import filter_runtime
 
     found = Survey()
     try:
@@ -133,6 +134,10 @@ def survey(root: Path, project: Path) -> Survey:
         except ParamsError as error:
             found.faults.extend(str(error).splitlines())
     found.files.append(root / RUNTIME_FILE)
+    try:
+        filter_runtime(run.filter.ngram, root)
+    except ParamsError as error:
+        found.faults.extend(str(error).splitlines())
     found.files = [path for path in found.files if path.is_file()]
     owners = {i: file.teacher.model for i, file in found.teachers.items()}
     owners |= {i: file.student.model for i, file in found.students.items()}

@@ -14,7 +14,9 @@ from stillhouse.tables.read import read_table
 from stillhouse.tables.write import TableWriter
 
 
-def filter_all(teacher: str, spec: Teacher, rules: Rules, ngram: NgramFilter) -> DecisionTally:
+def filter_all(
+    teacher: str, spec: Teacher, rules: Rules, ngram: NgramFilter, memory_mb: int
+) -> DecisionTally:
     """Decide on all attempts of a teacher, write what was decided, and return the counts.
 
     Args:
@@ -22,6 +24,7 @@ def filter_all(teacher: str, spec: Teacher, rules: Rules, ngram: NgramFilter) ->
         spec: its parameters, which the accepted examples name.
         rules: the rules in their order; they count what they dropped.
         ngram: parameters of `repetition`, as in `find_repetition`.
+        memory_mb: megabytes of memory for `repetition`.
     """
     tally = DecisionTally()
     for query in read_table(layout.CURATED_QUERIES, Query):
@@ -31,7 +34,7 @@ def filter_all(teacher: str, spec: Teacher, rules: Rules, ngram: NgramFilter) ->
         for _, attempts in read_attempts(teacher, verdicts=True, perplexities=True):
             yield attempts
 
-    found = find_repetition(groups, rules, ngram, layout.accepted(teacher).parent)
+    found = find_repetition(groups, rules, ngram, layout.accepted(teacher).parent, memory_mb)
     if found is not None:
         tally.repetition = {
             "responses": len(found.looping),

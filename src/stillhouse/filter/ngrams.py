@@ -27,7 +27,7 @@ import numpy.typing as npt
 from stillhouse.errors import StillhouseError
 from stillhouse.filter.spill import KEY_BYTES, Spill
 from stillhouse.filter.tokens import Keys, ngram_hashes, tokens
-from stillhouse.params.filter import NgramFilter
+from stillhouse.params.filter import NGRAM_MEMORY_MB, NgramFilter
 
 TEXT_BITS = 28  # of a key: 268 million texts; the other 36 bits are the cell
 MAX_THREADS = 4  # one thread reads the texts, and gives no more than this enough to do
@@ -72,22 +72,24 @@ def repeated(
     params: NgramFilter,
     folder: Path,
     threads: int | None = None,
+    memory_mb: int = NGRAM_MEMORY_MB,
 ) -> Repetition:
     """Find the texts that loop and those that are copies of a template.
 
     Args:
         texts: gives (query id, text) anew on each call, in the same order and query by query; called once, and again if
             n-grams are frequent. One text of each query is kept, so later ones do not count as copies of it.
-        params: length, limits and memory.
+        params: length and limits.
         folder: where a temporary file is made if the n-grams need more memory.
         threads: how many hash and sort; null: one for each processor of this process, at most `MAX_THREADS`.
+        memory_mb: megabytes of memory.
 
     Raises:
         SpillError: the temporary file cannot be made, written or read.
         NgramError: there are too many texts.
     """
     threads = threads or min(MAX_THREADS, len(os.sched_getaffinity(0)))
-    memory = params.memory_mb * 1_000_000
+    memory = memory_mb * 1_000_000
     with (
         Spill(folder, memory // 4, 64 - 12) as keys,
         ThreadPoolExecutor(threads, thread_name_prefix="ngrams") as pool,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from stillhouse.filter.ngrams import NgramError, Repetition, repeated
 from stillhouse.filter.rules import Rules
-from stillhouse.params.filter import NgramFilter
+from stillhouse.params.filter import NGRAM_MEMORY_MB, NgramFilter
 from stillhouse.records import Decision, assistant_text
 from stillhouse.tables.attempts import Attempt
 
@@ -15,7 +15,11 @@ Groups = Callable[[], Iterable[list[Attempt]]]
 
 
 def find_repetition(
-    groups: Groups, rules: Rules, ngram: NgramFilter, folder: Path
+    groups: Groups,
+    rules: Rules,
+    ngram: NgramFilter,
+    folder: Path,
+    memory_mb: int = NGRAM_MEMORY_MB,
 ) -> Repetition | None:
     """Find the responses with n-grams that occur too often, among those that pass the rules on one response.
 
@@ -23,8 +27,9 @@ def find_repetition(
         groups: gives the attempts, by query, in the order of the queries' ids. These are hashes, so that the copy that
             is kept is the first in hash order, and answers the same query for all teachers where they share a template.
         rules: the rules on one response.
-        ngram: length, limits and memory.
+        ngram: length and limits.
         folder: where a temporary file is made, if one is needed.
+        memory_mb: megabytes of memory, from which on it is needed.
 
     Returns:
         The numbers of these responses; null if the filter is off.
@@ -41,7 +46,7 @@ def find_repetition(
     if ngram.action == "off":
         return None
     started, before = time.perf_counter(), rules.total_seconds
-    found = repeated(passed, ngram, folder)
+    found = repeated(passed, ngram, folder, memory_mb=memory_mb)
     seconds = time.perf_counter() - started - (rules.total_seconds - before)
     rules.counts["repetition"].seconds = seconds
     return found

@@ -142,7 +142,7 @@ class Spill:
         return SpillError(
             f"n-gram filter: its temporary file in {self._folder} failed at {_size(self.keys * KEY_BYTES)}: {error}. "
             f"It needs {KEY_BYTES} bytes for each token of the teacher's responses: free as much there, or raise "
-            "filter.ngram.memory_mb"
+            "filter.ngram_memory_mb in conf/runtime.yaml"
         )
 
 

@@ -6,31 +6,24 @@ as the answer, or dropped with the field that they came in.
 
 import re
 from collections import Counter
+from typing import get_args
 
 from stillhouse.errors import StillhouseError
 from stillhouse.generate.reasoning import split
-from stillhouse.marks import HARMONY_CHANNEL, SENTENCES, STRAY_PATTERN
+from stillhouse.marks import HARMONY_CHANNEL, SENTENCES, STRAY_PATTERN, MarkPreset
 from stillhouse.models.engine import Completion
 from stillhouse.params.teacher import Reasoning, ReasoningFormat, ReasoningMarks, marks_of
 
 SAMPLE = 20  # finished answers that are looked at
-_OPENED_BY_PROMPT = "open_think"
-# In the order in which they are preferred where two read the same number of answers: `open_think` before `think_tags`.
+_OPENED_BY_PROMPT: MarkPreset = "open_think"
+# In the order in which they are preferred where two read the same number of answers: of formats that share a mark, the
+# one that demands more is first.
+_PREFERRED: tuple[ReasoningFormat, ...] = ("separate_field", "harmony", "answer_tags")
+_LAST: tuple[ReasoningFormat, ...] = (_OPENED_BY_PROMPT, "think_tags", "none")
 _CANDIDATES: tuple[ReasoningFormat, ...] = (
-    "separate_field",
-    "harmony",
-    "answer_tags",
-    "thought_marks",
-    "bracket_think",
-    "kimi_think",
-    "seed_think",
-    "mm_think",
-    "thought_tags",
-    "thinking_tags",
-    "granite_sentences",
-    "open_think",
-    "think_tags",
-    "none",
+    *_PREFERRED,
+    *(preset for preset in get_args(MarkPreset) if preset not in _PREFERRED + _LAST),
+    *_LAST,
 )
 _MARK = re.compile(STRAY_PATTERN)
 _FIELD = "a reasoning field, which this setting does not read"

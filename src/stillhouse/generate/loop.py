@@ -37,6 +37,7 @@ from stillhouse.params.generate import Budget, Generate
 from stillhouse.params.teacher import Teacher, marks_of
 from stillhouse.records import Query, Response, Verdict, frame_of, response_id
 from stillhouse.verify.checks import kind_of
+from stillhouse.verify.trouble import words
 
 # Requests that the engine has at once, as a multiple of those that it runs at once: the next ones wait at its door.
 ASKED_PER_SLOT = 2
@@ -69,7 +70,8 @@ class Walk:
     """All attempts at one query, in order, and why there are no more.
 
     `ungradable` has the reasons of the verdicts that were neither a pass nor a fail. The stop `ungradable` means that
-    the last of them is trouble of our own machine. `error` says why a request was `refused`, or `failed` in all tries.
+    the last of them is trouble of our own machine, which `trouble` has in the words of the verifier or of the judge's
+    endpoint. `error` says why a request was `refused`, or `failed` in all tries.
     """
 
     query: Query
@@ -77,6 +79,7 @@ class Walk:
     stop: Stop = "max_attempts"
     ungradable: list[str] = field(default_factory=list)
     error: OneRequestError | None = None
+    trouble: str = ""
 
     @property
     def accepted(self) -> bool:
@@ -89,9 +92,16 @@ class Walk:
         return [attempt.response for attempt in self.attempts]
 
 
-def request_seed(query_id: str, teacher: str, attempt: int, run_seed: int) -> int:
-    """Return the seed of one request: 63 bits of a sha256, so that a new query shifts no other one's answer."""
-    return seed_of(f"{query_id}|{teacher}|{attempt}|{run_seed}")
+def request_seed(query_id: str, seed_name: str, attempt: int, run_seed: int) -> int:
+    """Return the seed of one request: 63 bits of a sha256, so that a new query shifts no other one's answer.
+
+    Args:
+        query_id: the id of the query.
+        seed_name: the teacher's `seed_name`, or its id where it has none.
+        attempt: the number of the attempt, from 0.
+        run_seed: the seed of the run.
+    """
+    return seed_of(f"{query_id}|{seed_name}|{attempt}|{run_seed}")
 
 
 class Loop:
@@ -123,6 +133,7 @@ class Loop:
         """
         self.in_flight = 0
         self._teacher, self._spec = teacher, spec
+        self._seed_name = spec.seed_name or teacher
         self._model, self._grade = model, grade
         self._rules, self._run_seed, self._budget = rules, run_seed, budget
         self._judge_cost = judge_cost
@@ -214,7 +225,9 @@ class Loop:
                 if verdict.state == "ungradable" and verdict.reason is not None:
                     ungradable.append(verdict.reason)
                     if kind_of(verdict.reason) == "machine":
-                        return ended("ungradable")
+                        return Walk(
+                            query, attempts, "ungradable", ungradable, trouble=words(verdict)
+                        )
             if self._stopped:
                 break
             if len(attempts) < most and query_budget and self._used_up(query_budget, attempts):
@@ -224,7 +237,7 @@ class Loop:
     async def _attempt(self, query: Query, earlier: list[LoopAttempt]) -> LoopAttempt | None:
         """Return the next attempt at a query; null if the run was stopped while it waited for a place."""
         number = len(earlier)
-        seed = request_seed(query.id, self._teacher, number, self._run_seed)
+        seed = request_seed(query.id, self._seed_name, number, self._run_seed)
         request = Request(
             messages=query.messages,
             seed=seed,

@@ -39,7 +39,7 @@ class WalkTally:
         if walk.error is not None:
             self._errors[walk.error.kind] += 1
         for reason in walk.ungradable:
-            self.ungradable.add(reason)
+            self.ungradable.add(reason, walk.query.id, walk.trouble)
         self._walks.setdefault(category, Counter()).update(queries=1, accepted=int(walk.accepted))
         by_attempt = self._by_attempt.setdefault(category, {})
         for number, attempt in enumerate(walk.attempts):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from stillhouse.hashing import file_sha256
 from stillhouse.hub.calls import HubError, HubRepository, RepoType, call, head, tags, tree
 from stillhouse.hub.changes import Local, changes, local_files
-from stillhouse.hub.transfer import TransferProgress, size_text
+from stillhouse.hub.transfer import TransferProgress, bars_in_terminals_only, size_text
 from stillhouse.hub.upload import upload
 from stillhouse.package.manifest import MANIFEST, differences, json_text
 
@@ -90,6 +90,7 @@ def publish(
         ManifestError: the folder is not a release.
     """
     _refuse_differences(folder)
+    bars_in_terminals_only()
     remote = HubRepository(api, repo_id, repo_type)
     tag = f"v{version}"
     local = local_files(folder)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stillhouse.hub.calls import HubError, RepoType, call
+from stillhouse.hub.transfer import bars_in_terminals_only
 from stillhouse.package.manifest import differences
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def pull(
     if target.exists():
         raise HubError(f"{target}: exists already; remove it or choose another folder")
     target.parent.mkdir(parents=True, exist_ok=True)
+    bars_in_terminals_only()
     client = api or HfApi()
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as partial:
         folder = Path(partial) / "release"

@@ -90,7 +90,7 @@ def refuse_unnamed_version(cards: Iterable[Path], version: str) -> None:
         if not changelog.names(shown, version):
             raise NotReadyError(
                 f"{card}: the changelog does not have version {version}; describe it in {changelog.CHANGELOG}, run "
-                "`dvc repro package`, commit and `dvc push` before publishing"
+                "`dvc repro`, commit and `dvc push` before publishing"
             )
 
 

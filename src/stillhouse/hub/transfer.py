@@ -1,5 +1,6 @@
 """Reports the progress of a transfer of many files: now and then a line with files, bytes and time."""
 
+import sys
 from collections.abc import Callable
 
 from stillhouse.progress import LineTimer
@@ -30,6 +31,14 @@ class TransferProgress:
             f"{self._what} {len(self._done)} of {len(self._files)} files, {size_text(size)} of "
             f"{size_text(sum(self._files.values()))}, {seconds:.0f} s"
         )
+
+
+def bars_in_terminals_only() -> None:
+    """Switch the progress bars of the Hub's client off where stderr is no terminal: a log gets a line per redraw."""
+    from huggingface_hub.utils import disable_progress_bars
+
+    if not sys.stderr.isatty():
+        disable_progress_bars()
 
 
 def size_text(size: int) -> str:

@@ -247,7 +247,7 @@ def render_card(facts: CardFacts, cards: Path = CARDS) -> str:
         ),
         "warnings": facts.warnings,
         "shown_warnings": SHOWN_WARNINGS,
-        "changelog": _changelog(cards),
+        "changelog": changelog_text(cards),
     }
     body = render(cards / DATASET_CARD, shown)
     return f"---\n{yaml_text(front_matter(facts))}---\n\n{body}"
@@ -343,7 +343,12 @@ def _by_license(licenses: Mapping[str, str]) -> str:
     return "; ".join(f"{_cell(terms)}: {', '.join(names[terms])}" for terms in sorted(names))
 
 
-def _changelog(cards: Path) -> str:
+def changelog_text(cards: Path) -> str:
+    """Return the changelog of the released data sets, as cards show it.
+
+    Raises:
+        CardError: the file is missing.
+    """
     try:
         return (cards / changelog.CHANGELOG.name).read_text(encoding="utf-8")
     except OSError as error:

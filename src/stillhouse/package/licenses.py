@@ -131,13 +131,7 @@ def faults(found: Consequences, release_license: str, allowed: Collection[str]) 
             f"package.license: {release_license!r} is not known to stillhouse; use the Hub's name of a licence, or "
             "allow it in package.allow_licenses"
         )
-    if found.non_commercial and own is not None and own.commercial:
-        bound = ", ".join(f"{name} ({terms})" for name, terms in found.non_commercial.items())
-        lines.append(
-            f"package.license: {release_license} allows commercial use, but these do not: {bound}; set a "
-            "non-commercial licence such as cc-by-nc-4.0, or leave them out"
-        )
-    return lines
+    return lines + _conflicts(found, release_license)
 
 
 def refuse_unknown(queries: Iterable[Query], allowed: Collection[str]) -> None:
@@ -150,6 +144,36 @@ def refuse_unknown(queries: Iterable[Query], allowed: Collection[str]) -> None:
     by_name = {f"source {source}, rows under {license_}": license_ for source, license_ in found}
     if lines := _unknown(consequences(by_name, allowed)):
         raise LicenseError("\n".join(lines))
+
+
+def refuse_teacher(
+    teacher: str, license_name: str, release_license: str, allowed: Collection[str]
+) -> None:
+    """Refuse a teacher whose licence would stop the release, before it is asked anything.
+
+    Args:
+        teacher: the teacher's id.
+        license_name: its licence.
+        release_license: the licence of the release.
+        allowed: licences that the parameters allow by name.
+
+    Raises:
+        LicenseError: the licence is neither known nor allowed, or forbids the commercial use that the release allows.
+    """
+    found = consequences({f"teacher {teacher}": license_name}, allowed)
+    if lines := _unknown(found) + _conflicts(found, release_license):
+        raise LicenseError("\n".join(lines))
+
+
+def _conflicts(found: Consequences, release_license: str) -> list[str]:
+    own = terms_of(release_license)
+    if not found.non_commercial or own is None or not own.commercial:
+        return []
+    bound = ", ".join(f"{name} ({terms})" for name, terms in found.non_commercial.items())
+    return [
+        f"package.license: {release_license} allows commercial use, but these do not: {bound}; set a "
+        "non-commercial licence such as cc-by-nc-4.0, or leave them out"
+    ]
 
 
 def _unknown(found: Consequences) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 from stillhouse import layout
 from stillhouse.files import read_json
 from stillhouse.package import figures
-from stillhouse.package.card import CARDS, render, yaml_text
+from stillhouse.package.card import CARDS, changelog_text, render, yaml_text
 from stillhouse.package.facts import repositories
 from stillhouse.package.license_names import hub_name
 from stillhouse.package.licenses import terms_of
@@ -112,7 +112,7 @@ def write_model_card(out: Path, facts: StudentFacts, cards: Path = CARDS) -> Non
         cards: the folder of the card templates.
 
     Raises:
-        CardError: the template is missing or broken, or a metrics file lacks a number of the card.
+        CardError: template or changelog is missing or broken, or a metrics file lacks a number of the card.
     """
     out.mkdir(parents=True, exist_ok=True)
     name = {facts.teacher_id: facts.teacher.label}
@@ -140,6 +140,7 @@ def write_model_card(out: Path, facts: StudentFacts, cards: Path = CARDS) -> Non
         "interval": f"{100 * facts.confidence:g}",
         "commercial": facts.commercial,
         "same_base": shared_bases([facts.teacher], [facts.student], facts.judge, facts.scorer),
+        "changelog": changelog_text(cards),
     }
     body = render(cards / STUDENT_CARD, shown)
     text = f"---\n{yaml_text(front_matter(facts))}---\n\n{body}"

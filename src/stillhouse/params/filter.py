@@ -1,10 +1,13 @@
 """The sections `perplexity` and `filter` of params.yaml."""
 
+import warnings
 from typing import Any, Literal
 
-from pydantic import PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from stillhouse.params.base import Id, Revision, Section, UnitInterval, check_unique
+
+NGRAM_MEMORY_MB = 512
 
 
 class PerplexityScorer(Section):
@@ -23,14 +26,36 @@ class NgramFilter(Section):
     One of the responses that share such an n-gram is kept. A response that has an n-gram more than `max_count` times is
     dropped by itself. `max_rate` is a share of the teacher's responses (0.0001: one in 10,000): where it allows more
     responses than `max_count`, it is their limit. `action` sets what is dropped: `sample` the whole response, `off`
-    nothing. `memory_mb` bounds the memory; n-grams that need more go to a temporary file in `data/filtered`.
+    nothing.
     """
 
     n: PositiveInt
     max_count: PositiveInt
     max_rate: UnitInterval | None = None
     action: Literal["sample", "off"]
-    memory_mb: PositiveInt = 512
+    # Its old place, read for one version; it changes no result, so no record has it.
+    memory_mb: PositiveInt | None = Field(default=None, exclude=True)
+
+    @model_validator(mode="after")
+    def _memory_has_moved(self) -> "NgramFilter":
+        if self.memory_mb is not None:
+            warnings.warn(
+                "params.yaml: filter.ngram.memory_mb: move it to conf/runtime.yaml (filter.ngram_memory_mb); from "
+                "version 0.3 on, it is an error here",
+                FutureWarning,
+                stacklevel=2,
+            )
+        return self
+
+
+class FilterRuntime(Section):
+    """The memory of the filter stage; the section `filter` of conf/runtime.yaml. It changes no output.
+
+    `ngram_memory_mb` bounds the memory of the n-gram filter, in megabytes; n-grams that need more go to a temporary
+    file in `data/filtered`.
+    """
+
+    ngram_memory_mb: PositiveInt = NGRAM_MEMORY_MB
 
 
 class Filter(Section):

@@ -13,6 +13,7 @@ from stillhouse.params.files import (
     parse,
     read_yaml,
 )
+from stillhouse.params.package import Package
 from stillhouse.params.run import RunParams
 from stillhouse.params.runtime import old_runtime, runtime_of
 from stillhouse.params.student import StudentFile, StudentRuntime
@@ -27,6 +28,16 @@ def load_run(root: Path = Path()) -> RunParams:
     """
     path = root / PARAMS_FILE
     return parse(RunParams, read_yaml(path), str(path))
+
+
+def load_package(root: Path = Path()) -> Package:
+    """Return the section `package` of params.yaml, for a stage whose outs do not depend on it.
+
+    Raises:
+        ParamsError: the file or the section is missing, or has a fault.
+    """
+    path = root / PARAMS_FILE
+    return parse(Package, read_yaml(path).get("package", {}), f"{path}: package")
 
 
 def load_teacher(teacher_id: str, root: Path = Path()) -> TeacherFile:

@@ -1,13 +1,17 @@
-"""How conf/runtime.yaml is read, which sets where each teacher and student runs and how fast.
+"""How conf/runtime.yaml is read, which sets where each teacher and student runs, how fast, and the filter's memory.
 
-It changes no output, and no stage tracks it. The models of its entries are `TeacherRuntime` and `StudentRuntime`.
+It changes no output, and no stage tracks it. The models of its entries are `TeacherRuntime`, `StudentRuntime` and
+`FilterRuntime`.
 """
 
 from pathlib import Path
 from typing import Any
 
 from stillhouse.params.base import ParamsError, Section
-from stillhouse.params.files import RUNTIME_FILE, read_yaml, with_new_names
+from stillhouse.params.files import RUNTIME_FILE, parse, read_yaml, with_new_names
+from stillhouse.params.filter import FilterRuntime, NgramFilter
+
+KEYS = ("defaults", "filter", "students", "teachers")
 
 
 def runtime_of(
@@ -26,13 +30,7 @@ def runtime_of(
             under its old name and its new one.
     """
     path = root / RUNTIME_FILE
-    if not path.is_file():
-        return {}
-    content = read_yaml(path)
-    if unknown := sorted(set(content) - {"defaults", "teachers", "students"}):
-        raise ParamsError(
-            f"{path}: {unknown[0]}: unknown key; allowed here: defaults, students, teachers"
-        )
+    content = _content(path)
     own: dict[str, Any] = {}
     for keys in (("defaults", kind), (kind, file_id)):
         found: Any = content
@@ -42,6 +40,32 @@ def runtime_of(
                 raise ParamsError(f"{path}: {'.'.join(keys)}: a mapping of keys was expected")
         own |= with_new_names(section, found, f"{path}: {'.'.join(keys)}")
     return own
+
+
+def filter_runtime(ngram: NgramFilter, root: Path = Path()) -> FilterRuntime:
+    """Return the section `filter` of conf/runtime.yaml, or its defaults.
+
+    Args:
+        ngram: the section filter.ngram of params.yaml, whose `memory_mb` of version 0.2 counts where it is set.
+        root: the project.
+
+    Raises:
+        ParamsError: the file or the section has a fault.
+    """
+    path = root / RUNTIME_FILE
+    found = parse(FilterRuntime, _content(path).get("filter") or {}, f"{path}: filter")
+    if ngram.memory_mb is None:
+        return found
+    return FilterRuntime(ngram_memory_mb=ngram.memory_mb)
+
+
+def _content(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    content = read_yaml(path)
+    if unknown := sorted(set(content) - set(KEYS)):
+        raise ParamsError(f"{path}: {unknown[0]}: unknown key; allowed here: {', '.join(KEYS)}")
+    return content
 
 
 def old_runtime(path: Path) -> str:

@@ -174,7 +174,8 @@ class Teacher(Section):
     answer. `sources` are the query sources (`queries.sources`) that it is asked; null: all. `batch_invariant` makes
     vLLM's output independent of the rest of the batch (GPUs of compute capability 8.0 and above). `base_model` is the
     pretrained model or family that the weights come from (`Qwen2.5`): report and cards warn where teacher, student,
-    judge and scorer share one. Without it, `model` is compared.
+    judge and scorer share one. Without it, `model` is compared. `seed_name` goes into the seed of each request, null:
+    the teacher's id. A renamed teacher that has its old id here finds its old answers in the journal.
     """
 
     label: str
@@ -196,6 +197,8 @@ class Teacher(Section):
     replay: Replay | None = None
     tokenizer: Tokenizer | None = None
     plugin: EnginePlugin | None = None
+    # Left out of records where it is null, so that records of older versions stay equal.
+    seed_name: Id | None = Field(default=None, exclude_if=lambda name: name is None)
 
     @model_validator(mode="after")
     def _engine_has_its_keys(self) -> "Teacher":

@@ -5,14 +5,14 @@ from typing import Literal, get_args
 from stillhouse.records import Check
 
 # Raised when other checks are made of an answer than before (grade.py); how they are combined does not matter to it.
-GRADING_VERSION = "2"
+GRADING_VERSION = "3"
 MAX_EVIDENCE_CHARS = 400
 MAX_ANSWER_CHARS = 1000  # of the part of an answer that was compared; references are shorter
 
 # The answer itself: it is judged, and fails.
 AnswerReason = Literal[
     "no_answer",  # empty, or its reasoning was never closed
-    "truncated",  # cut at the token limit
+    "truncated",  # cut at the token limit, or incomplete for another finish reason, which is the evidence
     "no_final_answer",  # nothing that could be compared
     "wrong_answer",
     "answer_too_long",

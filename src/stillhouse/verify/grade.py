@@ -279,15 +279,16 @@ def _for_judge(references: Sequence[str]) -> str:
 
 def _at_once(response: Response) -> Graded | None:
     """Return what is said of an answer that is not whole; it is never stored, since a look-up would take longer."""
-    if response.finish_reason == "length":
-        return Graded([_answer_check("truncated")])
+    finish = response.finish_reason
+    if finish != "stop":  # withheld, aborted or unknown: nobody can tell whether the text is whole
+        return Graded([_answer_check("truncated", "" if finish == "length" else finish)])
     if not response.answer.strip():
         return Graded([_answer_check("no_answer")])
     return None
 
 
-def _answer_check(reason: Reason) -> Check:
-    return make_check(ANSWER_NAME, ANSWER_VERSION, 0.0, reason, "")
+def _answer_check(reason: Reason, evidence: str = "") -> Check:
+    return make_check(ANSWER_NAME, ANSWER_VERSION, 0.0, reason, evidence)
 
 
 def _no_judge(name: str) -> Check:

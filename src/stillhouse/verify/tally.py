@@ -9,7 +9,7 @@ from stillhouse.records import Verdict
 from stillhouse.tables.attempts import Attempt
 from stillhouse.verify.checks import by_judge_alone
 from stillhouse.verify.facts import versions
-from stillhouse.verify.trouble import Ungradable
+from stillhouse.verify.trouble import Ungradable, words
 
 DISAGREEMENTS = 5  # shown in the report
 JUDGE_ONLY = "judge_only"  # counts the passes that rest on the judge's word alone
@@ -36,7 +36,7 @@ class VerdictTally:
         if verdict.reason:
             self._reasons[verdict.reason] += 1
             if verdict.state == "ungradable":
-                self.ungradable.add(verdict.reason)
+                self.ungradable.add(verdict.reason, verdict.query_id, words(verdict))
         counts = self._by_category.setdefault(
             attempt.query.category, {"states": Counter(), "verifiers": Counter()}
         )

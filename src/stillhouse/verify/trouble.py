@@ -7,6 +7,7 @@ An ungradable verdict of the kind `content` is a property of query and answer, a
 from collections import Counter
 
 from stillhouse.errors import StillhouseError
+from stillhouse.records import Verdict
 from stillhouse.verify.checks import kind_of
 
 KINDS = ("content", "machine")
@@ -17,14 +18,23 @@ class UngradedError(StillhouseError):
 
 
 class Ungradable:
-    """Counts ungradable verdicts by reason."""
+    """Counts ungradable verdicts by reason, and keeps the first of the kind `machine` for the message."""
 
     def __init__(self) -> None:
         self._reasons: Counter[str] = Counter()
+        self._first = ""
 
-    def add(self, reason: str) -> None:
-        """Count one."""
+    def add(self, reason: str, query_id: str, said: str = "") -> None:
+        """Count one.
+
+        Args:
+            reason: the reason of the verdict.
+            query_id: the query of the graded answer.
+            said: what the verifier, or the judge's endpoint, said of the failure.
+        """
         self._reasons[reason] += 1
+        if not self._first and kind_of(reason) == "machine":
+            self._first = f"query {query_id}: {reason}" + (f": {said}" if said else "")
 
     @property
     def total(self) -> int:
@@ -52,15 +62,22 @@ class Ungradable:
         """Raise an error if grading again may change a verdict.
 
         Raises:
-            UngradedError: there are verdicts of the kind `machine`; the message counts them by reason.
+            UngradedError: there are verdicts of the kind `machine`; the message counts them by reason, and has the
+                first one's query and words.
         """
         counts = self.by_kind()["machine"]
         if not counts:
             return
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in counts.items())
         raise UngradedError(
-            f"{stage}: {sum(counts.values()):,} answers could not be graded, also without other load ({reasons}). "
-            "judge_unavailable: check that the judge can be reached; any other: this machine lacks memory, processes "
-            "or time. All answers and all other verdicts are in the journal: run the same command again, and only "
-            "these are graded"
+            f"{stage}: {sum(counts.values()):,} answers could not be graded, also without other load ({reasons}). The "
+            f"first one: {self._first}. judge_unavailable: check that the judge can be reached; any other: this "
+            "machine lacks memory, processes or time. All answers and all other verdicts are in the journal: run the "
+            "same command again, and only these are graded"
         )
+
+
+def words(verdict: Verdict) -> str:
+    """Return what the check that a verdict rests on says of its failure; empty if it says nothing."""
+    found = (check.evidence for check in verdict.checks if check.reason == verdict.reason)
+    return next(found, None) or ""
