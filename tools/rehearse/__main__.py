@@ -1,0 +1,154 @@
+"""Rehearses a profile on this machine: `make rehearse-profile PROFILE=paper`, or `python -m tools.rehearse paper`."""
+
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from stillhouse.errors import StillhouseError
+from stillhouse.params.files import PARAMS_FILE, read_yaml
+from stillhouse.params.files import parse
+from stillhouse.params.filter import Filter
+from stillhouse.params.load import load_teacher
+from stillhouse.records import CATEGORIES, Example
+from tools.rehearse.project import Copy, make_copy
+from tools.rehearse.scripted import prove
+from tools.rehearse.stages import Result, run_teacher, served
+from tools.rehearse.student import train_once
+
+FAILED = 2
+
+
+@click.command()
+@click.argument("profile")
+@click.option("--teacher", "only", multiple=True, help="Rehearse this teacher; repeat for more.")
+def rehearse(profile: str, only: tuple[str, ...]) -> None:
+    """Run the teachers of PROFILE on tiny models up to the filter, and one training step of each student.
+
+    Nothing is downloaded and no file of yours is changed: all happens in a copy in a temporary folder, which is removed
+    if every part passes.
+    """
+    folder = Path(tempfile.mkdtemp(prefix=f"rehearse_{profile}_"))
+    started = time.monotonic()
+    try:
+        copy = make_copy(profile, folder / "project", only)
+    except StillhouseError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        click.echo(str(error), err=True)
+        sys.exit(FAILED)
+    click.echo("Replaced in the copy; all else is the profile's own:")
+    for line in copy.replaced:
+        click.echo(f"  {line}")
+    failed = list(copy.refused)
+    examples = _prove_formats(copy, failed)
+    results = _run_teachers(copy, failed)
+    _train_students(copy, examples, failed)
+    _print_tables(copy, results)
+    click.echo(f"\n{time.monotonic() - started:.0f} s in all")
+    if failed:
+        click.echo(f"\n{len(failed)} parts failed; the copy is kept in {copy.folder}:", err=True)
+        for line in failed:
+            click.echo(f"- {line}", err=True)
+        sys.exit(FAILED)
+    shutil.rmtree(folder, ignore_errors=True)
+    click.echo("every part passed")
+
+
+def _prove_formats(copy: Copy, failed: list[str]) -> list[Example]:
+    """Return the examples of the scripted completions of one teacher, for the training."""
+    rules = parse(Filter, read_yaml(copy.folder / PARAMS_FILE)["filter"], f"{PARAMS_FILE}: filter")
+    examples: list[Example] = []
+    for teacher in _teachers(copy):
+        try:
+            file = load_teacher(teacher, copy.folder)
+            examples = prove(teacher, file, copy.teachers[teacher].family.written, rules)
+            click.echo(f"{teacher}: scripted completions are split and filtered as they were written")
+        except StillhouseError as error:
+            failed.append(f"{teacher}: {error}")
+    return examples
+
+
+def _run_teachers(copy: Copy, failed: list[str]) -> dict[str, Result]:
+    results: dict[str, Result] = {}
+    try:
+        click.echo(f"{copy.judge}: {_place(copy, copy.judge)}")
+        with served(copy, copy.judge):
+            for teacher in _teachers(copy):
+                click.echo(f"{teacher}: {_place(copy, teacher)}, then the stages up to filter")
+                try:
+                    results[teacher] = run_teacher(copy, teacher)
+                    click.echo(f"{teacher}: {results[teacher].seconds:.0f} s")
+                except StillhouseError as error:
+                    failed.append(f"{teacher}: {error}")
+                    click.echo(f"{teacher}: failed")
+    except StillhouseError as error:
+        failed.append(f"{copy.judge}: {error}")
+    return results
+
+
+def _train_students(copy: Copy, examples: Sequence[Example], failed: list[str]) -> None:
+    for student in copy.students:
+        try:
+            if not examples:
+                raise StillhouseError("no teacher's scripted completions could be read, so nothing to train on")
+            metrics = train_once(copy, student, examples).metrics
+            click.echo(
+                f"{student}: template and examples pass the gates; {metrics['steps']} step on {metrics['rows']} "
+                f"examples in {metrics['sequences']} sequences, loss {metrics['final_loss']:.3f}"
+            )
+        except StillhouseError as error:
+            failed.append(f"{student}: {error}")
+
+
+def _print_tables(copy: Copy, results: dict[str, Result]) -> None:
+    head = ("teacher", "family", "asked", "finished", "cut", "unanswered", "both parts", "reasoning only")
+    head += ("answer only", "stray marks", "accepted", "kept", "seconds")
+    rows = [head]
+    for teacher, result in results.items():
+        generate, parts = result.generate, result.parts
+        finished = generate["attempts_by_finish"].get("stop", 0)
+        counts = (result.asked, finished, generate["truncated"], generate["unanswered"], parts["both"])
+        counts += (parts["reasoning"], parts["answer"], generate["stray_marks"], generate["accepted"])
+        counts += (result.filter["kept"], round(result.seconds))
+        rows.append((teacher, copy.teachers[teacher].family.architecture, *map(str, counts)))
+    click.echo("\nAnswers of the tiny models, by what was read in them:\n" + _table(rows))
+    rows = [("teacher", *CATEGORIES)]
+    for teacher, result in results.items():
+        cells = []
+        for category in CATEGORIES:
+            counted = result.verdicts.get(category, {})
+            cells.append(" / ".join(str(counted.get(state, 0)) for state in ("pass", "fail", "ungradable")))
+        rows.append((teacher, *cells))
+    click.echo("\nVerdicts by category, pass / fail / ungradable:\n" + _table(rows))
+    for teacher, result in results.items():
+        reasons = ", ".join(f"{name} {n}" for name, n in sorted(result.filter["dropped"].items()))
+        click.echo(f"{teacher}: dropped by the filter: {reasons or 'none'}")
+        if errors := result.generate["errors_by_reason"]:
+            click.echo(f"{teacher}: without an answer: " + ", ".join(f"{k} {n}" for k, n in errors.items()))
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def _teachers(copy: Copy) -> list[str]:
+    return [teacher for teacher in copy.teachers if teacher != copy.judge]
+
+
+def _place(copy: Copy, teacher: str) -> str:
+    if copy.teachers[teacher].port is None:
+        return "vLLM in the process of the stages, as the profile says"
+    return "`stillhouse serve`, a minute or more"
+
+
+if __name__ == "__main__":
+    rehearse()
