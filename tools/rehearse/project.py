@@ -20,6 +20,7 @@ from stillhouse.params.files import (
     read_yaml,
 )
 from stillhouse.params.load import load_student, load_teacher
+from stillhouse.progress import quiet_libraries
 from tools.rehearse import tiny
 from tools.rehearse.families import Family, family_of
 from tools.rehearse.scripted import EACH
@@ -78,6 +79,7 @@ def make_copy(profile: str, folder: Path, only: tuple[str, ...] = ()) -> Copy:
         StillhouseError: there is no such profile, a file of it has a fault, or the judge, the scorer or the reward
             model has an architecture that is not known here.
     """
+    quiet_libraries()
     with contextlib.redirect_stdout(io.StringIO()):  # which names the next steps of a real project
         init.main(["--profile", profile, str(folder)], standalone_mode=False)
     params = read_yaml(folder / PARAMS_FILE)
@@ -151,13 +153,16 @@ def _replace_student(copy: Copy, student: str, runtime: dict[str, Any]) -> None:
     length = min(MOST_LENGTH, spec.recipe.max_length)
     content["student"] |= {"model": f"path:{name}", "revision": NO_REVISION}
     content["student"]["recipe"] |= {"max_steps": 1, "max_length": length}
-    _write(path, content)
     line = f"{student}: {spec.model} by a tiny {family.architecture}, max_steps by 1"
     line += f", max_length {spec.recipe.max_length} by {length}"
+    if spec.recipe.dtype != "float32" and not _has_gpu():  # transformers trains in bfloat16 on a GPU only
+        content["student"]["recipe"]["dtype"] = "float32"
+        line += f", {spec.recipe.dtype} by float32"
     entry = (runtime.get("students") or {}).get(student) or {}
     if entry.get("accelerate_config") is not None:
         entry["accelerate_config"] = None
         line += ", accelerate_config by one process"
+    _write(path, content)
     copy.replaced.append(line)
 
 
@@ -201,6 +206,12 @@ def _write(path: Path, content: dict[str, Any]) -> None:
     yaml.default_flow_style = False
     with path.open("w", encoding="utf-8") as file:
         yaml.dump(content, file)
+
+
+def _has_gpu() -> bool:
+    import torch
+
+    return bool(torch.cuda.is_available())
 
 
 def _free_port() -> int:
