@@ -1,8 +1,8 @@
 """The teachers of the profiles, as their own files say: scripted completions in each family's format, from an endpoint
 through split and loop to the rules of the filter.
 
-The models cannot run here. What each of them writes (tools/rehearse/families.py) is from its model card: AM-Thinking has
-both pairs of tags, DeepSeek-R1's template opens the block in the prompt, the others write both think tags.
+The models cannot run here. What each of them writes is from its model card (tools/rehearse/families.py): AM-Thinking
+has both pairs of tags, DeepSeek-R1's template opens the block in the prompt, the others write both think tags.
 """
 
 import asyncio

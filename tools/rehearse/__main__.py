@@ -1,6 +1,7 @@
 """Rehearses a profile on this machine: `make rehearse-profile PROFILE=paper`, or `python -m tools.rehearse paper`."""
 
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -10,9 +11,6 @@ from pathlib import Path
 import click
 
 from stillhouse.errors import StillhouseError
-from stillhouse.params.files import PARAMS_FILE, read_yaml
-from stillhouse.params.files import parse
-from stillhouse.params.filter import Filter
 from stillhouse.params.load import load_teacher
 from stillhouse.records import CATEGORIES, Example
 from tools.rehearse.project import Copy, make_copy
@@ -27,19 +25,35 @@ FAILED = 2
 @click.argument("profile")
 @click.option("--teacher", "only", multiple=True, help="Rehearse this teacher; repeat for more.")
 def rehearse(profile: str, only: tuple[str, ...]) -> None:
-    """Run the teachers of PROFILE on tiny models up to the filter, and one training step of each student.
+    """Run the teachers of PROFILE on tiny models up to the filter, and two training steps of each student.
 
-    Nothing is downloaded and no file of yours is changed: all happens in a copy in a temporary folder, which is removed
-    if every part passes.
+    Nothing is downloaded and no file of yours is changed: all happens in a copy in a temporary folder, which is kept
+    only if a part fails.
     """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that it stops its servers
     folder = Path(tempfile.mkdtemp(prefix=f"rehearse_{profile}_"))
-    started = time.monotonic()
+    failed: list[str] | None = None
     try:
-        copy = make_copy(profile, folder / "project", only)
+        failed = _rehearse(profile, folder / "project", only)
     except StillhouseError as error:
-        shutil.rmtree(folder, ignore_errors=True)
         click.echo(str(error), err=True)
         sys.exit(FAILED)
+    finally:
+        if not failed:
+            shutil.rmtree(folder, ignore_errors=True)
+    if failed:
+        parts = f"{len(failed)} part{'s' * (len(failed) > 1)} failed"
+        click.echo(f"\n{parts}; the copy is kept in {folder}:", err=True)
+        for line in failed:
+            click.echo(f"- {line}", err=True)
+        sys.exit(FAILED)
+    click.echo("every part passed")
+
+
+def _rehearse(profile: str, folder: Path, only: tuple[str, ...]) -> list[str]:
+    """Rehearse a profile in a folder, print what came of it, and return the parts that failed."""
+    started = time.monotonic()
+    copy = make_copy(profile, folder, only)
     click.echo("Replaced in the copy; all else is the profile's own:")
     for line in copy.replaced:
         click.echo(f"  {line}")
@@ -49,24 +63,19 @@ def rehearse(profile: str, only: tuple[str, ...]) -> None:
     _train_students(copy, examples, failed)
     _print_tables(copy, results)
     click.echo(f"\n{time.monotonic() - started:.0f} s in all")
-    if failed:
-        click.echo(f"\n{len(failed)} parts failed; the copy is kept in {copy.folder}:", err=True)
-        for line in failed:
-            click.echo(f"- {line}", err=True)
-        sys.exit(FAILED)
-    shutil.rmtree(folder, ignore_errors=True)
-    click.echo("every part passed")
+    return failed
 
 
 def _prove_formats(copy: Copy, failed: list[str]) -> list[Example]:
     """Return the examples of the scripted completions of one teacher, for the training."""
-    rules = parse(Filter, read_yaml(copy.folder / PARAMS_FILE)["filter"], f"{PARAMS_FILE}: filter")
     examples: list[Example] = []
     for teacher in _teachers(copy):
         try:
             file = load_teacher(teacher, copy.folder)
-            examples = prove(teacher, file, copy.teachers[teacher].family.written, rules)
-            click.echo(f"{teacher}: scripted completions are split and filtered as they were written")
+            examples = prove(teacher, file, copy.teachers[teacher].family.written, copy.filter)
+            click.echo(
+                f"{teacher}: scripted completions are split and filtered as they were written"
+            )
         except StillhouseError as error:
             failed.append(f"{teacher}: {error}")
     return examples
@@ -94,10 +103,12 @@ def _train_students(copy: Copy, examples: Sequence[Example], failed: list[str]) 
     for student in copy.students:
         try:
             if not examples:
-                raise StillhouseError("no teacher's scripted completions could be read, so nothing to train on")
+                raise StillhouseError(
+                    "no teacher's scripted completions could be read, so nothing to train on"
+                )
             metrics = train_once(copy, student, examples).metrics
             click.echo(
-                f"{student}: template and examples pass the gates; {metrics['steps']} step on {metrics['rows']} "
+                f"{student}: template and examples pass the gates; {metrics['steps']} steps on {metrics['rows']} "
                 f"examples in {metrics['sequences']} sequences, loss {metrics['final_loss']:.3f}"
             )
         except StillhouseError as error:
@@ -105,14 +116,34 @@ def _train_students(copy: Copy, examples: Sequence[Example], failed: list[str]) 
 
 
 def _print_tables(copy: Copy, results: dict[str, Result]) -> None:
-    head = ("teacher", "family", "asked", "finished", "cut", "unanswered", "both parts", "reasoning only")
+    head = (
+        "teacher",
+        "family",
+        "asked",
+        "finished",
+        "cut",
+        "unanswered",
+        "both parts",
+        "reasoning only",
+    )
     head += ("answer only", "stray marks", "accepted", "kept", "seconds")
     rows = [head]
     for teacher, result in results.items():
         generate, parts = result.generate, result.parts
         finished = generate["attempts_by_finish"].get("stop", 0)
-        counts = (result.asked, finished, generate["truncated"], generate["unanswered"], parts["both"])
-        counts += (parts["reasoning"], parts["answer"], generate["stray_marks"], generate["accepted"])
+        counts = (
+            result.asked,
+            finished,
+            generate["truncated"],
+            generate["unanswered"],
+            parts["both"],
+        )
+        counts += (
+            parts["reasoning"],
+            parts["answer"],
+            generate["stray_marks"],
+            generate["accepted"],
+        )
         counts += (result.filter["kept"], round(result.seconds))
         rows.append((teacher, copy.teachers[teacher].family.architecture, *map(str, counts)))
     click.echo("\nAnswers of the tiny models, by what was read in them:\n" + _table(rows))
@@ -121,14 +152,18 @@ def _print_tables(copy: Copy, results: dict[str, Result]) -> None:
         cells = []
         for category in CATEGORIES:
             counted = result.verdicts.get(category, {})
-            cells.append(" / ".join(str(counted.get(state, 0)) for state in ("pass", "fail", "ungradable")))
+            cells.append(
+                " / ".join(str(counted.get(state, 0)) for state in ("pass", "fail", "ungradable"))
+            )
         rows.append((teacher, *cells))
     click.echo("\nVerdicts by category, pass / fail / ungradable:\n" + _table(rows))
     for teacher, result in results.items():
         reasons = ", ".join(f"{name} {n}" for name, n in sorted(result.filter["dropped"].items()))
         click.echo(f"{teacher}: dropped by the filter: {reasons or 'none'}")
         if errors := result.generate["errors_by_reason"]:
-            click.echo(f"{teacher}: without an answer: " + ", ".join(f"{k} {n}" for k, n in errors.items()))
+            click.echo(
+                f"{teacher}: without an answer: " + ", ".join(f"{k} {n}" for k, n in errors.items())
+            )
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:

@@ -19,7 +19,8 @@ from stillhouse.params.files import (
     TEACHERS_FOLDER,
     read_yaml,
 )
-from stillhouse.params.load import load_student, load_teacher
+from stillhouse.params.filter import Filter
+from stillhouse.params.load import load_run, load_student, load_teacher
 from stillhouse.progress import quiet_libraries
 from tools.rehearse import tiny
 from tools.rehearse.families import Family, family_of
@@ -28,12 +29,19 @@ from tools.rehearse.scripted import EACH
 MODELS = Path("tiny")  # in the copy
 NO_REVISION = "0" * 40  # a folder has none
 MOST_TOKENS = 24  # of an answer; a few answers of the tiny models are longer and are cut
+STEPS = 2  # of a training; a warm-up makes the rate of the first one 0
 MOST_LENGTH = 512  # tokens of a training sequence
 SEED = 1
 SUMS = {"min_terms": 2, "max_terms": 2, "min_digits": 1, "max_digits": 1}
 # In the place of the profile's sources, which need the Hub: what ships with the project, a dozen or less by category.
 SOURCES: list[dict[str, Any]] = [
-    {"kind": "reasoning_gym", "category": "math", "generator": "chain_sum", "count": EACH, "config": SUMS},
+    {
+        "kind": "reasoning_gym",
+        "category": "math",
+        "generator": "chain_sum",
+        "count": EACH,
+        "config": SUMS,
+    },
     {"kind": "embedded", "category": "code", "name": "code_basics"},
     {"kind": "embedded", "category": "science", "name": "science_basics"},
     {"kind": "embedded", "category": "if", "name": "if_basics"},
@@ -60,7 +68,7 @@ class Copy:
 
     folder: Path
     judge: str
-    filter: Any
+    filter: Filter
     teachers: dict[str, Served] = field(default_factory=dict)
     students: list[str] = field(default_factory=list)
     replaced: list[str] = field(default_factory=list)
@@ -82,12 +90,13 @@ def make_copy(profile: str, folder: Path, only: tuple[str, ...] = ()) -> Copy:
     quiet_libraries()
     with contextlib.redirect_stdout(io.StringIO()):  # which names the next steps of a real project
         init.main(["--profile", profile, str(folder)], standalone_mode=False)
+    run = load_run(folder)
     params = read_yaml(folder / PARAMS_FILE)
     if unknown := sorted(set(only) - set(params["teacher_ids"])):
         raise RehearsalError(
             f"{unknown[0]}: no teacher of profile {profile}; it has {', '.join(params['teacher_ids'])}"
         )
-    copy = Copy(folder, params["verify"]["judge"]["model"], params["filter"])
+    copy = Copy(folder, run.verify.judge.model, run.filter)
     runtime = read_yaml(folder / RUNTIME_FILE)
     for teacher in [*(only or params["teacher_ids"]), copy.judge]:
         try:
@@ -103,7 +112,10 @@ def make_copy(profile: str, folder: Path, only: tuple[str, ...] = ()) -> Copy:
         except StillhouseError as error:
             copy.refused.append(f"student {student}: {error}")
     _replace_params(copy, params)
-    _write(folder / PARAMS_FILE, params | {"teacher_ids": [t for t in copy.teachers if t != copy.judge]})
+    _write(
+        folder / PARAMS_FILE,
+        params | {"teacher_ids": [t for t in copy.teachers if t != copy.judge]},
+    )
     _write(folder / RUNTIME_FILE, runtime)
     return copy
 
@@ -119,7 +131,10 @@ def _replace_teacher(copy: Copy, teacher: str, runtime: dict[str, Any]) -> Serve
         )
     family = family_of(spec.model)
     name, is_judge = str(MODELS / teacher), teacher == copy.judge
-    tiny.write_chat_model(copy.folder / name, family, SEED, is_judge=is_judge)
+    template = None
+    if spec.chat_template is not None:
+        template = _read_template(copy.folder / spec.chat_template)
+    tiny.write_chat_model(copy.folder / name, family, SEED, template=template, is_judge=is_judge)
     path = copy.folder / TEACHERS_FOLDER / f"{teacher}.yaml"
     content = read_yaml(path)
     own = content["teacher"]
@@ -143,6 +158,13 @@ def _replace_teacher(copy: Copy, teacher: str, runtime: dict[str, Any]) -> Serve
     return Served(family, port)
 
 
+def _read_template(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RehearsalError(f"chat_template {path}: {error}; name an existing file") from None
+
+
 def _replace_student(copy: Copy, student: str, runtime: dict[str, Any]) -> None:
     spec = load_student(student, copy.folder).student
     family = family_of(spec.model)
@@ -152,10 +174,12 @@ def _replace_student(copy: Copy, student: str, runtime: dict[str, Any]) -> None:
     content = read_yaml(path)
     length = min(MOST_LENGTH, spec.recipe.max_length)
     content["student"] |= {"model": f"path:{name}", "revision": NO_REVISION}
-    content["student"]["recipe"] |= {"max_steps": 1, "max_length": length}
-    line = f"{student}: {spec.model} by a tiny {family.architecture}, max_steps by 1"
+    content["student"]["recipe"] |= {"max_steps": STEPS, "max_length": length}
+    line = f"{student}: {spec.model} by a tiny {family.architecture}, {STEPS} steps"
     line += f", max_length {spec.recipe.max_length} by {length}"
-    if spec.recipe.dtype != "float32" and not _has_gpu():  # transformers trains in bfloat16 on a GPU only
+    if (
+        spec.recipe.dtype != "float32" and not _has_gpu()
+    ):  # transformers trains in bfloat16 on a GPU only
         content["student"]["recipe"]["dtype"] = "float32"
         line += f", {spec.recipe.dtype} by float32"
     entry = (runtime.get("students") or {}).get(student) or {}
@@ -169,15 +193,25 @@ def _replace_student(copy: Copy, student: str, runtime: dict[str, Any]) -> None:
 def _replace_params(copy: Copy, params: dict[str, Any]) -> None:
     """Put tiny models and packaged data in the place of what a run downloads."""
     queries, benchmark = params["queries"], params["benchmark"]
-    copy.replaced.append(f"queries: {len(queries['sources'])} sources by {len(SOURCES)} packaged ones, one by category")
+    copy.replaced.append(
+        f"queries: {len(queries['sources'])} sources by {len(SOURCES)} packaged ones, one by category"
+    )
     queries["sources"] = [
         {"id": source.get("name", "sums"), "license": "apache-2.0", **source} for source in SOURCES
     ]
     packaged = [task for task in benchmark["tasks"] if task["kind"] != "lighteval"]
     others = [task["id"] for task in benchmark["tasks"] if task["kind"] == "lighteval"]
     if others:
-        copy.replaced.append(f"benchmark items: {', '.join(others)} of lighteval by generated products")
-        generated = {"id": "products", "kind": "reasoning_gym", "generator": "products", "count": EACH, "samples": 1}
+        copy.replaced.append(
+            f"benchmark items: {', '.join(others)} of lighteval by generated products"
+        )
+        generated = {
+            "id": "products",
+            "kind": "reasoning_gym",
+            "generator": "products",
+            "count": EACH,
+            "samples": 1,
+        }
         benchmark["tasks"] = [*packaged, generated]
     params["package"]["namespace"] = "rehearsal"
     reward, embedding = params["verify"].get("reward"), queries["decontaminate"].get("embedding")

@@ -143,7 +143,9 @@ def _attempt(teacher: str, file: TeacherFile, query: Query, completion: Completi
         reason=None if answer else "no_answer",
         verifier="scripted",
     )
-    return Attempt(query, response, verdict, Perplexity(response_id=response.id, perplexity=1.0, tokens=1))
+    return Attempt(
+        query, response, verdict, Perplexity(response_id=response.id, perplexity=1.0, tokens=1)
+    )
 
 
 def _require_as_written(
@@ -160,6 +162,8 @@ def _require_as_written(
             f"{where} was split into {response.think!r} and {response.answer!r}; correct `teacher.reasoning`"
         )
     if fault == "clean" and reason is not None:
-        raise ScriptedError(f"{where} is dropped by the filter: {reason}; look at `filter` in params.yaml")
+        raise ScriptedError(
+            f"{where} is dropped by the filter: {reason}; look at `filter` in params.yaml"
+        )
     if fault in ("stray token", *WITHOUT_ANSWER) and reason is None:
         raise ScriptedError(f"{where} is kept by the filter")

@@ -1,4 +1,4 @@
-"""Runs the stages of a working copy, beside `stillhouse serve` where the profile has endpoints, and reads the results."""
+"""Runs the stages of a working copy, beside `stillhouse serve` where the profile has endpoints; reads the results."""
 
 import contextlib
 import json
@@ -23,7 +23,9 @@ SERVER_SECONDS = 600.0  # until a server is ready; a busy CPU takes minutes
 STOP_SECONDS = 60.0
 POLL_SECONDS = 0.5
 SHOWN_LINES = 12  # last lines of a log
-KEY = "rehearsal-no-secret"  # of the local servers, where the profile names a variable for an API key
+KEY = (
+    "rehearsal-no-secret"  # of the local servers, where the profile names a variable for an API key
+)
 COMMAND = [sys.executable, "-c", "from stillhouse.cli import main; main()"]
 
 
@@ -124,7 +126,11 @@ def _result(folder: Path, teacher: str, seconds: float) -> Result:
     parts: Counter[str] = Counter()
     for response in read_table(folder / layout.attempts(teacher), Response):
         both = bool(response.think), bool(response.answer)
-        parts[{(True, True): "both", (True, False): "reasoning", (False, True): "answer"}.get(both, "none")] += 1
+        parts[
+            {(True, True): "both", (True, False): "reasoning", (False, True): "answer"}.get(
+                both, "none"
+            )
+        ] += 1
     category = {q.id: q.category for q in read_table(folder / layout.CURATED_QUERIES, Query)}
     verdicts: dict[str, Counter[str]] = defaultdict(Counter)
     for verdict in read_table(folder / layout.verdicts(teacher), Verdict):

@@ -1,6 +1,7 @@
-"""One training step of a profile's student on a tiny model of its family, through the code of stage `sft`."""
+"""A training of two steps of a profile's student on a tiny model of its family, through the code of stage `sft`."""
 
 import contextlib
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from tools.rehearse.project import SEED, Copy, RehearsalError
 
 
 def train_once(copy: Copy, student: str, examples: Sequence[Example]) -> Training:
-    """Run the gates and one step, with the profile's template and recipe.
+    """Run the gates and `STEPS` steps, with the profile's template and recipe.
 
     Args:
         copy: The working copy.
@@ -28,7 +29,8 @@ def train_once(copy: Copy, student: str, examples: Sequence[Example]) -> Trainin
         table, out = Path("scripted"), Path("trained", student)
         write_table(table, Example, examples)
         try:
-            return train(table, file.student, file.runtime, SEED, out)
+            with contextlib.redirect_stdout(io.StringIO()):  # the trainer prints each step
+                return train(table, file.student, file.runtime, SEED, out)
         except StillhouseError:
             raise
         # What torch, transformers and TRL raise differs by version, hence the width.

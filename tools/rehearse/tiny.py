@@ -12,41 +12,54 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from stillhouse.errors import StillhouseError
 from tools.rehearse.families import Family, Vocabulary
 
 WIDTH = 512  # of the hidden state; no smaller than the vocabulary, since each token has a direction of its own
 CONTEXT = 16_384  # tokens; one token is one byte, or a control token or mark
 LETTERS = tuple("aeilnorst")
 DIGITS = tuple("0123456789")
-REPLIES = ("yes", "no", *"012345")  # what the prompts of a judge ask for
+# What a judge always replies: the best mark of a free answer, not enough in science, and no reply to yes or no.
+REPLY = "4"
 # Logits: of a token that may follow, their standard deviation, and what the end of a part has more. At a temperature of
 # 0.6 the reasoning has 8 letters in the mean, and the answer 1.5 digits.
 FOLLOWS, SPREAD, END_OF_THINK, END_OF_ANSWER = 20.0, 0.5, 0.3, 2.0
 
+
+class TemplateError(StillhouseError):
+    """A chat template cannot render a conversation."""
+
+
 State = tuple[str, ...]  # the tokens of one step of an answer, one of which is written
 
 
-def write_chat_model(folder: Path, family: Family, seed: int, *, is_judge: bool = False) -> None:
+def write_chat_model(
+    folder: Path, family: Family, seed: int, *, template: str | None = None, is_judge: bool = False
+) -> None:
     """Write a model with tokenizer and chat template that vLLM and transformers load.
 
     Args:
         folder: Where it is written.
         family: Its architecture, control tokens, template and format.
         seed: The seed of its random weights.
-        is_judge: Whether it replies one of `REPLIES` instead of an answer in its family's format.
+        template: The chat template that it will be asked with; null: the family's.
+        is_judge: Whether it replies `REPLY` instead of an answer in its family's format.
+
+    Raises:
+        TemplateError: the chat template does not render a question.
     """
     import torch
     from transformers import AutoModelForCausalLM
 
-    states = [REPLIES] if is_judge else _states(family.written)
-    tokenizer = _write_tokenizer(folder, family.vocabulary, _words(states))
+    states = [(REPLY,)] if is_judge else _states(family.written)
+    vocabulary = family.vocabulary
+    if template is not None:
+        vocabulary = vocabulary._replace(template=template)
+    tokenizer = _write_tokenizer(folder, vocabulary, _words(states))
     torch.manual_seed(seed)
     config = _config(family, tokenizer)
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    prompt = tokenizer.apply_chat_template(
-        [{"role": "user", "content": "?"}], tokenize=False, add_generation_prompt=True
-    )
-    last = tokenizer.encode(prompt, add_special_tokens=False)[-1]
+    last = _end_of_prompt(tokenizer)
     with torch.no_grad():
         scale = math.sqrt(WIDTH)  # what the last normalisation makes of the only large value
         model.get_input_embeddings().weight.copy_(scale * torch.eye(config.vocab_size, WIDTH))
@@ -65,7 +78,9 @@ def write_base_model(folder: Path, family: Family, seed: int) -> None:
 
     tokenizer = _write_tokenizer(folder, family.vocabulary)
     torch.manual_seed(seed)
-    AutoModelForCausalLM.from_config(_config(family, tokenizer), dtype=torch.float32).save_pretrained(folder)
+    AutoModelForCausalLM.from_config(
+        _config(family, tokenizer), dtype=torch.float32
+    ).save_pretrained(folder)
 
 
 def write_reward_model(folder: Path, family: Family, seed: int, outputs: int) -> None:
@@ -76,7 +91,9 @@ def write_reward_model(folder: Path, family: Family, seed: int, outputs: int) ->
     tokenizer = _write_tokenizer(folder, family.vocabulary)
     torch.manual_seed(seed)
     config = _config(family, tokenizer, num_labels=outputs)
-    AutoModelForSequenceClassification.from_config(config, dtype=torch.float32).save_pretrained(folder)
+    AutoModelForSequenceClassification.from_config(config, dtype=torch.float32).save_pretrained(
+        folder
+    )
 
 
 def write_encoder(folder: Path, family: Family, seed: int) -> None:
@@ -89,6 +106,21 @@ def write_encoder(folder: Path, family: Family, seed: int) -> None:
     AutoModel.from_config(_config(family, tokenizer), dtype=torch.float32).save_pretrained(folder)
 
 
+def _end_of_prompt(tokenizer: Any) -> int:
+    """Return the id of the last token of a prompt."""
+    # What a template raises depends on what is wrong in it, hence the width.
+    try:
+        prompt = tokenizer.apply_chat_template(
+            [{"role": "user", "content": "?"}], tokenize=False, add_generation_prompt=True
+        )
+    except Exception as error:
+        raise TemplateError(
+            f"its chat template does not render a question: {type(error).__name__}: {error}"
+        ) from None
+    last: int = tokenizer.encode(prompt, add_special_tokens=False)[-1]
+    return last
+
+
 def _states(written: str) -> list[State]:
     """Return the steps of a completion: each mark, then or between them the letters and the digits."""
     states: list[State] = []
@@ -99,7 +131,9 @@ def _states(written: str) -> list[State]:
 
 def _single_marks(state: State) -> list[State]:
     """Return each mark of a text such as `</think><answer>` as a state of its own."""
-    return [state] if len(state) > 1 else [(mark,) for mark in re.findall(r"<[^<]+|[^<]+", state[0])]
+    return (
+        [state] if len(state) > 1 else [(mark,) for mark in re.findall(r"<[^<]+|[^<]+", state[0])]
+    )
 
 
 def _words(states: Sequence[State]) -> list[str]:
@@ -134,7 +168,9 @@ def _write_tokenizer(folder: Path, vocabulary: Vocabulary, words: Sequence[str] 
     backend = Tokenizer(models.BPE(vocab={byte: i for i, byte in enumerate(alphabet)}, merges=[]))
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
-    backend.add_special_tokens([AddedToken(name, special=True) for name in vocabulary.control_tokens])
+    backend.add_special_tokens(
+        [AddedToken(name, special=True) for name in vocabulary.control_tokens]
+    )
     # Marks are no special tokens in the families of the table, so that a server leaves them in the text.
     backend.add_tokens([AddedToken(word, special=False, normalized=False) for word in words])
     tokenizer = PreTrainedTokenizerFast(

@@ -105,7 +105,7 @@ def _served(runtime: Runtime) -> TeacherRuntime:
     return runtime if isinstance(runtime, TeacherRuntime) else TeacherRuntime()
 
 
-class _Turns:
+class Turns:
     """Lets the cores of this process load and step one at a time, in the order in which they ask.
 
     vLLM keeps the context of a forward pass in variables of its modules. Two models that step at once in two threads
@@ -113,8 +113,15 @@ class _Turns:
     """
 
     def __init__(self) -> None:
-        self._asking = threading.Lock()  # without it, the core that has just stepped would take most turns
+        self._asking = (
+            threading.Lock()
+        )  # without it, the core that has just stepped would take most turns
         self._stepping = threading.Lock()
+
+    @property
+    def asked(self) -> bool:
+        """Whether a core waits for its turn."""
+        return self._asking.locked()
 
     @contextmanager
     def take(self) -> Iterator[None]:
@@ -130,7 +137,7 @@ class _Turns:
             self._stepping.release()
 
 
-_turns = _Turns()
+_turns = Turns()
 
 
 class VllmCore:
