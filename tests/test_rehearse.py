@@ -1,6 +1,7 @@
 """The rehearsal of a profile: what it knows of models, what it proves with scripted completions, and how it runs."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -85,6 +86,53 @@ def test_a_filter_that_drops_every_answer_is_named() -> None:
     file = changed(load_teacher("qwen3_235b_a22b", root), "none")
     with pytest.raises(ScriptedError, match=r"dropped by the filter: .*look at `filter`"):
         prove("plain", file, "{answer}", load_run(root).filter)
+
+
+@pytest.mark.usefixtures("full_environment")
+def test_the_copy_keeps_what_decides_and_replaces_what_cannot_run_here(tmp_path: Path) -> None:
+    from tools.rehearse.project import MOST_TOKENS, make_copy
+
+    own = load_teacher("am_thinking_v1", Path("profiles/paper"))
+    copy = make_copy("paper", tmp_path / "copy", ("am_thinking_v1",))
+    found = load_teacher("am_thinking_v1", copy.folder)
+    assert copy.refused == []
+    assert load_run(copy.folder).teacher_ids == ["am_thinking_v1"]
+    replaced = {"model": found.teacher.model, "revision": found.teacher.revision}
+    sampling = own.teacher.sampling.model_copy(update={"max_tokens": MOST_TOKENS})
+    assert found.teacher == own.teacher.model_copy(update={**replaced, "sampling": sampling})
+    endpoints = {"endpoints": found.runtime.endpoints}
+    assert found.runtime == own.runtime.model_copy(update=endpoints)
+    assert found.runtime.endpoints[0].startswith("http://127.0.0.1:")
+    run, of_profile = load_run(copy.folder), load_run(Path("profiles/paper"))
+    assert {source.category for source in run.queries.sources} == set(CATEGORIES)
+    assert run.queries.clean == of_profile.queries.clean
+    assert (run.generate, run.filter) == (of_profile.generate, of_profile.filter)
+    assert run.verify.judge == of_profile.verify.judge
+    student = load_student("qwen2_5_32b", copy.folder).student
+    assert student.recipe.packing
+    assert student.recipe.global_batch_size == 64
+    assert (copy.folder / student.chat_template).is_file()
+
+
+@pytest.mark.usefixtures("full_environment")
+def test_a_template_that_does_not_render_is_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from stillhouse.cli import init
+    from tools.rehearse.project import make_copy
+
+    profile = tmp_path / "profiles/broken"
+    shutil.copytree("profiles/single_gpu", profile)
+    file = profile / "conf/teachers/qwen3_8b.yaml"
+    line = "  chat_template: conf/chat_templates/mine.jinja\n"
+    file.write_text(file.read_text().replace("  dtype:", f"{line}  dtype:"))
+    (profile / "conf/chat_templates/mine.jinja").write_text("{{ messages[0].no_such_key.content }}")
+    monkeypatch.setattr(init, "PROFILES", tmp_path / "profiles")
+    copy = make_copy("broken", tmp_path / "copy", ("qwen3_8b",))
+    assert "qwen3_8b" not in copy.teachers
+    assert [line[:57] for line in copy.refused] == [
+        "teacher qwen3_8b: its chat template does not render a que"
+    ]
 
 
 @pytest.mark.slow

@@ -12,11 +12,12 @@ import click
 
 from stillhouse.errors import StillhouseError
 from stillhouse.params.load import load_teacher
-from stillhouse.records import CATEGORIES, Example
+from stillhouse.records import Example
 from tools.rehearse.project import Copy, make_copy
 from tools.rehearse.scripted import prove
 from tools.rehearse.stages import Result, run_teacher, served
 from tools.rehearse.student import train_once
+from tools.rehearse.tables import tables
 
 FAILED = 2
 
@@ -61,7 +62,7 @@ def _rehearse(profile: str, folder: Path, only: tuple[str, ...]) -> list[str]:
     examples = _prove_formats(copy, failed)
     results = _run_teachers(copy, failed)
     _train_students(copy, examples, failed)
-    _print_tables(copy, results)
+    click.echo(f"\n{tables(copy, results)}")
     click.echo(f"\n{time.monotonic() - started:.0f} s in all")
     return failed
 
@@ -113,66 +114,6 @@ def _train_students(copy: Copy, examples: Sequence[Example], failed: list[str]) 
             )
         except StillhouseError as error:
             failed.append(f"{student}: {error}")
-
-
-def _print_tables(copy: Copy, results: dict[str, Result]) -> None:
-    head = (
-        "teacher",
-        "family",
-        "asked",
-        "finished",
-        "cut",
-        "unanswered",
-        "both parts",
-        "reasoning only",
-    )
-    head += ("answer only", "stray marks", "accepted", "kept", "seconds")
-    rows = [head]
-    for teacher, result in results.items():
-        generate, parts = result.generate, result.parts
-        finished = generate["attempts_by_finish"].get("stop", 0)
-        counts = (
-            result.asked,
-            finished,
-            generate["truncated"],
-            generate["unanswered"],
-            parts["both"],
-        )
-        counts += (
-            parts["reasoning"],
-            parts["answer"],
-            generate["stray_marks"],
-            generate["accepted"],
-        )
-        counts += (result.filter["kept"], round(result.seconds))
-        rows.append((teacher, copy.teachers[teacher].family.architecture, *map(str, counts)))
-    click.echo("\nAnswers of the tiny models, by what was read in them:\n" + _table(rows))
-    rows = [("teacher", *CATEGORIES)]
-    for teacher, result in results.items():
-        cells = []
-        for category in CATEGORIES:
-            counted = result.verdicts.get(category, {})
-            cells.append(
-                " / ".join(str(counted.get(state, 0)) for state in ("pass", "fail", "ungradable"))
-            )
-        rows.append((teacher, *cells))
-    click.echo("\nVerdicts by category, pass / fail / ungradable:\n" + _table(rows))
-    for teacher, result in results.items():
-        reasons = ", ".join(f"{name} {n}" for name, n in sorted(result.filter["dropped"].items()))
-        click.echo(f"{teacher}: dropped by the filter: {reasons or 'none'}")
-        if errors := result.generate["errors_by_reason"]:
-            click.echo(
-                f"{teacher}: without an answer: " + ", ".join(f"{k} {n}" for k, n in errors.items())
-            )
-
-
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
 
 
 def _teachers(copy: Copy) -> list[str]:

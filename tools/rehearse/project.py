@@ -99,6 +99,10 @@ def make_copy(profile: str, folder: Path, only: tuple[str, ...] = ()) -> Copy:
     copy = Copy(folder, run.verify.judge.model, run.filter)
     runtime = read_yaml(folder / RUNTIME_FILE)
     for teacher in [*(only or params["teacher_ids"]), copy.judge]:
+        if teacher in copy.teachers:
+            raise RehearsalError(
+                f"{teacher}: a judge that is a teacher too cannot be rehearsed; leave out the teacher"
+            )
         try:
             copy.teachers[teacher] = _replace_teacher(copy, teacher, runtime)
         except StillhouseError as error:

@@ -202,7 +202,7 @@ def _config(family: Family, tokenizer: Any, **more: Any) -> Any:
         "eos_token_id": tokenizer.eos_token_id,
         "pad_token_id": tokenizer.pad_token_id,
     }
-    own = {
+    own: dict[str, dict[str, Any]] = {
         "qwen3_moe": {"num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 128},
         # One dense layer and one of experts, in groups, as the large model has.
         "deepseek_v3": {
@@ -224,7 +224,9 @@ def _config(family: Family, tokenizer: Any, **more: Any) -> Any:
             "scoring_func": "sigmoid",
         },
         "xlm-roberta": {"type_vocab_size": 1},
-    }.get(family.architecture, {})
+    }
     if family.architecture == "deepseek_v3":
         del sizes["head_dim"]
-    return AutoConfig.for_model(family.architecture, **(sizes | own | more))
+    return AutoConfig.for_model(
+        family.architecture, **(sizes | own.get(family.architecture, {}) | more)
+    )
