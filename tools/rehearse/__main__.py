@@ -32,7 +32,7 @@ def rehearse(profile: str, only: tuple[str, ...]) -> None:
     only if a part fails.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that it stops its servers
-    folder = Path(tempfile.mkdtemp(prefix=f"rehearse_{profile}_"))
+    folder = Path(tempfile.mkdtemp(prefix="rehearse_"))
     failed: list[str] | None = None
     try:
         failed = _rehearse(profile, folder / "project", only)

@@ -122,18 +122,9 @@ def _end_of_prompt(tokenizer: Any) -> int:
 
 
 def _states(written: str) -> list[State]:
-    """Return the steps of a completion: each mark, then or between them the letters and the digits."""
-    states: list[State] = []
-    for piece in re.findall(r"\{\w+\}|[^\s{]+", written):
-        states.append({"{think}": LETTERS, "{answer}": DIGITS}.get(piece, (piece,)))
-    return [state for piece in states for state in _single_marks(piece)]
-
-
-def _single_marks(state: State) -> list[State]:
-    """Return each mark of a text such as `</think><answer>` as a state of its own."""
-    return (
-        [state] if len(state) > 1 else [(mark,) for mark in re.findall(r"<[^<]+|[^<]+", state[0])]
-    )
+    """Return the steps of a completion: the marks in their order, and letters and digits where its two parts are."""
+    parts = {"{think}": LETTERS, "{answer}": DIGITS}
+    return [parts.get(piece, (piece,)) for piece in re.findall(r"\{\w+\}|<[^<>]+>", written)]
 
 
 def _words(states: Sequence[State]) -> list[str]:
