@@ -62,7 +62,8 @@ def _rehearse(profile: str, folder: Path, only: tuple[str, ...]) -> list[str]:
     examples = _prove_formats(copy, failed)
     results = _run_teachers(copy, failed)
     _train_students(copy, examples, failed)
-    click.echo(f"\n{tables(copy, results)}")
+    if results:
+        click.echo(f"\n{tables(copy, results)}")
     click.echo(f"\n{time.monotonic() - started:.0f} s in all")
     return failed
 

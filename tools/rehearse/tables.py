@@ -59,8 +59,6 @@ def _listed(counts: Mapping[str, int]) -> str:
 
 
 def _aligned(rows: Sequence[Mapping[str, str]]) -> str:
-    if not rows:
-        return "none"
     lines = [list(rows[0]), *(list(row.values()) for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     padded = [
