@@ -16,10 +16,10 @@ export PYTHONDONTWRITEBYTECODE :=
 # What lint and tests run in: the light environment where `make env-light` built one, else the full one.
 READY := $(if $(wildcard .venv/.light),.venv/.light,.venv/.ready)
 
-.PHONY: help env env-light repro test test-slow lint docs lock publish publish-students perf readme card
+.PHONY: help env env-light repro test test-slow lint docs lock publish publish-students perf rehearse-profile readme card
 
 help: ## Print the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
 
 env: .venv/.ready .venv-eval/.ready ## Build both environments from their locks (5 GB, about 3 minutes with a warm pip cache)
 
@@ -89,6 +89,10 @@ publish-students: .venv/.ready ## Publish the trained students with their cards 
 perf: .venv/.ready ## Measure the performance of our code: make perf NAME=x writes perf/results/x.json
 	@test -n "$(NAME)" || { echo "usage: make perf NAME=<one of: $$(ls perf/[a-z]*.py | xargs -n1 basename | sed 's/\.py//' | paste -sd' ')>"; exit 2; }
 	@python perf/$(NAME).py
+
+rehearse-profile: .venv/.ready ## Run a profile on tiny models up to the filter, without GPU or network: make rehearse-profile PROFILE=paper
+	@test -n "$(PROFILE)" || { echo "usage: make rehearse-profile PROFILE=<one of: $$(ls profiles | paste -sd' ')>"; exit 2; }
+	@python -m tools.rehearse $(PROFILE)
 
 readme: .venv/.ready ## Put the last run's tables and chart into README.md
 	@python tools/readme.py

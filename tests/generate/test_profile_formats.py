@@ -1,8 +1,8 @@
 """The teachers of the profiles, as their own files say: scripted completions in each family's format, from an endpoint
 through split and loop to the rules of the filter.
 
-The models cannot run here. What each of them writes is from its model card: AM-Thinking has both pairs of tags,
-DeepSeek-R1's template opens the block in the prompt, the others write both think tags.
+The models cannot run here. What each of them writes is from its model card (tools/rehearse/families.py): AM-Thinking
+has both pairs of tags, DeepSeek-R1's template opens the block in the prompt, the others write both think tags.
 """
 
 import asyncio
@@ -20,48 +20,18 @@ from stillhouse.models.client import Model
 from stillhouse.models.openai_engine import OpenAIEngine
 from stillhouse.params.load import load_run, load_teacher
 from stillhouse.params.teacher import TeacherFile, TeacherRuntime, marks_of
-from stillhouse.records import CATEGORIES, Message, Query, Response, Verdict, query_id
+from stillhouse.records import CATEGORIES, Query, Response, Verdict
 from stillhouse.tables.attempts import Attempt
 from tests.doubles.scripted_endpoint import ScriptedEndpoint, completion
 from tests.filter.graded import perplexity
+from tools.rehearse.families import family_of
+from tools.rehearse.scripted import EACH, FAULTS, completion_of, parts_of, scripted_queries
 
-WRITTEN = {
-    "am_thinking_v1": "<think>{think}</think>\n<answer>{answer}</answer>",
-    "deepseek_r1": "{think}\n</think>\n\n{answer}",
-    "qwen3_235b_a22b": "<think>\n{think}\n</think>\n\n{answer}",
-    "openthinker3_7b": "<think>\n{think}\n</think>\n\n{answer}",
-    "qwen3_8b": "<think>\n{think}\n</think>\n\n{answer}",
-    "r1_0528_qwen3_8b": "<think>\n{think}\n</think>\n\n{answer}",
-}
 TEACHERS = [
     (profile, teacher)
     for profile in ("paper", "single_gpu")
     for teacher in load_run(Path("profiles") / profile).teacher_ids
 ]
-EACH = 12  # queries of each category
-# What goes wrong in the first attempt at some queries; the second one is clean.
-FAULTS = ("clean", "unfinished", "stray token", "second block", "wrong")
-
-
-def test_every_teacher_of_a_profile_has_its_format_here():
-    assert {teacher for _, teacher in TEACHERS} == set(WRITTEN)
-
-
-def queries() -> list[Query]:
-    found = []
-    for category in CATEGORIES:
-        for number in range(EACH):
-            messages = [Message(role="user", content=f"Question {number} of {category}?")]
-            query = Query(
-                id=query_id(messages),
-                category=category,
-                source="own",
-                license="mit",
-                messages=messages,
-                ground_truth=str(number),
-            )
-            found.append(query)
-    return found
 
 
 class ScriptedModel:
@@ -77,17 +47,7 @@ class ScriptedModel:
         seeds = self._seeds.setdefault(asked, [])
         seeds.append(body["seed"])
         fault = FAULTS[int(number) % len(FAULTS)] if len(seeds) == 1 else "clean"
-        think, answer = f"I know {number}.", f"The answer is {number}."
-        text = self._written.format(think=think, answer=answer)
-        if fault == "unfinished":
-            text = text[: text.index(think) + len(think)]
-        elif fault == "stray token":
-            text = text.replace(answer, f"{answer}<|im_start|>user")
-        elif fault == "second block":
-            text = text.replace(answer, f"{answer}<think>Wait.")
-        elif fault == "wrong":
-            text = text.replace(answer, "The answer is none.")
-        return completion(text)
+        return completion(completion_of(self._written, int(number), fault))
 
 
 async def grade(asked: Query, response: Response) -> Verdict:
@@ -117,7 +77,7 @@ def run(name: str, file: TeacherFile, endpoint: ScriptedEndpoint, folder: Path) 
         check = FormatCheck(name, spec.reasoning)
         loop = Loop(name, spec, model, grade, rules, run_seed=1, format_check=check)
         try:
-            await loop.run(queries(), walks.append)
+            await loop.run(scripted_queries(), walks.append)
         finally:
             await engine.close()
 
@@ -132,7 +92,7 @@ def test_a_dozen_queries_of_each_category_reach_the_filter(
 ):
     root = Path("profiles") / profile
     file = load_teacher(teacher, root)
-    with ScriptedEndpoint(ScriptedModel(WRITTEN[teacher])) as endpoint:
+    with ScriptedEndpoint(ScriptedModel(family_of(file.teacher.model).written)) as endpoint:
         walks = run(teacher, file, endpoint, tmp_path)
     assert len(walks) == EACH * len(CATEGORIES)
     rules = Rules(load_run(root).filter, file.perplexity_cut, marks_of(file.teacher.reasoning))
@@ -142,7 +102,7 @@ def test_a_dozen_queries_of_each_category_reach_the_filter(
         assert walk.accepted
         assert len(walk.attempts) == (1 if fault == "clean" else 2)
         first, last = walk.responses[0], walk.responses[-1]
-        assert (last.think, last.answer) == (f"I know {number}.", f"The answer is {number}.")
+        assert (last.think, last.answer) == parts_of(number)
         if fault in ("unfinished", "second block"):
             assert first.answer == ""
         verdict = asyncio.run(grade(walk.query, last))

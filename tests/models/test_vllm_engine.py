@@ -51,3 +51,28 @@ def test_seeded_requests_repeat_whatever_the_batch_and_refused_ones_fail_alone(
     assert len({completion.text for completion in many}) > 50
     assert isinstance(refused, RefusedError)
     assert isinstance(answered, Completion)
+
+
+def test_two_models_of_one_process_run_at_once(tiny_model: Path) -> None:
+    """A teacher and its judge, as in profiles/single_gpu: without turns, vLLM ends the process."""
+    engines = [
+        VllmEngine(
+            VllmCore(Load(f"path:{tiny_model}", "local", "float32", length), TeacherRuntime()),
+            SAMPLING,
+        )
+        for length in (256, 512)
+    ]
+
+    async def run() -> list[list[Completion]]:
+        found = await asyncio.gather(
+            *(
+                asyncio.gather(*(engine.complete(request(f"{i} What?", i)) for i in range(60)))
+                for engine in engines
+            )
+        )
+        for engine in engines:
+            await engine.close()
+        return list(found)
+
+    first, second = asyncio.run(run())
+    assert list(map(without_latency, first)) == list(map(without_latency, second))

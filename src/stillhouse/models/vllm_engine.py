@@ -11,7 +11,9 @@ import queue
 import threading
 import time
 import warnings
+from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
@@ -25,6 +27,7 @@ from stillhouse.params.teacher import Sampling, TeacherRuntime
 
 Runtime = TeacherRuntime | StudentRuntime
 BATCH_INVARIANT = "VLLM_BATCH_INVARIANT"
+MULTIPROCESSING = "VLLM_ENABLE_V1_MULTIPROCESSING"
 # Time for the running step to end; closing does not wait for a model that is still loading.
 CLOSE_SECONDS = 5.0
 
@@ -102,6 +105,41 @@ def _served(runtime: Runtime) -> TeacherRuntime:
     return runtime if isinstance(runtime, TeacherRuntime) else TeacherRuntime()
 
 
+class Turns:
+    """Lets the cores of this process load and step one at a time, in the order in which they ask.
+
+    vLLM keeps the context of a forward pass in variables of its modules. Two models that step at once in two threads
+    end the process ("corrupted double-linked list"). Where vLLM runs a model in processes of its own, all may step.
+    """
+
+    def __init__(self) -> None:
+        self._asking = (
+            threading.Lock()
+        )  # without it, the core that has just stepped would take most turns
+        self._stepping = threading.Lock()
+
+    @property
+    def asked(self) -> bool:
+        """Whether a core waits for its turn."""
+        return self._asking.locked()
+
+    @contextmanager
+    def take(self) -> Iterator[None]:
+        """Wait for a turn, and hold it."""
+        if os.environ.get(MULTIPROCESSING) == "1":
+            yield
+            return
+        with self._asking:
+            self._stepping.acquire()
+        try:
+            yield
+        finally:
+            self._stepping.release()
+
+
+_turns = Turns()
+
+
 class VllmCore:
     """One model and the thread that steps it. The model is loaded when the first request arrives."""
 
@@ -141,13 +179,16 @@ class VllmCore:
 
     def _run(self) -> None:
         try:
-            engine = self._start()
+            with _turns.take():
+                engine = self._start()
         except Exception as error:
             self._fail(f"vLLM cannot load {self.load.model}: {error}")
             return
         try:
             while self._admit(engine):
-                for output in engine.step():  # outputs of finished requests only
+                with _turns.take():
+                    outputs = engine.step()  # those of finished requests only
+                for output in outputs:
                     self._finish(output)
         except Exception as error:
             self._fail(f"vLLM stopped while running {self.load.model}: {error!r}")
@@ -156,7 +197,7 @@ class VllmCore:
         runtime, served = self._runtime, _served(self._runtime)
         # One process, because three processes take a minute to start on a CPU, and no banner.
         if runtime.tensor_parallel_size * served.pipeline_parallel_size == 1:
-            os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+            os.environ.setdefault(MULTIPROCESSING, "0")
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
         wanted = engine_environment(self.load, runtime)
         for name, value in wanted.items():
