@@ -1,4 +1,4 @@
-"""The parallel sets: for each teacher the accepted answers to the queries that all teachers answered."""
+"""The parallel sets: for each compared teacher the accepted answers to the queries that all of them answered."""
 
 from stillhouse import layout
 from stillhouse.files import write_json
@@ -12,9 +12,10 @@ from stillhouse.stage import stage_command
 @stage_command
 def main() -> None:
     """Write data/aligned/<teacher> for every teacher."""
-    teachers = load_stage().read(list[Id], "teacher_ids")
+    params = load_stage()
+    teachers = params.read(list[Id], "teacher_ids")
     remove_leftovers(teachers)
-    write_json(layout.metrics("align"), align(teachers))
+    write_json(layout.metrics("align"), align(teachers, params.read(list[Id], "compared_ids")))
 
 
 if __name__ == "__main__":
