@@ -77,11 +77,12 @@ def copied(run, tmp_path):
     return tmp_path / "run"
 
 
-def render(root, monkeypatch, students=(fake_run.STUDENT,), settings=None):
+def render(root, monkeypatch, students=(fake_run.STUDENT,), settings=None, compared=None):
     """Run the stage script in `root` with parameters as DVC would hand them over."""
     settings = settings or fake_run.settings()
     tracked = {
         "teacher_ids": list(settings.teachers),
+        "compared_ids": list(compared or settings.teachers),
         "student_ids": list(students),
         **{key: getattr(settings, key).model_dump() for key in ("run", "verify", "report")},
         "benchmark": settings.benchmark.model_dump(),
