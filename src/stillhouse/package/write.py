@@ -193,7 +193,7 @@ def _describe(
     overlaps: Overlaps | None,
 ) -> list[LintFinding]:
     """Write card, provenance and manifest of one repository; return the findings of the lint."""
-    found = lint_rows(folder, overlaps=overlaps)
+    found = lint_rows(folder, overlaps=overlaps, control_tokens=facts.filter.control_tokens)
     shards = [path for config in repo.configs for path in written.shards[repo.folder, config.name]]
     card = CardFacts(
         repository=repo,
