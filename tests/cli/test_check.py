@@ -14,6 +14,7 @@ Edit = Callable[[str, str, str], None]
 
 TEACHERS = "[qwen3_8b, r1_0528_qwen3_8b, openthinker3_7b]"
 
+
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A complete project made of a profile whose placeholders are filled in."""

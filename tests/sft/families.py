@@ -21,7 +21,9 @@ from transformers import PreTrainedTokenizerFast
 
 from tests.sft.student_examples import TEMPLATE
 
-WORDS = ["What is the answer? The answer is 4, so 2 + 2 = 4.\n\n  return x <b> im_end user think"] * 8
+WORDS = [
+    "What is the answer? The answer is 4, so 2 + 2 = 4.\n\n  return x <b> im_end user think"
+] * 8
 # The pre-tokenizer of GPT-4, Llama 3 (digits by three) and Qwen (digits one by one).
 SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}%s| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"

@@ -1,4 +1,4 @@
-"""The same queries for all students: rows too long for one teacher go for all, and budgets are prefixes of one order."""
+"""The same queries for all students: a row too long for one teacher goes for all; budgets are prefixes of one order."""
 
 from pathlib import Path
 
@@ -40,7 +40,9 @@ def write_aligned(long: dict[str, set[int]], rows: int = 10) -> None:
             layout.aligned(teacher),
             Example,
             [
-                example(n, word * (100 if n in long.get(teacher, ()) else 1 + n % 3), teacher=teacher)
+                example(
+                    n, word * (100 if n in long.get(teacher, ()) else 1 + n % 3), teacher=teacher
+                )
                 for n in range(rows)
             ],
         )
@@ -78,7 +80,11 @@ def test_the_lengths_are_those_of_the_encoded_rows(text) -> None:
             in_loss = sum(label != IGNORED for label in encoded.labels)
             assert (found.tokens, found.loss_tokens) == (len(encoded.input_ids), in_loss)
             if row.query_id in ids(teacher):
-                for name, number in (("rows", 1), ("tokens", found.tokens), ("loss_tokens", in_loss)):
+                for name, number in (
+                    ("rows", 1),
+                    ("tokens", found.tokens),
+                    ("loss_tokens", in_loss),
+                ):
                     sums[name] += number
         assert metrics["trained"][teacher] == sums
 

@@ -60,10 +60,7 @@ def weights_hash(folder: Path) -> str:
 def test_training_is_complete_and_repeats_bit_for_bit(tiny_model, examples, tmp_path) -> None:
     from transformers import AutoTokenizer, GenerationConfig
 
-    runs = [
-        train(examples, student(tiny_model), 7, tmp_path / f"model{i}")
-        for i in range(2)
-    ]
+    runs = [train(examples, student(tiny_model), 7, tmp_path / f"model{i}") for i in range(2)]
     assert runs[0] == runs[1]
     assert weights_hash(tmp_path / "model0") == weights_hash(tmp_path / "model1")
     metrics, curve = runs[0]

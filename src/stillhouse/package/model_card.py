@@ -29,9 +29,10 @@ _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")  # does not match `package:...` and `pa
 class StudentFacts:
     """The facts of a student's card.
 
-    `compared_ids` are the teachers whose students are compared. `sft`, `fit` and `align` are metrics. `decides` names the score that has the interval. `scores` has rows of task, score,
-    low, high (0 to 1, None if not estimable), items, strict, lenient, finished, finished_items, samples, truncated and
-    unread, in the order to print. `confidence` is the confidence level of the intervals.
+    `compared_ids` are the teachers whose students are compared. `sft`, `fit` and `align` are metrics. `decides` names
+    the score that has the interval. `scores` has rows of task, score, low, high (0 to 1, None if not estimable), items,
+    strict, lenient, finished, finished_items, samples, truncated and unread, in the order to print. `confidence` is the
+    confidence level of the intervals.
     """
 
     run: Run

@@ -37,9 +37,10 @@ class ReportError(StillhouseError):
 class RunFiles:
     """The data of one run. A teacher or student whose part is missing has no entry.
 
-    `compared_ids` are the teachers of the parallel set, which have students. `fit` has metrics by student. `lengths` has columns of the parallel set, `perplexities` has values by teacher and step (verified, kept), `samples`
-    has columns of the benchmark answers and `losses` has (step, loss) pairs, both by (teacher, student). `chosen` has
-    the rows that are shown side by side: the example of each teacher by query id.
+    `compared_ids` are the teachers of the parallel set, which have students. `fit` has metrics by student. `lengths`
+    has columns of the parallel set, `perplexities` has values by teacher and step (verified, kept), `samples` has
+    columns of the benchmark answers and `losses` has (step, loss) pairs, both by (teacher, student). `chosen` has the
+    rows that are shown side by side: the example of each teacher by query id.
     """
 
     teacher_ids: list[str]

@@ -56,7 +56,7 @@ class Counts(msgspec.Struct, frozen=True):
 
 
 class Encoder:
-    """Encodes examples with a tokenizer, whose chat template `check_template` has accepted as ending turns by `turn`."""
+    """Encodes examples with a tokenizer; `turn` is what `check_template` has returned for it."""
 
     def __init__(self, tokenizer: Any, turn: Turn) -> None:
         self.tokenizer = tokenizer

@@ -63,9 +63,7 @@ def fit(
     trained: dict[str, Counter[str]] = {teacher: Counter() for teacher in teachers}
     steps = Budget(budget.limit if budget.unit == "steps" else None)
     for at, teacher in enumerate(teachers):
-        fits = (
-            rows[at] for rows in _by_query(lengths, teachers) if _fits(rows, text.max_length)
-        )
+        fits = (rows[at] for rows in _by_query(lengths, teachers) if _fits(rows, text.max_length))
         chosen = _counted(within(fits, budget, target), trained[teacher])
         write_ids(layout.training_ids(student, teacher), chosen, steps)
     return {
