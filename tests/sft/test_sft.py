@@ -8,7 +8,7 @@ from stillhouse.params.load import load_student
 from stillhouse.params.student import Recipe, Student, StudentRuntime
 from stillhouse.records import Example
 from stillhouse.sft import train as sft
-from stillhouse.sft.chosen import Budget, write_ids
+from stillhouse.sft.chosen import StepBudget, write_ids
 from stillhouse.sft.gates import StudentError
 from stillhouse.tables.read import read_table
 from stillhouse.tables.write import write_table
@@ -41,7 +41,7 @@ def student(folder: Path, **changes: object) -> Student:
 def train(examples: Path, spec: Student, seed: int, out: Path, **runtime: int) -> sft.Training:
     """Train on all rows, as without a budget."""
     ids = examples.parent / "ids"
-    write_ids(ids, [row.query_id for row in read_table(examples, Example)], Budget(None))
+    write_ids(ids, [row.query_id for row in read_table(examples, Example)], StepBudget(None))
     return sft.train(examples, ids, spec, StudentRuntime(**runtime), seed, out)
 
 
@@ -120,7 +120,7 @@ def test_packing_keeps_the_loss_of_each_example(tiny_model, examples, tmp_path) 
 
 def test_only_the_rows_of_the_ids_are_trained_on(tiny_model, examples, tmp_path) -> None:
     ids = [row.query_id for row in read_table(examples, Example)][::3]
-    write_ids(tmp_path / "some", ids, Budget(None))
+    write_ids(tmp_path / "some", ids, StepBudget(None))
     args = (student(tiny_model), StudentRuntime(), 7)
     metrics, _ = sft.train(examples, tmp_path / "some", *args, tmp_path / "m")
     alone = [row for row in read_table(examples, Example) if row.query_id in ids]
@@ -132,7 +132,7 @@ def test_only_the_rows_of_the_ids_are_trained_on(tiny_model, examples, tmp_path)
 
 def test_a_budget_of_steps_comes_before_the_recipe(tiny_model, examples, tmp_path) -> None:
     ids = [row.query_id for row in read_table(examples, Example)][:3]
-    write_ids(tmp_path / "few", ids, Budget(max_steps=5))
+    write_ids(tmp_path / "few", ids, StepBudget(max_steps=5))
     metrics, _ = sft.train(
         examples, tmp_path / "few", student(tiny_model), StudentRuntime(), 7, tmp_path / "m"
     )
@@ -141,7 +141,7 @@ def test_a_budget_of_steps_comes_before_the_recipe(tiny_model, examples, tmp_pat
 
 
 def test_ids_of_another_run_are_refused(tiny_model, examples, tmp_path) -> None:
-    write_ids(tmp_path / "ids", ["f" * 64], Budget(None))
+    write_ids(tmp_path / "ids", ["f" * 64], StepBudget(None))
     with pytest.raises(StudentError, match="come from different runs"):
         sft.train(
             examples, tmp_path / "ids", student(tiny_model), StudentRuntime(), 7, tmp_path / "m"

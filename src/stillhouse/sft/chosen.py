@@ -14,26 +14,26 @@ from stillhouse.tables.write import write_table
 BUDGET = "budget.json"
 
 
-class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class StepBudget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The part of the budget that is no choice of rows: the optimizer steps, null for those of the recipe."""
 
     max_steps: int | None
 
 
-def write_ids(folder: Path, query_ids: Iterable[str], budget: Budget) -> None:
+def write_ids(folder: Path, query_ids: Iterable[str], budget: StepBudget) -> None:
     """Write the ids of one teacher and student, and the budget beside them; an older folder is replaced."""
     write_table(folder, TrainingId, (TrainingId(query_id=query_id) for query_id in query_ids))
     write_json(folder / BUDGET, msgspec.to_builtins(budget))
 
 
-def read_budget(folder: Path) -> Budget:
+def read_budget(folder: Path) -> StepBudget:
     """Return the budget beside the ids in a folder.
 
     Raises:
         StudentError: there is none, or it is damaged.
     """
     try:
-        return msgspec.json.decode((folder / BUDGET).read_bytes(), type=Budget)
+        return msgspec.json.decode((folder / BUDGET).read_bytes(), type=StepBudget)
     except (OSError, msgspec.MsgspecError) as error:
         raise StudentError(f"{folder / BUDGET}: {error}; run `dvc repro` for stage fit") from None
 

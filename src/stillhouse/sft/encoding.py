@@ -31,7 +31,7 @@ from stillhouse.sft.gates import (
 SCHEMA = pa.schema({"input_ids": pa.list_(pa.int32()), "labels": pa.list_(pa.int32())})
 # Of the examples that are encoded together: the memory is a multiple of their text, the tokenizer uses all cores.
 BATCH_ROWS = 256
-BATCH_CHARACTERS = 4_000_000
+BATCH_CHARACTERS = 2_000_000
 _THINK_CLOSE = REASONING_MARKS[1]
 
 

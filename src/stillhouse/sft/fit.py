@@ -17,7 +17,7 @@ from stillhouse import layout
 from stillhouse.params.student import StudentText, TrainingBudget
 from stillhouse.progress import Progress
 from stillhouse.records import Example, FitLength
-from stillhouse.sft.chosen import Budget, write_ids
+from stillhouse.sft.chosen import StepBudget, write_ids
 from stillhouse.sft.encoding import Encoder, load_encoder
 from stillhouse.sft.gates import StudentError
 from stillhouse.tables.read import count_rows, read_table
@@ -61,7 +61,7 @@ def fit(
         )
     target = _target(budget, [counts["loss_tokens"] for counts in fitting.values()])
     trained: dict[str, Counter[str]] = {teacher: Counter() for teacher in teachers}
-    steps = Budget(budget.limit if budget.unit == "steps" else None)
+    steps = StepBudget(budget.limit if budget.unit == "steps" else None)
     for at, teacher in enumerate(teachers):
         fits = (rows[at] for rows in _by_query(lengths, teachers) if _fits(rows, text.max_length))
         chosen = _counted(within(fits, budget, target), trained[teacher])
