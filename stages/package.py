@@ -16,7 +16,7 @@ from stillhouse.stage import stage_command
 def main() -> None:
     """Write data/release: one folder per repository."""
     facts = run_facts(load_stage())
-    remove_leftovers(list(facts.teachers), facts.student_ids)
+    remove_leftovers(list(facts.teachers), facts.student_ids, facts.compared_ids)
     references = benchmark_references(layout.BENCHMARK_ITEMS)
     index = BenchmarkIndex(references, facts.queries.decontaminate)
     tables = run_tables(list(facts.teachers))

@@ -26,7 +26,8 @@ def main() -> None:
 
     params = load_stage()
     package = params.section(Package, "package")
-    repos = repositories(package, params.read(list[Id], "teacher_ids"))
+    ids = (params.read(list[Id], key) for key in ("teacher_ids", "compared_ids"))
+    repos = repositories(package, *ids)
     commit = clean_commit()
     refuse_stale_pipeline()
     refuse_missing_in_remote()

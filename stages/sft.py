@@ -27,6 +27,7 @@ def main(teacher: str, student: str) -> None:
     started = time.monotonic()
     training = train(
         layout.aligned(teacher),
+        layout.training_ids(student, teacher),
         params.student(student),
         runtime,
         params.read(int, "run.seed"),

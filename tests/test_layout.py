@@ -29,6 +29,9 @@ MADE_BY = {
     "accepted": "filter",
     "decisions": "filter",
     "aligned": "align",
+    "fit": "fit",
+    "fit_lengths": "fit",
+    "training_ids": "fit",
     "student_model": "sft",
     "samples": "benchmark",
     "model_card": "model_card",
@@ -64,6 +67,7 @@ def test_metrics_and_plots_are_those_of_dvc_yaml():
     for stage, ids in {
         **dict.fromkeys(("queries", "audit", "judge_audit", "align", "package"), ()),
         **dict.fromkeys(("generate", "verify", "perplexity", "filter"), ("t",)),
+        "fit": ("s",),
         **dict.fromkeys(("sft", "benchmark"), ("t", "s")),
     }.items():
         assert layout.metrics(stage, *ids) in outs(stage)

@@ -12,6 +12,7 @@ from stillhouse.leftovers import (
     BY_STUDENT,
     BY_TEACHER,
     FILES_BY_TEACHER,
+    OF_STUDENT,
     remove_leftovers,
 )
 
@@ -20,13 +21,17 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def test_every_folder_that_a_stage_shares_among_teachers_is_known() -> None:
     shared = set()
+    of_student = set()
     for stage in YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"].values():
         for kind in ("outs", "metrics", "plots"):
             for out in stage.get(kind, []):
                 path = out if isinstance(out, str) else next(iter(out))
                 if found := re.match(r"(.+?)/\$\{item\.teacher\}", path):
                     shared.add(found[1])
+                elif found := re.match(r"(.+?)/\$\{item\.student\}", path):
+                    of_student.add(found[1])
     assert shared == {*BY_TEACHER, *FILES_BY_TEACHER, *BY_STUDENT}
+    assert of_student == {*OF_STUDENT}
 
 
 def test_only_the_outs_of_others_are_deleted(tmp_path: Path) -> None:
@@ -44,7 +49,9 @@ def test_only_the_outs_of_others_are_deleted(tmp_path: Path) -> None:
         "metrics/effort/filter/old.json",
         "models/old/small/config.json",
     ]
+    kept += ["data/fit/small/lengths/0.parquet", "metrics/fit/small.json"]
     of_student = ["models/a/big/config.json", "plots/sft/a/big.csv"]
+    of_student += ["data/fit/big/lengths/0.parquet", "metrics/fit/big.json"]
     for name in kept + gone + of_student:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
@@ -54,6 +61,17 @@ def test_only_the_outs_of_others_are_deleted(tmp_path: Path) -> None:
     remove_leftovers(["a"], ["small"], root=tmp_path)
     assert all((tmp_path / name).exists() for name in kept)
     assert not any((tmp_path / name).exists() for name in gone + of_student)
+
+
+def test_a_teacher_that_is_only_asked_has_no_students(tmp_path: Path) -> None:
+    kept = ["data/filtered/asked/0.parquet", "models/a/small/config.json"]
+    gone = ["models/asked/small/config.json", "data/samples/asked/small/0.parquet"]
+    for name in kept + gone:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    remove_leftovers(["a", "asked"], ["small"], ["a"], root=tmp_path)
+    assert all((tmp_path / name).exists() for name in kept)
+    assert not any((tmp_path / name).exists() for name in gone)
 
 
 PIPELINE = f"""

@@ -9,12 +9,14 @@ from stillhouse.records import (
     BenchmarkItem,
     Decision,
     Example,
+    FitLength,
     Perplexity,
     Query,
     Rejected,
     Response,
     Row,
     Sample,
+    TrainingId,
     Verdict,
 )
 from stillhouse.schemas import arrow_schema
@@ -166,6 +168,16 @@ EXPECTED: dict[type[Row], pa.Schema] = {
             "finish_reason": pa.string(),
         }
     ),
+    FitLength: pa.schema(
+        {
+            "id": pa.string(),
+            "query_id": pa.string(),
+            "teacher": pa.string(),
+            "tokens": pa.int64(),
+            "loss_tokens": pa.int64(),
+        }
+    ),
+    TrainingId: pa.schema({"query_id": pa.string()}),
     Example: pa.schema(
         {
             "id": pa.string(),

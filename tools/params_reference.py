@@ -150,7 +150,8 @@ def _yaml(default: Any) -> str:
         return str(default).lower()
     if isinstance(default, BaseModel):
         return "its defaults"
-    return re.sub(r"^''$", '""', str(default)) or '""'
+    text = re.sub(r"^''$", '""', str(default)) or '""'
+    return text.replace("|", "\\|")  # else it would end the cell of the table
 
 
 if __name__ == "__main__":

@@ -69,6 +69,21 @@ def aligned(teacher: str) -> Path:
     return Path("data/aligned", teacher)
 
 
+def fit(student: str) -> Path:
+    """Return the folder of a student's token lengths, and of the ids that it is trained on."""
+    return Path("data/fit", student)
+
+
+def fit_lengths(student: str) -> Path:
+    """Return the table of the lengths of all teachers' rows in a student's tokens."""
+    return fit(student) / "lengths"
+
+
+def training_ids(student: str, teacher: str) -> Path:
+    """Return the table of the queries that a student of a teacher is trained on, with the budget beside it."""
+    return fit(student) / "ids" / teacher
+
+
 def student_model(teacher: str, student: str) -> Path:
     """Return the folder of the weights of a trained student."""
     return Path("models", teacher, student)

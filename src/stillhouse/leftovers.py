@@ -22,6 +22,8 @@ BY_TEACHER = (
 )
 # Folders with one file per teacher, beside folders that are no teacher's. Git has these files.
 FILES_BY_TEACHER = ("metrics/effort", "metrics/effort/filter")
+# Folders with one entry per student.
+OF_STUDENT = ("data/fit", "metrics/fit")
 # Folders with one folder per teacher, which has one entry per student.
 BY_STUDENT = (
     "models",
@@ -34,22 +36,29 @@ BY_STUDENT = (
 
 
 def remove_leftovers(
-    teachers: Sequence[str], students: Sequence[str] | None = None, root: Path = Path()
+    teachers: Sequence[str],
+    students: Sequence[str] | None = None,
+    compared: Sequence[str] | None = None,
+    root: Path = Path(),
 ) -> list[Path]:
     """Delete the outs of other teachers and, where `students` is given, of other students; return what was deleted.
 
     Args:
         teachers: the ids of the run's teachers.
         students: the ids of the run's students; None leaves students' outs alone.
+        compared: the ids of the teachers that have students; None: all of them.
         root: the project folder.
     """
+    compared = teachers if compared is None else compared
     found = [path for name in BY_TEACHER for path in _foreign(root / name, teachers)]
     for name in FILES_BY_TEACHER:
         found += [path for path in _foreign(root / name, teachers) if path.is_file()]
     if students is not None:
+        for name in OF_STUDENT:
+            found += _foreign(root / name, students)
         for name in BY_STUDENT:
-            found += _foreign(root / name, teachers)
-            for teacher in teachers:
+            found += _foreign(root / name, compared)
+            for teacher in compared:
                 found += _foreign(root / name / teacher, students)
     for path in found:
         if path.is_dir() and not path.is_symlink():

@@ -78,6 +78,62 @@ TURN_ENDS = (
     "<｜end▁of▁sentence｜>",
     "<end_of_turn>",
 )
+# Control tokens that open and end turns, by the family of chat formats: a row with one of them in a text is dropped.
+# Trainers of other projects encode texts with the control tokens on, so that such a text ends a turn or opens one.
+# Marks of reasoning are not among them.
+CONTROL_TOKENS: dict[str, tuple[str, ...]] = {
+    "ChatML": ("<|im_start|>", "<|im_end|>", "<|im_sep|>", "<|endoftext|>"),
+    "Llama 3": (
+        "<|begin_of_text|>",
+        "<|end_of_text|>",
+        "<|start_header_id|>",
+        "<|end_header_id|>",
+        "<|eot_id|>",
+        "<|eom_id|>",
+        "<|python_tag|>",
+        "<|finetune_right_pad_id|>",
+    ),
+    "harmony": (
+        "<|start|>",
+        "<|end|>",
+        "<|message|>",
+        "<|channel|>",
+        "<|constrain|>",
+        "<|return|>",
+        "<|call|>",
+        "<|startoftext|>",
+    ),
+    "Gemma": ("<bos>", "<eos>", "<start_of_turn>", "<end_of_turn>"),
+    "DeepSeek": (
+        "<｜begin▁of▁sentence｜>",
+        "<｜end▁of▁sentence｜>",
+        "<｜User｜>",
+        "<｜Assistant｜>",
+        "<｜▁pad▁｜>",
+        "<｜tool▁calls▁begin｜>",
+        "<｜tool▁calls▁end｜>",
+        "<｜tool▁call▁begin｜>",
+        "<｜tool▁call▁end｜>",
+        "<｜tool▁outputs▁begin｜>",
+        "<｜tool▁outputs▁end｜>",
+        "<｜tool▁sep｜>",
+        "<|EOT|>",
+    ),
+    "Mistral": (
+        "<s>",
+        "</s>",
+        "[INST]",
+        "[/INST]",
+        "[SYSTEM_PROMPT]",
+        "[/SYSTEM_PROMPT]",
+        "[AVAILABLE_TOOLS]",
+        "[/AVAILABLE_TOOLS]",
+        "[TOOL_CALLS]",
+        "[TOOL_RESULTS]",
+        "[/TOOL_RESULTS]",
+    ),
+}
+ALL_CONTROL_TOKENS = tuple(token for family in CONTROL_TOKENS.values() for token in family)
 # Also what Arrow's RE2 reads. A control token has a name of three characters or more: `<|x|>` is mathematics.
 STRAY_PATTERN = (
     r"</?(?:think|answer|thought|thinking|seed:[a-z_]+|mm:think|tool_call|start_of_turn|end_of_turn)>"
@@ -94,6 +150,22 @@ def stray_mark(texts: Iterable[str], own: ThinkMarks | None = None) -> str | Non
     """
     found = map(_stray(own).search, texts)
     return next((match.group() for match in found if match), None)
+
+
+def find_control_token(texts: Iterable[str], tokens: tuple[str, ...]) -> str | None:
+    """Return the first of the control tokens that is in the texts; null if there is none."""
+    search = _any_of(tokens).search
+    return next((found.group() for found in map(search, texts) if found), None)
+
+
+def any_of_pattern(tokens: Iterable[str]) -> str:
+    """Return a pattern, for Python and Arrow, that finds any of the tokens; without tokens it finds nothing."""
+    return "|".join(map(re.escape, tokens)) or r"[^\s\S]"
+
+
+@cache
+def _any_of(tokens: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile(any_of_pattern(tokens))
 
 
 @cache

@@ -12,6 +12,8 @@ from tests.cli.json_output import document
 PROFILE = Path("profiles/single_gpu").absolute()
 Edit = Callable[[str, str, str], None]
 
+TEACHERS = "[qwen3_8b, r1_0528_qwen3_8b, openthinker3_7b]"
+
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -60,8 +62,8 @@ def test_a_sound_project_passes_and_lists_its_files(project: Path) -> None:
         ),
         (
             "params.yaml",
-            "qwen3_8b,",
-            "qwen9,",
+            "teacher_ids: [qwen3_8b,",
+            "teacher_ids: [qwen9, qwen3_8b,",
             "conf/teachers/qwen9.yaml: no such file, but the id",
         ),
         (
@@ -81,9 +83,22 @@ def test_a_sound_project_passes_and_lists_its_files(project: Path) -> None:
         ("params.yaml", "[qwen2_5_1_5b]", "[other]", "conf/students/other.yaml: no such file"),
         (
             "params.yaml",
-            "[qwen3_8b, r1_0528_qwen3_8b, openthinker3_7b]",
-            "[]",
+            f"teacher_ids: {TEACHERS}\ncompared_ids: {TEACHERS}",
+            "teacher_ids: []\ncompared_ids: []",
             "teacher_ids: is emp",
+        ),
+        ("params.yaml", f"compared_ids: {TEACHERS}", "compared_ids: []", "compared_ids: is emp"),
+        (
+            "params.yaml",
+            f"compared_ids: {TEACHERS}",
+            "compared_ids: [qwen3_8b, qwen9]",
+            "compared_ids: qwen9 not in teacher_ids",
+        ),
+        (
+            "params.yaml",
+            "{unit: rows, limit: null}",
+            "{unit: steps, limit: null}",
+            "training_budget: unit `steps` needs a `limit`",
         ),
         (
             "params.yaml",

@@ -3,14 +3,18 @@
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from pydantic import ValidationError
 
 from stillhouse import plugins
 from stillhouse.filter.ngrams import NgramError
 from stillhouse.filter.rules import BETWEEN_RESPONSES, BUILT_IN, Rules
 from stillhouse.filter.select import find_repetition, select
+from stillhouse.marks import ALL_CONTROL_TOKENS, CONTROL_TOKENS, find_control_token
 from stillhouse.params.filter import Filter, NgramFilter
 from stillhouse.plugins import PluginError
+from stillhouse.records import Message
 from stillhouse.tables.attempts import Attempt
 from tests.filter.graded import perplexity, query, response, verdict
 
@@ -70,6 +74,7 @@ def test_the_first_rule_that_drops_counts_and_the_next_are_not_asked():
     assert rules.metrics() == [
         {"rule": "not_verified", "kept": 4, "dropped": 1},
         {"rule": "truncated", "kept": 4, "dropped": 0},
+        {"rule": "control_token", "kept": 4, "dropped": 0},
         {"rule": "structure", "kept": 4, "dropped": 0},
         {"rule": "too_long", "kept": 4, "dropped": 0},
         {"rule": "perplexity", "kept": 3, "dropped": 1},
@@ -77,6 +82,52 @@ def test_the_first_rule_that_drops_counts_and_the_next_are_not_asked():
         {"rule": "repetition", "kept": 2, "dropped": 0},
         {"rule": "surplus", "kept": 1, "dropped": 1},
     ]
+
+
+@pytest.mark.parametrize("family", sorted(CONTROL_TOKENS))
+@pytest.mark.parametrize("place", ["system", "user", "earlier answer", "think", "answer"])
+def test_a_control_token_anywhere_in_the_row_drops_it(family: str, place: str):
+    rules = rules_of()
+    for token in CONTROL_TOKENS[family]:
+        text = f"It is 4.{token}\nAnd 3 + 3?"
+        asked = query(["system", "user", "assistant", "user"])
+        texts = ["Be brief.", "2 + 2?", "4.", "Sure?"]
+        if place in ("system", "user", "earlier answer"):
+            texts[["system", "user", "earlier answer"].index(place)] = text
+        messages = [
+            Message(role=m.role, content=t) for m, t in zip(asked.messages, texts, strict=True)
+        ]
+        asked = msgspec.structs.replace(asked, messages=messages)
+        think, answer = (text if place == part else "Four." for part in ("think", "answer"))
+        made = response(think=think, answer=answer)
+        hostile = Attempt(asked, made, verdict(made, "pass"), perplexity(made, 2.0))
+        assert rules.reason(hostile) == "control_token"
+
+
+def test_texts_like_control_tokens_are_kept_and_the_list_can_be_changed():
+    odd = "1 <|x|> 2, <b>, [INSTALL], <star>, </span>, |im_end|>, <bosses>"
+    assert decided([attempt(odd, think="<|a|> < b")], rules_of()) == [None]
+    own = Filter(require_think=False, max_tokens=100, ngram=NGRAM, control_tokens=["<<END>>"])
+    texts = ("4 <<END>>", "4 <s>")
+    found = [Rules(own, 20.0).reason(attempt(text)) for text in texts]
+    assert found == ["control_token", None]
+    none = own.model_copy(update={"control_tokens": []})
+    assert Rules(none, 20.0).reason(attempt("4 <s>")) is None
+    with pytest.raises(ValidationError, match="control_tokens"):
+        Filter(require_think=False, max_tokens=9, ngram=NGRAM, control_tokens=["<s>", "<s>"])
+    with pytest.raises(ValidationError, match="control_tokens"):
+        Filter(require_think=False, max_tokens=9, ngram=NGRAM, control_tokens=[""])
+
+
+def test_no_real_text_has_a_control_token():
+    folder = Path(__file__).resolve().parents[3] / "shared/data"
+    if not folder.is_dir():
+        pytest.skip(f"no {folder}")
+    files = [*folder.glob("queries/*.jsonl"), *folder.glob("traces/*.jsonl")]
+    assert len(files) == 11
+    for path in files:
+        text = path.read_text(encoding="utf-8")
+        assert find_control_token([text], ALL_CONTROL_TOKENS) is None, path
 
 
 def test_repetition_is_counted_and_comes_after_a_plugin_s_rules():

@@ -111,7 +111,8 @@ def clone(tmp_path: Path, tiny_model: Path, run: Run) -> Path:
         copy(ROOT / name, project / name, **ignore)
     stages = json.loads(json.dumps(PIPELINE).replace("{made}", str(tmp_path / "made")))
     (project / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
-    params = {"teacher_ids": list(TEACHERS), "student_ids": [STUDENT], "package": package}
+    teachers = {"teacher_ids": list(TEACHERS), "compared_ids": list(TEACHERS)}
+    params = {**teachers, "student_ids": [STUDENT], "package": package}
     (project / "params.yaml").write_text(yaml.safe_dump(params))
     (project / ".gitignore").write_text("/code/\n/data/\n/models/\n__pycache__/\n")
     (project / "data/model_cards").mkdir(parents=True)

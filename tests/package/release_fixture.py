@@ -491,6 +491,7 @@ def facts(**changes: Any) -> RunFacts:
         "filter": parse(Filter, rules, "test filter"),
         "benchmark_tasks": [parse(BenchmarkTask, task, "test benchmark task")],
         "student_ids": ["small"],
+        "compared_ids": ["tiny", "worked"],
         "teachers": {
             name: TeacherFacts(
                 spec=spec,

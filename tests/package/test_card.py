@@ -200,7 +200,9 @@ def test_authors_and_address_are_on_card_and_in_provenance(card_of: Card) -> Non
     assert "Made with stillhouse" in plain
     assert "author       = {tester}" in plain
     assert "git clone" not in plain
-    predicate = statement(facts(package=package), repositories(facts().package, ["tiny"])[0], {})
+    predicate = statement(
+        facts(package=package), repositories(facts().package, ["tiny"], ["tiny"])[0], {}
+    )
     told = predicate["predicate"]["buildDefinition"]["externalParameters"]["package"]
     assert {key: told[key] for key in package} == package
 

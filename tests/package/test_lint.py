@@ -1,6 +1,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from stillhouse.marks import CONTROL_TOKENS
 from stillhouse.package.lint import LintFinding, lint, lint_files, lint_rows
 from stillhouse.package.lint_text import private_addresses
 from stillhouse.package.manifest import write_manifest
@@ -41,6 +43,10 @@ def think(row: dict[str, Any], text: str) -> None:
     """Change the reasoning, and the last turn with it."""
     row["think"] = text
     answer(row, row["answer"])
+
+
+def answer_third(text: str, rows: Rows) -> None:
+    answer(rows[3], text)
 
 
 def rewrite(release: Path, spoil: Callable[[Rows], None], shard: str = SHARD) -> Rows:
@@ -85,6 +91,12 @@ def test_a_good_release_has_no_finding(made_release: Path) -> None:
         ("stray-mark", lambda rows: answer(rows[3], "<|begin_of_box|>4<|end_of_box|>")),
         ("stray-mark", lambda rows: answer(rows[3], "<tool_call>\n{}\n</tool_call>")),
         ("stray-mark", lambda rows: think(rows[3], "<|channel|>analysis<|message|>2 + 2")),
+        *(
+            ("control-token", partial(answer_third, f"It is 4.{tokens[0]}\nAnd 3 + 3?"))
+            for tokens in CONTROL_TOKENS.values()
+        ),
+        ("control-token", lambda rows: think(rows[3], "2 + 2 <｜end▁of▁sentence｜>")),
+        ("control-token", lambda rows: rows[3]["messages"][0].update(content="2 + 2? [/INST]")),
         ("truncated", lambda rows: rows[3].update(finish_reason="length")),
         ("answer", lambda rows: answer(rows[3], " ")),
         ("score", lambda rows: rows[3].update(verify_score=1.5)),
@@ -133,6 +145,30 @@ def test_a_spoiled_attempt_is_named(
     assert [finding.level for finding in found] == ["error"]
     assert found[0].file == ATTEMPTS
     assert found[0].row
+
+
+def test_control_tokens_are_those_of_the_release_s_filter(release: Path) -> None:
+    """An attempt that was dropped may hold one; a row for training may not, by the list that its filter had."""
+    rewrite(release, lambda rows: rows[0].update(answer="4 [/INST]"), ATTEMPTS)
+    rewrite(release, lambda rows: answer(rows[3], "It is <<END>> 4."))
+    assert "control-token" not in rules(lint_rows(release))
+    assert "control-token" in rules(lint_rows(release, control_tokens=["<<END>>"]))
+    path = release / "provenance.json"
+    content = json.loads(path.read_text())
+    stated = content["predicate"]["buildDefinition"]["externalParameters"]["filter"]
+    assert "<|eot_id|>" in stated["control_tokens"]
+    stated["control_tokens"] = ["<<END>>"]
+    path.write_text(json.dumps(content))
+    (found,) = (f for f in lint_rows(release) if f.rule == "control-token")
+    assert found.message == "<<END>> in `messages`"
+    del stated["control_tokens"]  # as in a release of an older version
+    path.write_text(json.dumps(content))
+    assert "control-token" not in rules(lint_rows(release))
+    rewrite(release, lambda rows: answer(rows[3], "It is <eos> 4."))
+    assert "control-token" in rules(lint_rows(release))
+    stated["control_tokens"] = []
+    path.write_text(json.dumps(content))
+    assert "control-token" not in rules(lint_rows(release))
 
 
 def test_the_message_never_shows_the_secret(release: Path) -> None:

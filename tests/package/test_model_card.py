@@ -18,10 +18,16 @@ from tests.package.release_fixture import CARDS, facts, teacher
 SFT = {
     "rows": 101,
     "tokens": 103,
+    "loss_tokens": 97,
     "steps": 107,
     "epochs": 2.0,
     "first_loss": 1.09,
     "final_loss": 1.13,
+}
+FIT = {
+    "max_length": 4096,
+    "fits_all": 89,
+    "budget": {"unit": "rows", "limit": None, "target": None},
 }
 
 
@@ -33,7 +39,7 @@ def student_facts(**changes: Any) -> StudentFacts:
     base: dict[str, Any] = {
         "run": Run(name="test_run", seed=7),
         "package": run.package,
-        "teacher_ids": ["tiny", "worked"],
+        "compared_ids": ["tiny", "worked"],
         "teacher_id": "tiny",
         "teacher": teacher(),
         "student_id": "smollm2_135m",
@@ -43,6 +49,7 @@ def student_facts(**changes: Any) -> StudentFacts:
         ),
         "decides": "lenient",
         "sft": SFT,
+        "fit": FIT,
         "align": run.align_metrics,
         "scores": [
             {"task": "sums", **row},

@@ -77,11 +77,12 @@ def copied(run, tmp_path):
     return tmp_path / "run"
 
 
-def render(root, monkeypatch, students=(fake_run.STUDENT,), settings=None):
+def render(root, monkeypatch, students=(fake_run.STUDENT,), settings=None, compared=None):
     """Run the stage script in `root` with parameters as DVC would hand them over."""
     settings = settings or fake_run.settings()
     tracked = {
         "teacher_ids": list(settings.teachers),
+        "compared_ids": list(compared or settings.teachers),
         "student_ids": list(students),
         **{key: getattr(settings, key).model_dump() for key in ("run", "verify", "report")},
         "benchmark": settings.benchmark.model_dump(),
@@ -353,6 +354,44 @@ def test_plot_files_hold_the_rows_that_dvc_draws(rendered):
     assert len(scores) == 1 + 3 * 3
     lengths = (rendered / "plots/lengths.csv").read_text().splitlines()
     assert sum(int(line.split(",")[2]) for line in lengths[1:]) == 3 * 24
+
+
+def test_rows_too_long_for_a_student_are_a_step_of_the_funnel(copied, monkeypatch):
+    fit = {
+        "max_length": 512,
+        "fits_all": 23,
+        "too_long": {"smollm2_cool": 0, "smollm2_warm": 1, "worked": 0},
+        "trained": {t: {"rows": 23, "loss_tokens": 990} for t in fake_run.TEACHERS},
+    }
+    path = copied / f"metrics/fit/{fake_run.STUDENT}.json"
+    write_json(path, fit)
+    _, markdown = render(copied, monkeypatch)
+    funnel = (copied / "plots/funnel.csv").read_text().splitlines()
+    assert f"worked,fit {fake_run.STUDENT},23" in funnel
+    assert not any("trained" in line for line in funnel)
+    cells = [" ".join(line.split()) for line in markdown.splitlines()]
+    assert [line.endswith("| 512 | 1 | 23 | 23 | 990 |") for line in cells].count(True) == 1
+    assert [line.endswith("| 512 | 0 | 23 | 23 | 990 |") for line in cells].count(True) == 2
+    write_json(path, fit | {"trained": fit["trained"] | {"worked": {"rows": 9, "loss_tokens": 7}}})
+    render(copied, monkeypatch)
+    funnel = (copied / "plots/funnel.csv").read_text().splitlines()
+    assert f"worked,trained {fake_run.STUDENT},9" in funnel
+
+
+def test_a_teacher_that_is_only_asked_is_in_the_funnel_and_not_ranked(copied, monkeypatch):
+    _, markdown = render(copied, monkeypatch, compared=["smollm2_cool", "smollm2_warm"])
+    funnel = (copied / "plots/funnel.csv").read_text().splitlines()
+    stages = {line.split(",")[1] for line in funnel if line.startswith("worked,")}
+    assert stages == {"queries", "answered", "passed", "kept"}
+    assert "smollm2_warm,parallel,24" in funnel
+    scores = (copied / "plots/scores.csv").read_text()
+    assert "smollm2_warm" in scores
+    assert "worked" not in scores
+    scoreboard = markdown.partition("Table 1.")[2].partition("## From queries")[0]
+    names = teacher_names(fake_run.settings().teachers)
+    assert names["smollm2_warm"] in scoreboard
+    assert names["worked"] not in scoreboard
+    assert "No answer" not in markdown
 
 
 def test_side_by_side_shows_the_first_query_by_id_of_each_category(run):

@@ -1,18 +1,19 @@
 from pathlib import Path
 
-from stillhouse.hashing import content_hash
-from stillhouse.records import Example, Message, query_id
+from stillhouse.records import Example, Message, example_id, query_id
 
 TEMPLATE = Path("conf/chat_templates/smollm2.jinja")
 
 
-def example(number: int, answer: str, think: str = "", turns: int = 1) -> Example:
+def example(
+    number: int, answer: str, think: str = "", turns: int = 1, teacher: str = "teacher"
+) -> Example:
     messages = [Message(role="user", content=f"What is {number} + {number}?")]
     for turn in range(1, turns):
         messages.append(Message(role="assistant", content=f"It is {turn}."))
         messages.append(Message(role="user", content=f"Are you sure, {turn} times?"))
     return Example(
-        id=content_hash("test", str(number)),
+        id=example_id(query_id(messages), teacher),
         query_id=query_id(messages),
         category="math",
         source="made_up",
@@ -24,7 +25,7 @@ def example(number: int, answer: str, think: str = "", turns: int = 1) -> Exampl
         entry_point=None,
         tests=[],
         constraints=[],
-        teacher="teacher",
+        teacher=teacher,
         model="model",
         model_revision="0" * 40,
         attempt=0,

@@ -3,9 +3,15 @@ from pathlib import Path
 import pytest
 
 from stillhouse.models.weights import cache_folder
-from stillhouse.sft.encoding import encode
+from stillhouse.sft.encoding import Encoded, Encoder
 from stillhouse.sft.gates import IGNORED, StudentError, check_template
 from tests.sft.student_examples import TEMPLATE, example
+
+
+def encode(tokenizer, row) -> Encoded:
+    encoder = Encoder(tokenizer, check_template(tokenizer, "the template"))
+    ((_, encoded),) = encoder.encode([row])
+    return encoded
 
 
 def test_the_shipped_template_passes_and_names_its_stop_token(tokenizer) -> None:
@@ -66,9 +72,8 @@ def test_marks_around_the_role_fail(tokenizer) -> None:
 @pytest.mark.parametrize("turns", [1, 3])
 @pytest.mark.parametrize("answer", ["Four.", "\n\nFour, after two line breaks.", "a <|im_end|> b"])
 def test_the_loss_covers_the_last_answer_and_its_stop_token(tokenizer, turns, answer) -> None:
-    turn = check_template(tokenizer, "smollm2.jinja")
     row = example(2, answer, think="Two and two.", turns=turns)
-    encoded = encode(tokenizer, row, turn)
+    encoded = encode(tokenizer, row)
     in_loss = [label for label in encoded.labels if label != IGNORED]
     assert tokenizer.decode(in_loss) == f"<think>\nTwo and two.\n</think>\n\n{answer}<|im_end|>"
     messages = [{"role": m.role, "content": m.content} for m in row.messages]
@@ -79,9 +84,8 @@ def test_the_loss_covers_the_last_answer_and_its_stop_token(tokenizer, turns, an
 
 
 def test_an_answer_without_text_fails(tokenizer) -> None:
-    turn = check_template(tokenizer, "smollm2.jinja")
     with pytest.raises(StudentError, match="no token of the answer"):
-        encode(tokenizer, example(2, ""), turn)
+        encode(tokenizer, example(2, ""))
 
 
 def test_shipped_template_renders_what_the_model_s_own_does() -> None:

@@ -8,7 +8,9 @@ from stillhouse.params.load import load_student
 from stillhouse.params.student import Recipe, Student, StudentRuntime
 from stillhouse.records import Example
 from stillhouse.sft import train as sft
+from stillhouse.sft.chosen import StepBudget, write_ids
 from stillhouse.sft.gates import StudentError
+from stillhouse.tables.read import read_table
 from stillhouse.tables.write import write_table
 from tests.sft.student_examples import TEMPLATE, example
 
@@ -36,6 +38,13 @@ def student(folder: Path, **changes: object) -> Student:
     )
 
 
+def train(examples: Path, spec: Student, seed: int, out: Path, **runtime: int) -> sft.Training:
+    """Train on all rows, as without a budget."""
+    ids = examples.parent / "ids"
+    write_ids(ids, [row.query_id for row in read_table(examples, Example)], StepBudget(None))
+    return sft.train(examples, ids, spec, StudentRuntime(**runtime), seed, out)
+
+
 @pytest.fixture
 def examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv(sft.SCRATCH_VARIABLE, str(tmp_path / "scratch"))
@@ -51,14 +60,11 @@ def weights_hash(folder: Path) -> str:
 def test_training_is_complete_and_repeats_bit_for_bit(tiny_model, examples, tmp_path) -> None:
     from transformers import AutoTokenizer, GenerationConfig
 
-    runs = [
-        sft.train(examples, student(tiny_model), StudentRuntime(), 7, tmp_path / f"model{i}")
-        for i in range(2)
-    ]
+    runs = [train(examples, student(tiny_model), 7, tmp_path / f"model{i}") for i in range(2)]
     assert runs[0] == runs[1]
     assert weights_hash(tmp_path / "model0") == weights_hash(tmp_path / "model1")
     metrics, curve = runs[0]
-    assert (metrics["rows"], metrics["dropped"], metrics["steps"]) == (10, 0, 3)
+    assert (metrics["rows"], metrics["steps"]) == (10, 3)
     assert [step for step, _ in curve] == [1, 2, 3]
     assert metrics["loss_tokens"] < metrics["tokens"]
     assert not list((tmp_path / "scratch").glob("sft/*")), "scratch of a finished run stays behind"
@@ -79,7 +85,7 @@ def test_a_cut_off_run_goes_on_to_the_same_weights(
 ) -> None:
     monkeypatch.setattr(sft, "CHECKPOINT_STEPS", 2)
     tiny = student(tiny_model, max_steps=4)
-    whole = sft.train(examples, tiny, StudentRuntime(), 7, tmp_path / "whole")
+    whole = train(examples, tiny, 7, tmp_path / "whole")
 
     def power_cut(*_: object) -> None:
         raise KeyboardInterrupt
@@ -87,14 +93,14 @@ def test_a_cut_off_run_goes_on_to_the_same_weights(
     with monkeypatch.context() as cut:
         cut.setattr(sft, "_save", power_cut)
         with pytest.raises(KeyboardInterrupt):
-            sft.train(examples, tiny, StudentRuntime(), 7, tmp_path / "cut")
+            train(examples, tiny, 7, tmp_path / "cut")
     (scratch,) = (tmp_path / "scratch" / "sft").iterdir()
     state = scratch / "checkpoint-2" / "trainer_state.json"
     assert json.loads(state.read_text())["global_step"] == 2
     assert not (scratch / "checkpoint-4").exists(), (
         "a resume from the last step would train one more"
     )
-    resumed = sft.train(examples, tiny, StudentRuntime(), 7, tmp_path / "resumed")
+    resumed = train(examples, tiny, 7, tmp_path / "resumed")
     assert resumed == whole
     assert weights_hash(tmp_path / "resumed") == weights_hash(tmp_path / "whole")
 
@@ -105,42 +111,60 @@ def test_packing_keeps_the_loss_of_each_example(tiny_model, examples, tmp_path) 
     packed = student(tiny_model, max_steps=1, global_batch_size=1, max_length=2000, packing=True)
     losses, sequences = [], []
     for i, recipe in enumerate((unpacked, packed)):
-        metrics, curve = sft.train(examples, recipe, StudentRuntime(), 7, tmp_path / str(i))
+        metrics, curve = train(examples, recipe, 7, tmp_path / str(i))
         losses.append(curve[0][1])
         sequences.append(metrics["sequences"])
     assert sequences == [10, 1]
     assert losses[0] == pytest.approx(losses[1], abs=1e-4)
 
 
-def test_long_examples_are_left_out_whole_and_counted(tiny_model, examples, tmp_path) -> None:
-    rows = [*(example(n, "Short.") for n in range(4)), example(9, "Long. " * 100)]
-    write_table(examples, Example, rows)
-    metrics, _ = sft.train(examples, student(tiny_model), StudentRuntime(), 7, tmp_path / "m")
-    assert (metrics["rows"], metrics["dropped"]) == (4, 1)
+def test_only_the_rows_of_the_ids_are_trained_on(tiny_model, examples, tmp_path) -> None:
+    ids = [row.query_id for row in read_table(examples, Example)][::3]
+    write_ids(tmp_path / "some", ids, StepBudget(None))
+    args = (student(tiny_model), StudentRuntime(), 7)
+    metrics, _ = sft.train(examples, tmp_path / "some", *args, tmp_path / "m")
+    alone = [row for row in read_table(examples, Example) if row.query_id in ids]
+    write_table(tmp_path / "alone", Example, alone)
+    assert metrics == train(tmp_path / "alone", args[0], 7, tmp_path / "n").metrics
+    assert metrics["rows"] == len(ids) == 4
+    assert weights_hash(tmp_path / "m") == weights_hash(tmp_path / "n")
 
 
-def test_nothing_short_enough_is_an_error(tiny_model, examples, tmp_path) -> None:
-    with pytest.raises(StudentError, match=r"10 are longer than recipe\.max_length 8"):
+def test_a_budget_of_steps_comes_before_the_recipe(tiny_model, examples, tmp_path) -> None:
+    ids = [row.query_id for row in read_table(examples, Example)][:3]
+    write_ids(tmp_path / "few", ids, StepBudget(max_steps=5))
+    metrics, _ = sft.train(
+        examples, tmp_path / "few", student(tiny_model), StudentRuntime(), 7, tmp_path / "m"
+    )
+    assert (metrics["rows"], metrics["steps"]) == (3, 5)
+    assert metrics["epochs"] == 2.6667  # two steps of batch 2 make an epoch of 3 rows
+
+
+def test_ids_of_another_run_are_refused(tiny_model, examples, tmp_path) -> None:
+    write_ids(tmp_path / "ids", ["f" * 64], StepBudget(None))
+    with pytest.raises(StudentError, match="come from different runs"):
         sft.train(
-            examples, student(tiny_model, max_length=8), StudentRuntime(), 7, tmp_path / "model"
+            examples, tmp_path / "ids", student(tiny_model), StudentRuntime(), 7, tmp_path / "m"
         )
+    with pytest.raises(StudentError, match="the ids of stage fit are those of another run"):
+        train(examples, student(tiny_model, max_length=8), 7, tmp_path / "model")
 
 
 def test_global_batch_must_be_made_of_device_batches(tiny_model, examples, tmp_path) -> None:
     with pytest.raises(StudentError, match="not a multiple"):
-        sft.train(
+        train(
             examples,
             student(tiny_model),
-            StudentRuntime(per_device_train_batch_size=3),
             7,
             tmp_path / "model",
+            per_device_train_batch_size=3,
         )
 
 
 def test_a_missing_template_is_named(tiny_model, examples, tmp_path) -> None:
     lost = student(tiny_model).model_copy(update={"chat_template": "nowhere.jinja"})
     with pytest.raises(StudentError, match=r"nowhere\.jinja"):
-        sft.train(examples, lost, StudentRuntime(), 7, tmp_path / "model")
+        train(examples, lost, 7, tmp_path / "model")
 
 
 def test_loss_curve_file(tmp_path) -> None:

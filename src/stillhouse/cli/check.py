@@ -185,6 +185,8 @@ def survey(root: Path, project: Path) -> Survey:
 def _run_faults(run: "RunParams", path: Path, folders: tuple[Path, Path]) -> Iterator[str]:
     if not run.teacher_ids:
         yield f"{path}: teacher_ids: is empty; a run needs at least one teacher"
+    elif not run.compared_ids:
+        yield f"{path}: compared_ids: is empty; name the teachers whose answers make the parallel set"
     if not run.queries.sources:
         yield f"{path}: queries.sources: is empty; a run needs at least one source"
     for i, source in enumerate(run.queries.sources):

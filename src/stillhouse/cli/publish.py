@@ -46,7 +46,7 @@ def _student_stages() -> list[str]:
     stages = listed.stdout.split()
     if listed.returncode or not stages:
         raise PublishError(
-            f"{STUDENTS_FILE}: no stage to run; student_ids and teacher_ids of params.yaml name the students"
+            f"{STUDENTS_FILE}: no stage to run; student_ids and compared_ids of params.yaml name the students"
         )
     return stages
 

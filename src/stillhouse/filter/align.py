@@ -1,4 +1,4 @@
-"""The parallel set: the queries that every teacher answered, and what dropping the others costs.
+"""The parallel set: the queries that every compared teacher answered, and what dropping the others costs.
 
 Every query of the paper's released sets has an accepted answer of all three teachers. Dropping the rest favours easy
 queries, so the share lost per category is reported (survivorship).
@@ -14,8 +14,11 @@ from stillhouse.tables.read import read_column, read_table
 from stillhouse.tables.write import write_table
 
 
-def align(teachers: Sequence[str]) -> dict[str, Any]:
-    """Write the parallel set of each teacher, and return the metrics of the stage."""
+def align(teachers: Sequence[str], compared: Sequence[str]) -> dict[str, Any]:
+    """Write the set of each teacher, and return the metrics of the stage.
+
+    A compared teacher's set is the parallel one. One that is only asked keeps all its accepted rows.
+    """
     kept: dict[str, int] = {}
 
     def ids(teacher: str) -> set[str]:
@@ -23,15 +26,21 @@ def align(teachers: Sequence[str]) -> dict[str, Any]:
         kept[teacher] = len(found)
         return found
 
-    parallel = parallel_ids(map(ids, teachers))
+    parallel = parallel_ids(map(ids, compared))
+    asked_only = [teacher for teacher in teachers if teacher not in compared]
     for teacher in teachers:
         rows = read_table(layout.accepted(teacher), Example)
-        rows = (row for row in rows if row.query_id in parallel)
+        if teacher in asked_only:
+            ids(teacher)
+        else:
+            rows = (row for row in rows if row.query_id in parallel)
         write_table(layout.aligned(teacher), Example, rows)
     survivors = survivorship(read_table(layout.CURATED_QUERIES, Query), parallel)
     return {
         "queries": sum(counts["queries"] for counts in survivors.values()),
-        "kept": kept,
+        "compared": list(compared),
+        "not_compared": asked_only,
+        "kept": {teacher: kept[teacher] for teacher in teachers},
         "parallel": len(parallel),
         "by_category": {category: c["parallel"] for category, c in survivors.items()},
         "survivorship": survivors,

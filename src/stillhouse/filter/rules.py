@@ -4,6 +4,7 @@
 |---|---|
 | `not_verified` | `not_verified`: the verdict is not `pass` |
 | `truncated` | `truncated`: cut at the token limit, or incomplete for another finish reason |
+| `control_token` | `control_token`: one of `filter.control_tokens` is in the prompt, the reasoning or the answer |
 | `structure` | those of `structure_fault` |
 | `too_long` | `too_long`: more than `filter.max_tokens` tokens |
 | `perplexity` | `perplexity`: above the teacher's `perplexity_cut` |
@@ -21,12 +22,20 @@ from typing import NamedTuple
 
 from stillhouse import plugins
 from stillhouse.filter.structure import structure_fault
-from stillhouse.marks import ThinkMarks
+from stillhouse.marks import ThinkMarks, find_control_token
 from stillhouse.params.filter import Filter
 from stillhouse.tables.attempts import Attempt
 
 BETWEEN_RESPONSES = ("repetition", "surplus")
-BUILT_IN = ("not_verified", "truncated", "structure", "too_long", "perplexity", *BETWEEN_RESPONSES)
+BUILT_IN = (
+    "not_verified",
+    "truncated",
+    "control_token",
+    "structure",
+    "too_long",
+    "perplexity",
+    *BETWEEN_RESPONSES,
+)
 _REASON = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
@@ -107,11 +116,18 @@ class Rules:
 
 
 def _built_in(params: Filter, perplexity_cut: float | None, marks: ThinkMarks | None) -> list[Rule]:
+    tokens = tuple(params.control_tokens)
+
     def not_verified(attempt: Attempt) -> bool:
         return attempt.verdict is None or attempt.verdict.state != "pass"
 
     def truncated(attempt: Attempt) -> bool:
         return attempt.response.finish_reason != "stop"
+
+    def control_token(attempt: Attempt) -> bool:
+        prompt = (message.content for message in attempt.query.messages)
+        texts = (*prompt, attempt.response.think, attempt.response.answer)
+        return find_control_token(texts, tokens) is not None
 
     def structure(attempt: Attempt) -> str | None:
         return structure_fault(
@@ -133,6 +149,7 @@ def _built_in(params: Filter, perplexity_cut: float | None, marks: ThinkMarks | 
     return [
         dropping("not_verified", not_verified),
         dropping("truncated", truncated),
+        dropping("control_token", control_token),
         Rule("structure", structure),
         dropping("too_long", too_long),
         dropping("perplexity", perplexity),

@@ -37,6 +37,13 @@ class ChatTokenizer:
         self._revision = revision
         self._template_file = chat_template
 
+    @classmethod
+    def of(cls, tokenizer: Any) -> "ChatTokenizer":
+        """Return one for a tokenizer that is loaded already and has its chat template."""
+        chat = cls("", "")
+        chat.tokenizer = tokenizer
+        return chat
+
     @cached_property
     def tokenizer(self) -> Any:
         """The transformers tokenizer.
@@ -124,8 +131,13 @@ class ChatTokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Return the token ids of a text from `render` or `as_data`, without adding special tokens."""
-        return [
-            token
-            for piece in text.split(CUT)
-            for token in self.tokenizer.encode(piece, add_special_tokens=False)
-        ]
+        return self.encode_all([text])[0]
+
+    def encode_all(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return what `encode` returns for each of several texts, which are encoded together."""
+        split = [text.split(CUT) for text in texts]
+        pieces = [piece for pieces in split for piece in pieces]
+        if not pieces:
+            return []
+        ids = iter(self.tokenizer(pieces, add_special_tokens=False)["input_ids"])
+        return [[token for _ in pieces for token in next(ids)] for pieces in split]

@@ -194,9 +194,10 @@ def render_card(facts: CardFacts, cards: Path = CARDS) -> str:
     """
     run, repo = facts.run, facts.repository
     package = run.package
-    all_repositories = repositories(package, list(run.teachers))
+    all_repositories = repositories(package, list(run.teachers), run.compared_ids)
+    compared = [teacher for teacher in repo.teacher_ids if teacher in run.compared_ids]
     released: Counter[str] = Counter()
-    for teacher in repo.teacher_ids[:1]:  # all teachers have the same queries
+    for teacher in [*compared, *repo.teacher_ids][:1]:  # compared teachers have the same queries
         for source, part in facts.counts[teacher].sources.items():
             released[source] += part["rows"]
     judge = run.judge
@@ -211,6 +212,9 @@ def render_card(facts: CardFacts, cards: Path = CARDS) -> str:
         "queries_params": run.queries,
         "queries": run.queries_metrics,
         "align": run.align_metrics,
+        "compared_ids": run.compared_ids,
+        "compared": compared,
+        "not_compared": [teacher for teacher in repo.teacher_ids if teacher not in compared],
         "contamination": run.contamination,
         "audit": run.audit,
         "judge_audit": run.judge_audit,
@@ -228,7 +232,7 @@ def render_card(facts: CardFacts, cards: Path = CARDS) -> str:
         "siblings": [other.repo_id for other in all_repositories if other.folder != repo.folder],
         "student_repos": [
             student_repository(package.namespace, package.name, teacher, student)
-            for teacher in repo.teacher_ids
+            for teacher in compared
             for student in run.student_ids
         ],
         "funnel": _funnel(run),
@@ -396,5 +400,9 @@ def _funnel(run: RunFacts) -> Sequence[tuple[str, dict[str, int]]]:
         ]
     except KeyError as error:
         raise CardError(f"metrics/filter lacks {error}; run the filter stage again") from None
-    parallel = int(run.align_metrics["parallel"])
-    return [*rows, ("answered by all (released)", dict.fromkeys(run.teachers, parallel))]
+    parallel = dict.fromkeys(run.compared_ids, int(run.align_metrics["parallel"]))
+    if len(parallel) == len(run.teachers):
+        return [*rows, ("answered by all (released)", parallel)]
+    # A teacher that is not compared releases what its filter kept.
+    released = {teacher: parallel.get(teacher, kept) for teacher, kept in rows[-1][1].items()}
+    return [*rows, ("released (of compared teachers: answered by all of them)", released)]

@@ -34,6 +34,7 @@ class TeacherFacts:
 class RunFacts:
     """Parameters, metrics and materials of a run.
 
+    `compared_ids` are the teachers of the parallel set; a teacher beside them has a set of its own queries.
     `queries_metrics`, `align_metrics` and `contamination` are the contents of those files. `audit` has the measured
     errors by verifier, and `judge_audit` the measured errors of the judge by kind of question; each is None if it was
     not measured. `locks` has the environment locks, and `inputs` the md5 of each input table from dvc.lock.
@@ -48,6 +49,7 @@ class RunFacts:
     filter: Filter
     benchmark_tasks: list[BenchmarkTask]
     student_ids: list[str]
+    compared_ids: list[str]
     teachers: dict[str, TeacherFacts]
     judge: Teacher | None
     queries_metrics: dict[str, Any]
@@ -69,10 +71,18 @@ class Repository:
     configs: list[Config]
 
 
-def repositories(package: Package, teacher_ids: list[str]) -> list[Repository]:
-    """Return the repositories of a release."""
+def repositories(
+    package: Package, teacher_ids: list[str], compared_ids: list[str]
+) -> list[Repository]:
+    """Return the repositories of a release.
+
+    Args:
+        package: the parameters of the package stage.
+        teacher_ids: the teachers, each of which has a set.
+        compared_ids: those of them whose sets are parallel.
+    """
     name = f"{package.namespace}/{package.name}"
-    parallel = Config(PARALLEL, "parallel", "parallel", None, schema_of("parallel", teacher_ids))
+    parallel = Config(PARALLEL, "parallel", "parallel", None, schema_of("parallel", compared_ids))
     if package.layout == "single":
         configs = [
             *(config for teacher in teacher_ids for config in _of_teacher(teacher, prefix=True)),
@@ -92,7 +102,7 @@ def repositories(package: Package, teacher_ids: list[str]) -> list[Repository]:
         )
         for teacher in teacher_ids
     ]
-    beside = Repository(PARALLEL, f"{name}-{PARALLEL}", list(teacher_ids), [parallel])
+    beside = Repository(PARALLEL, f"{name}-{PARALLEL}", list(compared_ids), [parallel])
     return [*single, beside]
 
 

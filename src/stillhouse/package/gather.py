@@ -41,6 +41,7 @@ def run_facts(params: StageParams) -> RunFacts:
         filter=params.section(Filter, "filter"),
         benchmark_tasks=params.read(list[BenchmarkTask], "benchmark.tasks"),
         student_ids=params.read(list[Id], "student_ids"),
+        compared_ids=params.read(list[Id], "compared_ids"),
         teachers={teacher: teacher_facts(teacher) for teacher in teachers},
         judge=load_recorded(Teacher, layout.judge_record(teachers[0])),
         queries_metrics=read_json(layout.metrics("queries")),

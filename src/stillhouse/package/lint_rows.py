@@ -1,12 +1,14 @@
 """Checks the rows of a release shard by shard, in bounded memory. The rules are in `lint_rules`."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from stillhouse.marks import ALL_CONTROL_TOKENS
 from stillhouse.package.batches import Overlaps
 from stillhouse.package.lint_rules import (
     LintFinding,
@@ -22,9 +24,23 @@ from stillhouse.tables.read import BATCH_ROWS
 PROVENANCE = "provenance.json"
 
 
-def lint_rows(folder: Path, *, overlaps: Overlaps | None = None) -> list[LintFinding]:
-    """Return the findings on the rows of all configurations of a release folder."""
-    accepted = _accepted(folder)
+def lint_rows(
+    folder: Path,
+    *,
+    overlaps: Overlaps | None = None,
+    control_tokens: Sequence[str] | None = None,
+) -> list[LintFinding]:
+    """Return the findings on the rows of all configurations of a release folder.
+
+    Args:
+        folder: the release folder of one repository.
+        overlaps: finds prompts that overlap a benchmark; None: not checked.
+        control_tokens: what no text may hold; None: `filter.control_tokens` of the provenance, or the default.
+    """
+    stated = _stated(folder)
+    accepted = _accepted(stated)
+    if control_tokens is None:
+        control_tokens = _control_tokens(stated)
     findings: list[LintFinding] = []
     for path in sorted({shard.parent for shard in folder.rglob("*.parquet")}):
         kind = kind_of(path.relative_to(folder).as_posix())
@@ -34,7 +50,7 @@ def lint_rows(folder: Path, *, overlaps: Overlaps | None = None) -> list[LintFin
                 LintFinding("error", "shards", name, None, "belongs to no configuration")
             )
             continue
-        table = TableState(kind, accepted, overlaps)
+        table = TableState(kind, accepted, overlaps, tuple(control_tokens))
         for shard in sorted(path.glob("*.parquet")):
             table.file = shard.relative_to(folder).as_posix()
             findings += _shard(shard, table)
@@ -42,14 +58,30 @@ def lint_rows(folder: Path, *, overlaps: Overlaps | None = None) -> list[LintFin
     return findings
 
 
-def _accepted(folder: Path) -> MinimumScores | None:
-    """Return the minimum scores of accepted rows from the provenance."""
+def _stated(folder: Path) -> Any:
+    """Return the parameters of the run from the provenance; an empty object where they cannot be read."""
     try:
         content = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
-        verify = content["predicate"]["buildDefinition"]["externalParameters"]["verify"]
-        return MinimumScores(float(verify["threshold"]), float(verify["code"]["pass_share"]))
+        return content["predicate"]["buildDefinition"]["externalParameters"]
     except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _accepted(stated: Any) -> MinimumScores | None:
+    """Return the minimum scores of accepted rows."""
+    try:
+        verify = stated["verify"]
+        return MinimumScores(float(verify["threshold"]), float(verify["code"]["pass_share"]))
+    except (ValueError, KeyError, TypeError):
         return None
+
+
+def _control_tokens(stated: Any) -> Sequence[str]:
+    """Return the control tokens that the filter looked for; the default where an older release does not state them."""
+    try:
+        return [str(token) for token in stated["filter"]["control_tokens"]]
+    except (KeyError, TypeError):
+        return ALL_CONTROL_TOKENS
 
 
 def _shard(shard: Path, table: TableState) -> Iterator[LintFinding]:

@@ -7,9 +7,9 @@ from typing import Literal, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stillhouse.marks import STRAY_PATTERN, stray_mark
+from stillhouse.marks import STRAY_PATTERN, any_of_pattern, find_control_token, stray_mark
 from stillhouse.package.batches import Overlaps, assistant_turns
-from stillhouse.package.lint_text import text_faults
+from stillhouse.package.lint_text import text_faults, text_leaves
 from stillhouse.package.rows import COLUMNS, MAY_BE_NULL, Kind
 from stillhouse.records import CATEGORIES
 
@@ -26,6 +26,8 @@ _TEXTS: dict[Kind, list[str]] = {
     "parallel": ["prompt", "answers", "ground_truth", "setup", "tests"],
 }
 _FOR_TRAINING = ("data", "parallel")
+# The columns with the turns of rows for training, in which no control token may be.
+_TURNS: dict[Kind, list[str]] = {"data": ["messages"], "parallel": ["prompt", "answers"]}
 # Columns that a query of the category needs to be verified.
 _TRUTH = {"math": "ground_truth", "code": "tests", "if": "constraints"}
 
@@ -59,6 +61,7 @@ class TableState:
     kind: Kind
     accepted: MinimumScores | None
     overlaps: Overlaps | None
+    control_tokens: tuple[str, ...]
     file: str = ""
     seen: int = 0
     previous_key: str = ""
@@ -115,6 +118,7 @@ def findings_on(batch: RowBatch) -> Iterator[LintFinding]:
             continue  # other texts come from a model or a source and may be broken
         level: Literal["error", "warning"] = "error" if fault.rule == "secret" else "warning"
         yield batch.finding(fault.position, fault.rule, f"holds {fault.what}", level)
+    yield from _control_tokens(batch)
     if batch.table.overlaps is not None:
         yield from _overlaps(batch, batch.table.overlaps)
     if kind == "data":
@@ -282,6 +286,17 @@ def _stray_marks(batch: RowBatch, think: pa.Array, answer: pa.Array) -> Iterator
         for position in pc.indices_nonzero(stray).to_pylist():
             mark = stray_mark([texts[position].as_py()])
             yield batch.finding(position, "stray-mark", f"{mark} in `{name}`")
+
+
+def _control_tokens(batch: RowBatch) -> Iterator[LintFinding]:
+    """Yield the rows for training with a control token in a turn: there it ends a turn or opens one."""
+    tokens = batch.table.control_tokens
+    for name in _TURNS.get(batch.table.kind, ()):
+        for rows, texts in text_leaves(batch.column(name), pa.array(range(batch.rows.num_rows))):
+            hits = pc.match_substring_regex(texts, any_of_pattern(tokens))
+            for hit in pc.indices_nonzero(pc.fill_null(hits, False)).to_pylist():
+                found = find_control_token([texts[hit].as_py()], tokens)
+                yield batch.finding(rows[hit].as_py(), "control-token", f"{found} in `{name}`")
 
 
 def _last_turn(chats: pa.ListArray) -> pa.StructArray:

@@ -62,7 +62,7 @@ class TextFault(NamedTuple):
 def text_faults(batch: pa.RecordBatch, columns: list[str]) -> Iterator[TextFault]:
     """Yield the faults of the texts in some columns, nested columns included."""
     for name in columns:
-        for rows, texts in _leaves(batch.column(name), pa.array(range(batch.num_rows))):
+        for rows, texts in text_leaves(batch.column(name), pa.array(range(batch.num_rows))):
             suspects = pc.match_substring_regex(texts, _suspect_pattern())
             for hit in pc.indices_nonzero(pc.fill_null(suspects, False)).to_pylist():
                 for rule, what in faults_of(texts[hit].as_py()):
@@ -96,16 +96,16 @@ def private_addresses(text: str) -> list[str]:
     return found
 
 
-def _leaves(column: pa.Array, rows: pa.Array) -> Iterator[tuple[pa.Array, pa.Array]]:
-    """Yield the text arrays inside a column, each with the row of every text."""
+def text_leaves(column: pa.Array, rows: pa.Array) -> Iterator[tuple[pa.Array, pa.Array]]:
+    """Yield the text arrays inside a column, each with the row of every text; `rows` has those of the column."""
     if pa.types.is_string(column.type):
         yield rows, column
     elif pa.types.is_list(column.type):
         parents = rows.take(pc.list_parent_indices(column))
-        yield from _leaves(pc.list_flatten(column), parents)
+        yield from text_leaves(pc.list_flatten(column), parents)
     elif pa.types.is_struct(column.type):
         for child in column.flatten():
-            yield from _leaves(child, rows)
+            yield from text_leaves(child, rows)
 
 
 @cache

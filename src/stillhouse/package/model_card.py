@@ -31,15 +31,15 @@ _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")  # does not match `package:...` and `pa
 class StudentFacts:
     """The facts of a student's card.
 
-    `sft` and `align` are metrics. `decides` names the score that has the interval. `scores` has rows of task, score,
-    low, high (0 to 1, None if not estimable), items, strict, lenient, finished, finished_items, samples, truncated and
-    unread, in the order to print. `confidence` is the confidence level of the intervals. `judge` and `scorer` are those
-    of the run; null: none.
+    `compared_ids` are the teachers whose students are compared. `sft`, `fit` and `align` are metrics. `decides` names
+    the score that has the interval. `scores` has rows of task, score, low, high (0 to 1, None if not estimable), items,
+    strict, lenient, finished, finished_items, samples, truncated and unread, in the order to print. `confidence` is the
+    confidence level of the intervals. `judge` and `scorer` are those of the run; null: none.
     """
 
     run: Run
     package: Package
-    teacher_ids: list[str]
+    compared_ids: list[str]
     teacher_id: str
     teacher: Teacher
     student_id: str
@@ -47,6 +47,7 @@ class StudentFacts:
     sampling: BenchmarkSampling
     decides: ScoreKind
     sft: Mapping[str, Any]
+    fit: Mapping[str, Any]
     align: Mapping[str, Any]
     scores: Sequence[Mapping[str, Any]]
     confidence: float
@@ -56,7 +57,7 @@ class StudentFacts:
     @property
     def dataset(self) -> str:
         """The Hub repository of the data set that the student was trained on."""
-        repos = repositories(self.package, self.teacher_ids)
+        repos = repositories(self.package, self.compared_ids, self.compared_ids)
         return next(repo.repo_id for repo in repos if self.teacher_id in repo.teacher_ids)
 
     @property
@@ -87,7 +88,7 @@ def student_facts(
     return StudentFacts(
         run=params.section(Run, "run"),
         package=params.section(Package, "package"),
-        teacher_ids=params.read(list[Id], "teacher_ids"),
+        compared_ids=params.read(list[Id], "compared_ids"),
         teacher_id=teacher,
         teacher=load_recorded(Teacher, layout.teacher_record(teacher)),
         student_id=student,
@@ -95,6 +96,7 @@ def student_facts(
         sampling=benchmark.sampling,
         decides=benchmark.score,
         sft=read_json(layout.metrics("sft", teacher, student)),
+        fit=read_json(layout.metrics("fit", student)),
         align=read_json(layout.metrics("align")),
         scores=scores,
         confidence=params.section(Report, "report").confidence,
@@ -127,7 +129,7 @@ def write_model_card(out: Path, facts: StudentFacts, cards: Path = CARDS) -> Non
         "package": facts.package,
         "teacher_id": facts.teacher_id,
         "teacher": facts.teacher,
-        "teacher_count": len(facts.teacher_ids),
+        "teacher_count": len(facts.compared_ids),
         "student_id": facts.student_id,
         "student": facts.student,
         "base_on_hub": bool(_HUB_ID.fullmatch(facts.student.model)),
@@ -135,6 +137,7 @@ def write_model_card(out: Path, facts: StudentFacts, cards: Path = CARDS) -> Non
         "sampling": facts.sampling,
         "decides": facts.decides,
         "sft": facts.sft,
+        "fit": facts.fit,
         "align": facts.align,
         "scores": facts.scores,
         "interval": f"{100 * facts.confidence:g}",

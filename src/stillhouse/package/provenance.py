@@ -52,6 +52,7 @@ def statement(facts: RunFacts, repo: Repository, shards: dict[str, str]) -> dict
                     **{name: section.model_dump(mode="json") for name, section in sections.items()},
                     "benchmark_tasks": [t.model_dump(mode="json") for t in facts.benchmark_tasks],
                     "teacher_ids": list(facts.teachers),
+                    "compared_ids": list(facts.compared_ids),
                     "models": {name: m.model_dump(mode="json") for name, m in models.items()},
                 },
                 "internalParameters": {

@@ -103,7 +103,7 @@ def write_release(
     """
     _refuse_licenses(facts, {})
     with partial(out) as new:
-        repos = repositories(facts.package, list(facts.teachers))
+        repos = repositories(facts.package, list(facts.teachers), facts.compared_ids)
         written = _Written({}, {}, {teacher: TeacherCounts() for teacher in facts.teachers})
         repos = [_write_shards(new, repo, tables, facts, written, overlaps) for repo in repos]
         _refuse_licenses(facts, written.teachers)
@@ -154,7 +154,7 @@ def _write_shards(
                 writers[data.name].write(batch)
                 counts[data.name].add(batch)
                 found.add_data(batch)
-            _refuse_row_count(counts[data.name].rows, own.aligned, facts)
+            _refuse_row_count(counts[data.name].rows, teacher, own.aligned, facts)
             spec = facts.teachers[teacher].spec
             for attempts, rejected in attempt_batches(
                 own, tables.queries, spec.model, spec.revision
@@ -171,7 +171,7 @@ def _write_shards(
                 counts[name].add(batch)
         if "parallel" in shared:
             name = shared["parallel"].name
-            aligned = {teacher: tables.teachers[teacher].aligned for teacher in repo.teacher_ids}
+            aligned = {teacher: tables.teachers[teacher].aligned for teacher in facts.compared_ids}
             for batch in parallel_batches(aligned):
                 writers[name].write(batch)
                 counts[name].add(batch)
@@ -193,7 +193,7 @@ def _describe(
     overlaps: Overlaps | None,
 ) -> list[LintFinding]:
     """Write card, provenance and manifest of one repository; return the findings of the lint."""
-    found = lint_rows(folder, overlaps=overlaps)
+    found = lint_rows(folder, overlaps=overlaps, control_tokens=facts.filter.control_tokens)
     shards = [path for config in repo.configs for path in written.shards[repo.folder, config.name]]
     card = CardFacts(
         repository=repo,
@@ -232,15 +232,17 @@ def _stats(repos: list[Repository], written: _Written) -> dict[str, ReleaseStats
     return stats
 
 
-def _refuse_row_count(rows: int, aligned: Path, facts: RunFacts) -> None:
+def _refuse_row_count(rows: int, teacher: str, aligned: Path, facts: RunFacts) -> None:
     if not rows:
         raise PackageError(
-            f"{aligned}: no rows, so there is nothing to release; no query has an accepted answer of every teacher: "
-            "see metrics/align.json and metrics/filter"
+            f"{aligned}: no rows, so there is nothing to release; no query has an accepted answer of every compared "
+            "teacher: see metrics/align.json and metrics/filter"
         )
-    if rows != (parallel := facts.align_metrics["parallel"]):
+    align = facts.align_metrics
+    stated = align["parallel"] if teacher in facts.compared_ids else align["kept"][teacher]
+    if rows != stated:
         raise PackageError(
-            f"{aligned}: {rows} rows, but metrics/align.json states {parallel}; they come from different runs: "
+            f"{aligned}: {rows} rows, but metrics/align.json states {stated}; they come from different runs: "
             "run `dvc repro align`"
         )
 

@@ -1,10 +1,11 @@
 """The sections `perplexity` and `filter` of params.yaml."""
 
 import warnings
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
+from stillhouse.marks import ALL_CONTROL_TOKENS
 from stillhouse.params.base import Id, Revision, Section, UnitInterval, check_unique
 
 NGRAM_MEMORY_MB = 512
@@ -62,11 +63,14 @@ class Filter(Section):
     """Parameters of the filter stage. The perplexity cut differs by teacher and is in the teacher's file.
 
     `rules` lists rules of plugins, in order: `name`, or `name: {parameter: value}`. They are applied after the built-in
-    rules for one response and before `repetition`, which compares responses.
+    rules for one response and before `repetition`, which compares responses. A response is dropped if one of the
+    `control_tokens` is in its prompt, reasoning or answer; the default is `marks.CONTROL_TOKENS`, those of ChatML,
+    Llama 3, harmony, Gemma, DeepSeek and Mistral. The lint of a release looks for the same ones.
     """
 
     require_think: bool
     max_tokens: PositiveInt
+    control_tokens: list[Annotated[str, Field(min_length=3)]] = list(ALL_CONTROL_TOKENS)
     ngram: NgramFilter
     rules: list[Id | dict[Id, dict[str, Any]]] = []
 
@@ -86,4 +90,5 @@ class Filter(Section):
                 "rules: each entry is one rule: `- name`, or `- name: {parameter: value}`"
             )
         check_unique([name for name, _ in self.custom_rules], "filter.rules")
+        check_unique(self.control_tokens, "filter.control_tokens")
         return self

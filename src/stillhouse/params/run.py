@@ -8,6 +8,7 @@ from stillhouse.params.filter import Filter, PerplexityScorer
 from stillhouse.params.generate import Generate
 from stillhouse.params.package import PARALLEL, Package
 from stillhouse.params.queries import Queries
+from stillhouse.params.student import TrainingBudget
 from stillhouse.params.verify import Verify
 
 
@@ -29,12 +30,16 @@ class RunParams(Section):
     """All of params.yaml.
 
     `plugins` are Python modules, of the project or installed, that extend stillhouse (docs/how-to/extend.md).
+    `teacher_ids` are the teachers that are asked. `compared_ids` are those of them whose accepted answers make the
+    parallel set, and whose students are trained and ranked.
     """
 
     run: Run
     plugins: list[str] = []
     teacher_ids: list[Id]
+    compared_ids: list[Id]
     student_ids: list[Id]
+    training_budget: TrainingBudget
     queries: Queries
     generate: Generate
     verify: Verify
@@ -50,6 +55,11 @@ class RunParams(Section):
         if PARALLEL in self.teacher_ids:
             raise ValueError(
                 f"teacher_ids: {PARALLEL!r} names the release of all teachers side by side; rename that teacher"
+            )
+        check_unique(self.compared_ids, "compared_ids")
+        if unknown := [i for i in self.compared_ids if i not in self.teacher_ids]:
+            raise ValueError(
+                f"compared_ids: {', '.join(unknown)} not in teacher_ids; only a teacher that is asked can be compared"
             )
         check_unique(self.student_ids, "student_ids")
         return self

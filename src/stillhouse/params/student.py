@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from stillhouse.params.base import Revision, Section, UnitInterval
 
@@ -46,6 +46,33 @@ class Student(Section):
     base_model: str | None = None
     chat_template: str
     recipe: Recipe
+
+
+class StudentText(Section):
+    """What decides how many tokens an example has for a student, and which examples are too long."""
+
+    model: str
+    revision: Revision
+    chat_template: str
+    max_length: PositiveInt
+
+
+class TrainingBudget(Section):
+    """What is equal for the students of all teachers; `training_budget` in params.yaml.
+
+    `rows`: the same queries, at most `limit`. `loss_tokens`: about the same number of tokens in the loss, `limit` or,
+    where a teacher has fewer, all of that teacher's; each teacher's queries are the first in one order. `steps`: the
+    same queries, and `limit` optimizer steps for each student, in place of `recipe.max_steps`.
+    """
+
+    unit: Literal["rows", "loss_tokens", "steps"]
+    limit: PositiveInt | None
+
+    @model_validator(mode="after")
+    def _steps_have_a_number(self) -> "TrainingBudget":
+        if self.unit == "steps" and self.limit is None:
+            raise ValueError("unit `steps` needs a `limit`: the optimizer steps of each student")
+        return self
 
 
 class StudentRuntime(Section):

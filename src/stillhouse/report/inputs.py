@@ -37,13 +37,15 @@ class ReportError(StillhouseError):
 class RunFiles:
     """The data of one run. A teacher or student whose part is missing has no entry.
 
-    `lengths` has columns of the parallel set, `perplexities` has values by teacher and step (verified, kept), `samples`
-    has columns of the benchmark answers and `losses` has (step, loss) pairs, both by (teacher, student). `chosen` has
-    the rows that are shown side by side: the example of each teacher by query id.
+    `compared_ids` are the teachers of the parallel set, which have students. `fit` has metrics by student. `lengths`
+    has columns of the parallel set, `perplexities` has values by teacher and step (verified, kept), `samples` has
+    columns of the benchmark answers and `losses` has (step, loss) pairs, both by (teacher, student). `chosen` has the
+    rows that are shown side by side: the example of each teacher by query id.
     """
 
     teacher_ids: list[str]
     student_ids: list[str]
+    compared_ids: list[str]
     queries: Metrics | None
     generate: dict[str, Metrics]
     verify: dict[str, Metrics]
@@ -51,6 +53,7 @@ class RunFiles:
     filter: dict[str, Metrics]
     align: Metrics | None
     package: Metrics | None
+    fit: dict[str, Metrics]
     sft: dict[tuple[str, str], Metrics]
     benchmark: dict[tuple[str, str], Metrics]
     fingerprints: dict[str, str]
@@ -61,18 +64,25 @@ class RunFiles:
     chosen: dict[str, dict[str, Example]]
 
 
-def read_run(root: Path, teacher_ids: Sequence[str], student_ids: Sequence[str]) -> RunFiles:
+def read_run(
+    root: Path,
+    teacher_ids: Sequence[str],
+    student_ids: Sequence[str],
+    compared_ids: Sequence[str] | None = None,
+) -> RunFiles:
     """Read the data of one run.
 
     Args:
         root: the project folder.
         teacher_ids: teachers to read; other teachers in the folders are ignored.
         student_ids: students to read, in the same way.
+        compared_ids: the teachers of the parallel set; None: all.
 
     Raises:
         ReportError: a file is not JSON, CSV or Parquet as its stage writes it.
     """
-    pairs = [(teacher, student) for teacher in teacher_ids for student in student_ids]
+    compared = list(teacher_ids if compared_ids is None else compared_ids)
+    pairs = [(teacher, student) for teacher in compared for student in student_ids]
     fingerprints = {t: _json(root / layout.fingerprint(t)) for t in teacher_ids}
 
     def metrics(stage: str, *ids: str) -> Metrics | None:
@@ -81,6 +91,7 @@ def read_run(root: Path, teacher_ids: Sequence[str], student_ids: Sequence[str])
     return RunFiles(
         teacher_ids=list(teacher_ids),
         student_ids=list(student_ids),
+        compared_ids=compared,
         queries=metrics("queries"),
         generate=_present({t: metrics("generate", t) for t in teacher_ids}),
         verify=_present({t: metrics("verify", t) for t in teacher_ids}),
@@ -88,18 +99,19 @@ def read_run(root: Path, teacher_ids: Sequence[str], student_ids: Sequence[str])
         filter=_present({t: metrics("filter", t) for t in teacher_ids}),
         align=metrics("align"),
         package=metrics("package"),
+        fit=_present({s: metrics("fit", s) for s in student_ids}),
         sft=_present({(t, s): metrics("sft", t, s) for t, s in pairs}),
         benchmark=_present({(t, s): metrics("benchmark", t, s) for t, s in pairs}),
         fingerprints={t: str(found["hash"]) for t, found in _present(fingerprints).items()},
         lengths=_present(
-            {t: _columns(root / layout.aligned(t), PARALLEL_COLUMNS) for t in teacher_ids}
+            {t: _columns(root / layout.aligned(t), PARALLEL_COLUMNS) for t in compared}
         ),
         perplexities=_present({t: _perplexities(root, t) for t in teacher_ids}),
         samples=_present(
             {(t, s): _columns(root / layout.samples(t, s), SAMPLE_COLUMNS) for t, s in pairs}
         ),
         losses=_present({(t, s): _losses(root / layout.plot("sft", t, s)) for t, s in pairs}),
-        chosen=_chosen(root, teacher_ids),
+        chosen=_chosen(root, compared),
     )
 
 

@@ -38,7 +38,8 @@ def headline(files: RunFiles, figures: AnalysisRows, settings: Settings) -> list
             "No student was trained in this run, so it cannot say which teacher's traces make the better student."
         )
     for student in students:
-        sentences += _verdict_on(student, figures, settings, names)
+        compared = {teacher: names[teacher] for teacher in files.compared_ids}
+        sentences += _verdict_on(student, figures, settings, compared)
     if files.student_ids and figures.scores:
         sentences.append(
             "The intervals cover the choice of benchmark items. They do not cover another training run: each student "
@@ -47,8 +48,8 @@ def headline(files: RunFiles, figures: AnalysisRows, settings: Settings) -> list
     if files.align is not None:
         sentences.append(
             f"Of {count(files.align['queries'], 'query', 'queries')}, {files.align['parallel']:,} "
-            f"({percent(share(files.align['parallel'], files.align['queries']))} %) were answered by every teacher and "
-            "passed every filter: these are the parallel set."
+            f"({percent(share(files.align['parallel'], files.align['queries']))} %) were answered by every compared "
+            "teacher and passed every filter: these are the parallel set."
         )
     return sentences + _same_model(settings.teachers, names)
 
@@ -156,7 +157,7 @@ def score_blocks(
         ]
     missing = [
         f"{names[teacher]} / {student}"
-        for teacher in files.teacher_ids
+        for teacher in files.compared_ids
         for student in files.student_ids
         if (teacher, student) not in files.samples
     ]

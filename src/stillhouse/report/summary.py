@@ -24,12 +24,26 @@ OF_STUDENTS = {
 
 
 def funnel_rows(files: RunFiles) -> list[dict[str, Any]]:
-    """Return rows of teacher, stage, rows: the queries left after each stage that has run."""
+    """Return rows of teacher, stage, rows: the queries left after each stage that has run.
+
+    `fit <student>` are those whose rows fit into that student's context for all teachers. `trained <student>` are
+    those that the training budget leaves of them, where it leaves any out.
+    """
     rows = []
+    budgeted = {
+        student
+        for student, fit in files.fit.items()
+        if any(found["rows"] < fit["fits_all"] for found in fit["trained"].values())
+    }
     for teacher, metrics in files.filter.items():
         counts = {stage: metrics[stage] for stage in STAGES[:-1]}
-        if files.align is not None:
+        compared = teacher in files.compared_ids
+        if files.align is not None and compared:
             counts["parallel"] = files.align["parallel"]
+        for student, fit in files.fit.items() if compared else ():
+            counts[f"fit {student}"] = fit["fits_all"]
+            if student in budgeted:
+                counts[f"trained {student}"] = fit["trained"][teacher]["rows"]
         rows += [{"teacher": teacher, "stage": stage, "rows": n} for stage, n in counts.items()]
     return rows
 

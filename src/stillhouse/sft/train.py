@@ -9,6 +9,7 @@ cut off goes on, and never from another run's state.
 import os
 import shutil
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,9 +20,10 @@ from stillhouse.models.weights import resolve
 from stillhouse.params.student import Recipe, Student, StudentRuntime
 from stillhouse.progress import quiet_libraries
 from stillhouse.records import Example
-from stillhouse.sft.encoding import Counts, write_encoded
-from stillhouse.sft.gates import StudentError, Turn, check_template, load_template
-from stillhouse.tables.read import read_table, shard_paths
+from stillhouse.sft.chosen import BUDGET, chosen_examples, read_budget
+from stillhouse.sft.encoding import Counts, Encoder, load_encoder, write_encoded
+from stillhouse.sft.gates import StudentError
+from stillhouse.tables.read import shard_paths
 
 SCRATCH_VARIABLE = "STILLHOUSE_SCRATCH"
 # Writing a checkpoint costs as much as many steps of a small run; only the newest is kept.
@@ -57,32 +59,31 @@ def is_main_process() -> bool:
 
 
 def train(
-    examples: Path, student: Student, runtime: StudentRuntime, seed: int, out: Path
+    examples: Path, ids: Path, student: Student, runtime: StudentRuntime, seed: int, out: Path
 ) -> Training:
     """Train a student and write safetensors, tokenizer, chat template and generation config.
 
     Args:
         examples: table of Example, the aligned set of one teacher.
+        ids: which of its queries to train on, as stage `fit` writes them for this teacher and student.
         student: base model, chat template and recipe.
         runtime: batch per device and gradient checkpointing.
         seed: of the sampler.
         out: folder of the trained model.
 
     Raises:
-        StudentError: the template or an example fails a gate, nothing fits `max_length`, or the global batch cannot
-            be made of the batches per device.
-        TableError: the table is missing or corrupt.
+        StudentError: the template or an example fails a gate, an example is longer than `max_length`, or the global
+            batch cannot be made of the batches per device.
+        TableError: a table is missing or corrupt.
     """
     quiet_libraries()
     accumulation = _accumulation(student.recipe, runtime)
-    base = resolve(student.model, student.revision)
-    tokenizer = _tokenizer(base)
-    template = Path(student.chat_template)
-    load_template(tokenizer, template)
-    turn = check_template(tokenizer, student.chat_template)
-    scratch = _scratch(examples, student, template, seed)
+    encoder = load_encoder(student.model, student.revision, student.chat_template)
+    budget = read_budget(ids)
+    scratch = _scratch(examples, ids, student, seed)
+    rows = chosen_examples(examples, ids)
     trainer, counts = _trainer(
-        base, tokenizer, turn, examples, student, runtime, accumulation, seed, scratch
+        encoder, rows, student, budget.max_steps, runtime, accumulation, seed, scratch
     )
     trainer.train(resume_from_checkpoint=_last_checkpoint(scratch))
     curve = [(e["step"], e["loss"]) for e in trainer.state.log_history if "loss" in e]
@@ -92,7 +93,6 @@ def train(
     return Training(
         {
             "rows": counts.rows,
-            "dropped": counts.dropped,
             "tokens": counts.tokens,
             "loss_tokens": counts.loss_tokens,
             "sequences": len(trainer.train_dataset),
@@ -123,16 +123,10 @@ def _accumulation(recipe: Recipe, runtime: StudentRuntime) -> int:
     return recipe.global_batch_size // at_once
 
 
-def _tokenizer(base: Path) -> Any:
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(base)
-
-
-def _scratch(examples: Path, student: Student, template: Path, seed: int) -> Path:
+def _scratch(examples: Path, ids: Path, student: Student, seed: int) -> Path:
     """Return the folder of checkpoints of exactly this training."""
-    hashes = [file_sha256(shard) for shard in shard_paths(examples)]
-    decided_by = [*hashes, student.model_dump_json(), template.read_text("utf-8"), str(seed)]
+    files = [*shard_paths(examples), *shard_paths(ids), ids / BUDGET, Path(student.chat_template)]
+    decided_by = [*map(file_sha256, files), student.model_dump_json(), str(seed)]
     root = Path(os.environ.get(SCRATCH_VARIABLE, ".stillhouse/scratch"))
     return root / "sft" / content_hash(*decided_by)
 
@@ -145,11 +139,10 @@ def _last_checkpoint(scratch: Path) -> str | None:
 
 
 def _trainer(
-    base: Path,
-    tokenizer: Any,
-    turn: Turn,
-    examples: Path,
+    encoder: Encoder,
+    examples: Iterable[Example],
     student: Student,
+    max_steps: int | None,
     runtime: StudentRuntime,
     accumulation: int,
     seed: int,
@@ -172,8 +165,7 @@ def _trainer(
     encoded, counted = scratch / "examples.arrow", scratch / "counts.json"
     with PartialState().main_process_first():  # one process encodes, the others find the file
         if not counted.is_file():
-            rows = read_table(examples, Example)
-            counts = write_encoded(encoded, rows, tokenizer, turn, recipe.max_length)
+            counts = write_encoded(encoded, examples, encoder, recipe.max_length)
             counted.write_bytes(msgspec.json.encode(counts))
     counts = msgspec.json.decode(counted.read_bytes(), type=Counts)
     arguments = SFTConfig(
@@ -185,14 +177,14 @@ def _trainer(
         warmup_steps=recipe.warmup_ratio,  # below 1 it is a share of all steps
         weight_decay=recipe.weight_decay,
         num_train_epochs=recipe.num_train_epochs,
-        max_steps=recipe.max_steps or -1,
+        max_steps=max_steps or recipe.max_steps or -1,
         per_device_train_batch_size=runtime.per_device_train_batch_size,
         gradient_accumulation_steps=accumulation,
         gradient_checkpointing=runtime.gradient_checkpointing,
         max_length=recipe.max_length,
         packing=recipe.packing,
         bf16=recipe.dtype == "bfloat16",
-        eos_token=turn.stop_token,
+        eos_token=encoder.turn.stop_token,
         logging_steps=1,
         logging_nan_inf_filter=False,  # a loss that is not a number must be seen
         save_strategy="steps",
@@ -203,13 +195,14 @@ def _trainer(
         disable_tqdm=not sys.stderr.isatty(),
     )
     # The weights stay float32 under bfloat16 autocast: at these learning rates, updates to bfloat16 weights are lost.
+    base = resolve(student.model, student.revision)
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     dataset = Dataset.from_file(str(encoded))
     trainer = SFTTrainer(
         model=model,
         args=arguments,
         train_dataset=dataset,
-        processing_class=tokenizer,
+        processing_class=encoder.tokenizer,
         callbacks=[NoCheckpointAtTheEnd()],
     )
     return trainer, counts

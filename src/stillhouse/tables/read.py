@@ -74,6 +74,19 @@ def shard_paths(folder: Path) -> list[Path]:
     return paths
 
 
+def count_rows(folder: Path) -> int:
+    """Return the number of rows of a table, of which only the footers are read.
+
+    Raises:
+        TableError: the folder holds no shard, or a shard is corrupt.
+    """
+    rows = 0
+    for path in shard_paths(folder):
+        with shard_errors(path):
+            rows += int(pq.read_metadata(path).num_rows)
+    return rows
+
+
 def column_counts(folder: Path, column: str) -> Counter[str]:
     """Return the number of rows of each value of a text column; the other columns are not read."""
     counts: Counter[str] = Counter()

@@ -29,13 +29,14 @@ def build(files: RunFiles, figures: AnalysisRows, settings: Settings) -> Page:
         settings: the parameters of the run.
     """
     names = teacher_names(settings.teachers)
+    compared = {teacher: names[teacher] for teacher in files.compared_ids}
     sections = [
         (
             "scores",
             "Scores of the students",
             [
-                *score_blocks(files, figures, settings, names),
-                *lighteval_beside_ours(files, settings, names),
+                *score_blocks(files, figures, settings, compared),
+                *lighteval_beside_ours(files, settings, compared),
             ],
         ),
         (
@@ -45,17 +46,17 @@ def build(files: RunFiles, figures: AnalysisRows, settings: Settings) -> Page:
         ),
         ("attempts", "Attempts and pass rate", attempts(files, names)),
         ("queries", "Queries", queries(files)),
-        ("mixture", "Mixture of the parallel set", mixture(figures, names)),
-        ("agreement", "Agreement of the teachers", agreement(files, names)),
-        ("lengths", "Length of the responses", lengths(figures, names)),
+        ("mixture", "Mixture of the parallel set", mixture(figures, compared)),
+        ("agreement", "Agreement of the teachers", agreement(files, compared)),
+        ("lengths", "Length of the responses", lengths(figures, compared)),
         ("perplexity", "Perplexity", perplexity(figures, names)),
-        ("training", "Training", training(files, names)),
+        ("training", "Training", training(files, compared)),
         (
             "verification",
             "Verification",
-            [*verification(files, settings, names), *wrong_rows(files, names)],
+            [*verification(files, settings, names), *wrong_rows(files, compared)],
         ),
-        ("samples", "Answers side by side", samples(files, names)),
+        ("samples", "Answers side by side", samples(files, compared)),
         ("provenance", "Provenance", provenance(files, settings, names)),
     ]
     same_base = shared_bases(

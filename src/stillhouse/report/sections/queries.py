@@ -20,7 +20,8 @@ def funnel(files: RunFiles, names: Mapping[str, str]) -> list[Block]:
     left = {(row["teacher"], row["stage"]): row["rows"] for row in rows}
     blocks: list[Block] = [
         Figure(
-            "Queries left after each stage. Parallel: kept for every teacher, hence equal for all.",
+            "Queries left after each stage. Parallel: kept for every compared teacher, hence equal for all. Fit: "
+            "short enough for the student for every teacher; the students are trained on these.",
             charts.funnel(rows, names),
         ),
         Table(
@@ -38,6 +39,7 @@ def funnel(files: RunFiles, names: Mapping[str, str]) -> list[Block]:
             names,
         ),
         *_repetition(files, names),
+        *_too_long(files, names),
     ]
     survivorship = (files.align or {}).get("survivorship")
     if survivorship:
@@ -62,6 +64,37 @@ def funnel(files: RunFiles, names: Mapping[str, str]) -> list[Block]:
             ),
         ]
     return blocks
+
+
+def _too_long(files: RunFiles, names: Mapping[str, str]) -> list[Block]:
+    """Return whose rows are too long for a student, and what the students are trained on."""
+    if not files.fit:
+        return []
+    return [
+        Table(
+            "Rows of the parallel set in the students' tokens",
+            ["Student", "Teacher", "Limit", "Too long", "Fit for all", "Trained on", "Loss tokens"],
+            [
+                [
+                    student,
+                    names[teacher],
+                    integer(fit["max_length"]),
+                    integer(count),
+                    integer(fit["fits_all"]),
+                    integer(fit["trained"][teacher]["rows"]),
+                    integer(fit["trained"][teacher]["loss_tokens"]),
+                ]
+                for student, fit in files.fit.items()
+                for teacher, count in fit["too_long"].items()
+            ],
+            labels=2,
+        ),
+        Text(
+            "A query whose row is too long for one teacher's student is left out for all, so that all students of a "
+            "family are trained on the same queries.",
+            note=True,
+        ),
+    ]
 
 
 def _repetition(files: RunFiles, names: Mapping[str, str]) -> list[Block]:
