@@ -8,6 +8,7 @@ from pathlib import Path
 from stillhouse.errors import StillhouseError
 from stillhouse.params.load import load_student
 from stillhouse.records import Example
+from stillhouse.sft.chosen import StepBudget, write_ids
 from stillhouse.sft.train import Training, train
 from stillhouse.tables.write import write_table
 from tools.rehearse.project import SEED, Copy, RehearsalError
@@ -26,11 +27,12 @@ def train_once(copy: Copy, student: str, examples: Sequence[Example]) -> Trainin
     """
     with contextlib.chdir(copy.folder):
         file = load_student(student)
-        table, out = Path("scripted"), Path("trained", student)
+        table, ids, out = Path("scripted"), Path("scripted_ids"), Path("trained", student)
         write_table(table, Example, examples)
+        write_ids(ids, [example.query_id for example in examples], StepBudget(None))
         try:
             with contextlib.redirect_stdout(io.StringIO()):  # the trainer prints each step
-                return train(table, file.student, file.runtime, SEED, out)
+                return train(table, ids, file.student, file.runtime, SEED, out)
         except StillhouseError:
             raise
         # What torch, transformers and TRL raise differs by version, hence the width.
