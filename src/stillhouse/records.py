@@ -330,11 +330,21 @@ class Example(Row, frozen=True, kw_only=True):
     fingerprint: str
 
 
-def assistant_text(think: str, answer: str) -> str:
-    """Return the assistant turn as a student is trained on it and as a release shows it.
+# How an assistant turn holds reasoning and answer; the names are those of `marks.PRESETS`.
+TurnFormat = Literal["think_tags", "answer_tags"]
 
-    The reasoning is in think tags before the answer; without reasoning there are no tags.
+
+def assistant_text(think: str, answer: str, turn_format: TurnFormat = "think_tags") -> str:
+    """Return an assistant turn as text.
+
+    Args:
+        think: the reasoning; without it there are no think tags.
+        answer: the answer.
+        turn_format: `think_tags`, as a release shows it: the reasoning in think tags, then the answer. `answer_tags`:
+            the answer is in answer tags directly behind, as in the data sets of arXiv 2505.14464.
     """
+    if turn_format == "answer_tags":
+        return (f"<think>{think}</think>" if think else "") + f"<answer>{answer}</answer>"
     return f"<think>\n{think}\n</think>\n\n{answer}" if think else answer
 
 

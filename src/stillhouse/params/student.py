@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
 from stillhouse.params.base import Revision, Section, UnitInterval
+from stillhouse.records import TurnFormat
 
 
 class Recipe(Section):
@@ -37,6 +38,10 @@ class Student(Section):
 
     `chat_template` is a file that puts the assistant's turns between `{% generation %}` and `{% endgeneration %}`, so
     that the loss is computed on them alone.
+
+    `turn_format` is how the last turn holds reasoning and answer. `think_tags`: `<think>..</think>`, an empty line, the
+    answer. `answer_tags`: `<think>..</think><answer>..</answer>`, as in the data sets of the paper. What
+    `benchmark.sampling.system_prompt` asks for should be the same (`stillhouse check` compares them).
     """
 
     label: str
@@ -44,6 +49,7 @@ class Student(Section):
     revision: Revision
     license: str
     chat_template: str
+    turn_format: TurnFormat = "think_tags"
     recipe: Recipe
 
 

@@ -44,7 +44,8 @@ def encode(tokenizer: Any, example: Example, turn: Turn) -> Encoded:
         StudentError: the template does not render the answer behind the prompt, or a check of the labels fails.
     """
     turns = [{"role": m.role, "content": m.content} for m in example.messages]
-    answer = {"role": "assistant", "content": assistant_text(example.think, example.answer)}
+    content = assistant_text(example.think, example.answer, turn.turn_format)
+    answer = {"role": "assistant", "content": content}
     prompt = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
     whole = tokenizer.apply_chat_template([*turns, answer], tokenize=False)
     if not whole.startswith(prompt) or not whole.endswith(turn.tail):

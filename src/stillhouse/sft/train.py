@@ -80,6 +80,7 @@ def train(
     template = Path(student.chat_template)
     load_template(tokenizer, template)
     turn = check_template(tokenizer, student.chat_template)
+    turn = turn._replace(turn_format=student.turn_format)
     scratch = _scratch(examples, student, template, seed)
     trainer, counts = _trainer(
         base, tokenizer, turn, examples, student, runtime, accumulation, seed, scratch
