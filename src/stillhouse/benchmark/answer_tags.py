@@ -11,8 +11,9 @@ from itertools import pairwise
 from stillhouse.verify.rules.final_answer import last_boxed
 
 _TAG = re.compile(r"<(/?)answer>", re.IGNORECASE)
-# A scorer finds a formula between these by itself, and a program between fences; a box around them would hide it.
-_FORMULA_MARKS = ("$", r"\(", r"\[", "```", "\n")
+# A scorer finds a formula between marks by itself, and a program between fences; a box around them would hide it.
+# A dollar alone, or behind a backslash, is money.
+_MARKED = re.compile(r"(?<!\\)\$.+(?<!\\)\$|\\\(|\\\[|```|\n")
 
 
 def untagged(answer: str, *, boxed: bool) -> str:
@@ -31,6 +32,6 @@ def untagged(answer: str, *, boxed: bool) -> str:
     for begin, end in reversed(list(pairwise(tags))):
         if not begin[1] and end[1]:
             content = answer[begin.end() : end.start()].strip()
-            plain = content and not any(mark in content for mark in _FORMULA_MARKS)
-            return f"\\boxed{{{content}}}" if boxed and plain else content
+            in_box = boxed and content and not _MARKED.search(content)
+            return f"\\boxed{{{content}}}" if in_box else content
     return answer

@@ -8,10 +8,12 @@ from stillhouse.report.inputs import RunFiles
 from stillhouse.report.material import AnalysisRows, Settings, teacher_names
 from stillhouse.report.page import Page, PageSection
 from stillhouse.report.scoreboard import headline, score_blocks
+from stillhouse.report.sections.answer_lengths import answer_lengths
 from stillhouse.report.sections.attempts import attempts
 from stillhouse.report.sections.beside import lighteval_beside_ours
 from stillhouse.report.sections.data import lengths, mixture, perplexity
 from stillhouse.report.sections.provenance import provenance
+from stillhouse.report.sections.published import beside_published
 from stillhouse.report.sections.queries import funnel, queries
 from stillhouse.report.sections.samples import samples
 from stillhouse.report.sections.training import training
@@ -33,8 +35,14 @@ def build(files: RunFiles, figures: AnalysisRows, settings: Settings) -> Page:
             "Scores of the students",
             [
                 *score_blocks(files, figures, settings, names),
+                *answer_lengths(files, settings, names),
                 *lighteval_beside_ours(files, settings, names),
             ],
+        ),
+        *(
+            [("published", "Beside the published study", blocks)]
+            if (blocks := beside_published(files, settings))
+            else []
         ),
         ("funnel", "From queries to parallel rows", funnel(files, names)),
         ("attempts", "Attempts and pass rate", attempts(files, names)),
