@@ -3,25 +3,26 @@
 A student that writes much where it is wrong may be cut off there, so wrong answers that were cut are counted apart.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from stillhouse.analysis.statistics import Columns
 
+Samples = Mapping[tuple[Any, ...], Columns]  # by keys that begin with (teacher, student)
 RIGHT_FROM = 0.5  # scorers that give fractions accept from here on
 OUTCOMES = ("right", "wrong", "cut")
 
 
 def answer_length_rows(
-    samples: Mapping[tuple[Any, ...], Columns], tasks: Sequence[str], *, lenient: bool
+    samples: Samples, tasks: Sequence[str], *, lenient: bool
 ) -> list[dict[str, Any]]:
     """Return one row per benchmark, student and teacher: mean tokens of right and of wrong answers.
 
     Args:
-        samples: the columns task, score_strict, score_lenient, completion_tokens and finish_reason by keys that begin
-            with (teacher, student); what several keys have of one teacher and student, such as seeds, is put together.
+        samples: the columns task, score_strict, score_lenient, completion_tokens and finish_reason; what several keys
+            have of one teacher and student, such as seeds, is put together.
         tasks: the benchmarks in the order to print.
         lenient: whether the lenient score says what is right, else the strict one.
 
@@ -62,9 +63,7 @@ def score_and_tokens(columns: Columns, task: str) -> tuple[float, float, int] | 
     return float(means.mean()), float(columns["completion_tokens"][own].mean()), int(own.sum())
 
 
-def sorted_by_student(
-    samples: Mapping[tuple[Any, ...], Columns],
-) -> Iterable[tuple[tuple[str, str], Columns]]:
+def sorted_by_student(samples: Samples) -> Iterator[tuple[tuple[str, str], Columns]]:
     """Yield ((student, teacher), columns), student by student in the order of the samples, seeds put together."""
     grouped: dict[str, dict[str, list[Columns]]] = {}
     for (teacher, student, *_), columns in samples.items():

@@ -35,13 +35,13 @@ def build(files: RunFiles, figures: AnalysisRows, settings: Settings) -> Page:
             "Scores of the students",
             [
                 *score_blocks(files, figures, settings, names),
-                *answer_lengths(files, settings, names),
+                *answer_lengths(files.samples, settings, names),
                 *lighteval_beside_ours(files, settings, names),
             ],
         ),
         *(
             [("published", "Beside the published study", blocks)]
-            if (blocks := beside_published(files, settings))
+            if (blocks := beside_published(files.samples, settings))
             else []
         ),
         ("funnel", "From queries to parallel rows", funnel(files, names)),

@@ -2,26 +2,23 @@
 
 from collections.abc import Mapping
 
-from stillhouse.analysis.answer_lengths import OUTCOMES, answer_length_rows
+from stillhouse.analysis.answer_lengths import OUTCOMES, Samples, answer_length_rows
 from stillhouse.report.formats import number
-from stillhouse.report.inputs import RunFiles
 from stillhouse.report.material import Settings
 from stillhouse.report.page import Block, Table
 
 
-def answer_lengths(files: RunFiles, settings: Settings, names: Mapping[str, str]) -> list[Block]:
+def answer_lengths(samples: Samples, settings: Settings, names: Mapping[str, str]) -> list[Block]:
     """Return a table per student; none where nothing was benchmarked.
 
     Args:
-        files: the data of the run.
+        samples: the benchmark answers, as for `answer_length_rows`.
         settings: the parameters of the run.
         names: display names by teacher id.
     """
     score = "lenient" if settings.benchmark.score == "lenient" else "strict"
-    rows = answer_length_rows(
-        files.samples, [task.id for task in settings.benchmark.tasks], lenient=score == "lenient"
-    )
     order = [task.id for task in settings.benchmark.tasks]
+    rows = answer_length_rows(samples, order, lenient=score == "lenient")
     rows.sort(key=lambda row: order.index(row["task"]))  # stable: teachers stay in their order
     header = ["Benchmark", "Teacher", "Right", "Answers", "Wrong", "Answers", "Wrong and cut"]
     return [

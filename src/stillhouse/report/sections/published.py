@@ -2,10 +2,9 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from stillhouse.analysis.answer_lengths import score_and_tokens, sorted_by_student
+from stillhouse.analysis.answer_lengths import Samples, score_and_tokens, sorted_by_student
 from stillhouse.params.benchmark import BenchmarkTask
 from stillhouse.report.formats import number
-from stillhouse.report.inputs import RunFiles
 from stillhouse.report.material import Settings
 from stillhouse.report.page import Block, Table, Text
 from stillhouse.report.published import PublishedStudy, load_study
@@ -13,13 +12,13 @@ from stillhouse.report.published import PublishedStudy, load_study
 Pair = tuple[float, float | None]  # a figure of the study, and this run's
 
 
-def beside_published(files: RunFiles, settings: Settings) -> list[Block]:
+def beside_published(samples: Samples, settings: Settings) -> list[Block]:
     """Return per student pass@1, tokens and their ratio, each beside the study's, and what differs in the settings.
 
     Only teachers and benchmarks that the run shares with the study are shown.
 
     Args:
-        files: the data of the run.
+        samples: the benchmark answers, as for `answer_length_rows`.
         settings: the parameters of the run.
     """
     if settings.report.published is None:
@@ -32,7 +31,7 @@ def beside_published(files: RunFiles, settings: Settings) -> list[Block]:
         return [Text(f"No {what} of this run is one of {study.source}, so nothing is compared.")]
     blocks: list[Block] = []
     by_student: dict[str, dict[str, dict[str, tuple[float, float]]]] = {}
-    for (student, teacher), columns in sorted_by_student(files.samples):
+    for (student, teacher), columns in sorted_by_student(samples):
         for name, task in tasks.items():
             if (found := score_and_tokens(columns, task.id)) is not None:
                 own = by_student.setdefault(student, {}).setdefault(teacher, {})
