@@ -112,6 +112,16 @@ def test_packing_keeps_the_loss_of_each_example(tiny_model, examples, tmp_path) 
     assert losses[0] == pytest.approx(losses[1], abs=1e-4)
 
 
+def test_the_form_of_the_turns_is_the_student_s(tiny_model, examples, tmp_path) -> None:
+    plain = student(tiny_model)
+    tagged = plain.model_copy(update={"turn_format": "answer_tags"})
+    counted = [
+        sft.train(examples, one, StudentRuntime(), 7, tmp_path / str(i)).metrics["loss_tokens"]
+        for i, one in enumerate((plain, tagged))
+    ]
+    assert counted[1] > counted[0]  # ten pairs of tags more
+
+
 def test_long_examples_are_left_out_whole_and_counted(tiny_model, examples, tmp_path) -> None:
     rows = [*(example(n, "Short.") for n in range(4)), example(9, "Long. " * 100)]
     write_table(examples, Example, rows)
