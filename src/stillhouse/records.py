@@ -23,6 +23,9 @@ State = Literal["pass", "fail", "ungradable"]
 # server's own, in lower case. Only `stop` is ever accepted.
 FinishReason = str
 
+# How an assistant turn holds reasoning and answer; the names are those of `marks.PRESETS`.
+TurnFormat = Literal["think_tags", "answer_tags"]
+
 # The id of a response or released row begins with this many digits of its query's id. So tables sorted by id are
 # in the order of the queries, so that they join by one pass over both, and equal positions of two teachers' sets show
 # the same query. The rest of the id is 64 bits of the row's own hash.
@@ -328,10 +331,6 @@ class Example(Row, frozen=True, kw_only=True):
     verifier: str
     perplexity: float
     fingerprint: str
-
-
-# How an assistant turn holds reasoning and answer; the names are those of `marks.PRESETS`.
-TurnFormat = Literal["think_tags", "answer_tags"]
 
 
 def assistant_text(think: str, answer: str, turn_format: TurnFormat = "think_tags") -> str:

@@ -93,6 +93,16 @@ def _metrics(scorer: LightevalScorer | None, samples: int) -> SampleLevelMetricG
     )
 
 
+def _item_text(line: dict[str, Any], name: str) -> str:
+    for column in TEXT_COLUMNS:
+        if isinstance(text := line.get(column), str) and text.strip():
+            return text.strip()
+    raise ValueError(
+        f"the items of lighteval task {name!r} have no text in a column {' or '.join(TEXT_COLUMNS)}, so that "
+        "`prompt: item` cannot ask them; set `prompt: lighteval`"
+    )
+
+
 def _own_prompt(line: dict[str, Any], task_name: str) -> Doc:
     item = json.loads(line["item"])
     return Doc(
@@ -113,16 +123,6 @@ def _own_task(task: dict[str, Any]) -> LightevalTaskConfig:
         hf_avail_splits=["test"],
         evaluation_splits=["test"],
         metrics=[_metrics(None, task["samples"])],
-    )
-
-
-def _item_text(line: dict[str, Any], name: str) -> str:
-    for column in TEXT_COLUMNS:
-        if isinstance(text := line.get(column), str) and text.strip():
-            return text.strip()
-    raise ValueError(
-        f"the items of lighteval task {name!r} have no text in a column {' or '.join(TEXT_COLUMNS)}, so that "
-        "`prompt: item` cannot ask them; set `prompt: lighteval`"
     )
 
 
