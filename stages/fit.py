@@ -19,7 +19,8 @@ def main(student: str) -> None:
     params = load_stage()
     path = STUDENTS_FOLDER / f"{student}.yaml"
     text = {
-        key: params.value(f"student.{key}", path) for key in ("model", "revision", "chat_template")
+        key: params.value(f"student.{key}", path)
+        for key in ("model", "revision", "chat_template", "turn_format")
     }
     text["max_length"] = params.value("student.recipe.max_length", path)
     metrics = fit(

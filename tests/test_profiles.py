@@ -10,6 +10,7 @@ from stillhouse.params.load import load_run, load_student, load_teacher
 from stillhouse.params.queries import HubSource, Source
 from stillhouse.queries.adapters import ADAPTERS
 from stillhouse.queries.adapters.base import NotSelected
+from stillhouse.report.published import load_study
 from stillhouse.sft.gates import check_template
 
 PROFILES = ["paper", "single_gpu"]
@@ -24,6 +25,7 @@ TEMPLATES = sorted(
 def test_a_profile_is_sound_and_says_what_to_fill_in(name: str) -> None:
     found = survey(Path("profiles") / name, Path())
     assert found.faults == []
+    assert found.warnings == []
     assert found.placeholders
     assert all(place.what_to_put != "your own value" for place in found.placeholders)
 
@@ -65,7 +67,13 @@ def test_the_paper_profile_is_the_paper() -> None:
         "math_500": 4,
         "lcb:codegeneration_v5": 16,
     }
+    assert [t.asks_by_item for t in run.benchmark.tasks] == [True, True, True, False]
     assert run.benchmark.score == "lenient"
+    assert run.report.published == "arxiv_2505_14464"
+    study = load_study(run.report.published)
+    teachers = {i: load_teacher(i, root).teacher for i in run.teacher_ids}
+    assert sorted(study.teachers_of(teachers).values()) == sorted(run.teacher_ids)
+    assert len(study.benchmarks_of(run.benchmark.tasks)) == len(run.benchmark.tasks)
     sampling = run.benchmark.sampling
     assert (sampling.temperature, sampling.top_p, sampling.max_tokens) == (0.6, 0.95, 49152)
     assert {load_teacher(t, root).teacher.model for t in run.teacher_ids} == {

@@ -118,6 +118,9 @@ def test_rows_cannot_be_changed() -> None:
 def test_the_assistant_turn_has_think_tags_only_where_there_was_reasoning() -> None:
     assert assistant_text("", "4") == "4"
     assert assistant_text("2 + 2", "4") == "<think>\n2 + 2\n</think>\n\n4"
+    tagged = assistant_text("2 + 2", "4", "answer_tags")
+    assert tagged == "<think>2 + 2</think><answer>4</answer>"
+    assert assistant_text("", "4", "answer_tags") == "<answer>4</answer>"
 
 
 def test_the_categories_are_those_of_the_released_files_of_the_paper() -> None:

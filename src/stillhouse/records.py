@@ -23,6 +23,9 @@ State = Literal["pass", "fail", "ungradable"]
 # server's own, in lower case. Only `stop` is ever accepted.
 FinishReason = str
 
+# How an assistant turn holds reasoning and answer; the names are those of `marks.PRESETS`.
+TurnFormat = Literal["think_tags", "answer_tags"]
+
 # The id of a response or released row begins with this many digits of its query's id. So tables sorted by id are
 # in the order of the queries, so that they join by one pass over both, and equal positions of two teachers' sets show
 # the same query. The rest of the id is 64 bits of the row's own hash.
@@ -349,11 +352,17 @@ class TrainingId(Row, frozen=True, kw_only=True):
     query_id: str
 
 
-def assistant_text(think: str, answer: str) -> str:
-    """Return the assistant turn as a student is trained on it and as a release shows it.
+def assistant_text(think: str, answer: str, turn_format: TurnFormat = "think_tags") -> str:
+    """Return an assistant turn as text.
 
-    The reasoning is in think tags before the answer; without reasoning there are no tags.
+    Args:
+        think: the reasoning; without it there are no think tags.
+        answer: the answer.
+        turn_format: `think_tags`, as a release shows it: the reasoning in think tags, then the answer. `answer_tags`:
+            the answer is in answer tags directly behind, as in the data sets of arXiv 2505.14464.
     """
+    if turn_format == "answer_tags":
+        return (f"<think>{think}</think>" if think else "") + f"<answer>{answer}</answer>"
     return f"<think>\n{think}\n</think>\n\n{answer}" if think else answer
 
 

@@ -252,6 +252,7 @@ def test_a_task_of_lighteval_s_own_keeps_its_prompt_and_scorer(tmp_path: Path) -
         "kind": "lighteval",
         "task": "aime24",
         "revision": None,
+        "by_item": False,
         "samples": 4,
         "count": 2,
         "instruction": "\n\nBox it.",

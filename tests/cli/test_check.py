@@ -232,6 +232,21 @@ def test_a_version_without_a_line_in_the_changelog_is_a_fault(project: Path, edi
     )
 
 
+def test_tags_that_no_student_is_trained_on_are_a_warning(edit: Edit) -> None:
+    assert document("check")["warnings"] == []
+    edit("params.yaml", "system_prompt: null", "system_prompt: Put it in <answer> and </answer>.")
+    (warning,) = document("check")["warnings"]
+    assert warning.startswith(
+        "params.yaml: benchmark.sampling.system_prompt: asks for <answer> </answer>, but "
+        "conf/students/qwen2_5_1_5b.yaml has student.turn_format think_tags"
+    )
+    result = CliRunner().invoke(main, ["check"])
+    assert result.exit_code == 0
+    assert result.stderr == f"warning: {warning}\n"
+    edit("conf/students/qwen2_5_1_5b.yaml", "  recipe:", "  turn_format: answer_tags\n  recipe:")
+    assert document("check")["warnings"] == []
+
+
 def test_an_unknown_profile_lists_those_there_are() -> None:
     result = CliRunner().invoke(main, ["check", "--profile", "huge"])
     assert result.exit_code == 2

@@ -83,6 +83,13 @@ def test_front_matter_names_base_model_data_set_and_scores(tmp_path: Path) -> No
     )
 
 
+def test_the_form_of_answers_with_answer_tags_is_said(tmp_path: Path) -> None:
+    assert "form of an answer" not in card_of(tmp_path)
+    tagged = on_the_hub().model_copy(update={"turn_format": "answer_tags"})
+    text = card_of(tmp_path, student=tagged)
+    assert "| form of an answer | `<think>..</think><answer>..</answer>` |\n| data set |" in text
+
+
 def test_a_base_model_from_a_package_is_no_link(tmp_path: Path) -> None:
     text = card_of(tmp_path)
     assert ModelCard(text).data.base_model is None

@@ -40,6 +40,7 @@ def student(recipe: dict[str, object]) -> dict[str, object]:
         "revision": "0" * 40,
         "license": "mit",
         "chat_template": "t.jinja",
+        "turn_format": "think_tags",
         "recipe": recipe,
     }
 

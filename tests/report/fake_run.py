@@ -116,6 +116,7 @@ def student() -> Student:
             "revision": "c" * 40,
             "license": "Apache-2.0",
             "chat_template": "conf/chat_templates/tiny.jinja",
+            "turn_format": "think_tags",
             "recipe": recipe,
         }
     )

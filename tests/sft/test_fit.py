@@ -29,6 +29,7 @@ def text(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> S
         model=f"path:{tiny_model}",
         revision="0" * 40,
         chat_template=str(ROOT / TEMPLATE),
+        turn_format="think_tags",
         max_length=400,
     )
 
@@ -70,7 +71,7 @@ def test_a_row_too_long_for_one_teacher_is_left_out_for_all(text) -> None:
 def test_the_lengths_are_those_of_the_encoded_rows(text) -> None:
     write_aligned({"verbose": {3}})
     metrics = fit("small", text, TEACHERS, ALL_ROWS)
-    encoder = load_encoder(text.model, text.revision, text.chat_template)
+    encoder = load_encoder(text)
     by_id = {row.id: row for row in read_table(layout.fit_lengths("small"), FitLength)}
     assert len(by_id) == 20
     for teacher in TEACHERS:

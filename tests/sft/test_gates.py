@@ -83,6 +83,15 @@ def test_the_loss_covers_the_last_answer_and_its_stop_token(tokenizer, turns, an
     assert set(encoded.labels[: len(prompt_ids)]) == {IGNORED}
 
 
+def test_a_student_with_answer_tags_is_trained_on_them(tokenizer) -> None:
+    turn = check_template(tokenizer, "smollm2.jinja")._replace(turn_format="answer_tags")
+    row = example(2, "Four.", think="Two and two.")
+    ((_, encoded),) = Encoder(tokenizer, turn).encode([row])
+    in_loss = [label for label in encoded.labels if label != IGNORED]
+    text = "<think>Two and two.</think><answer>Four.</answer><|im_end|>"
+    assert tokenizer.decode(in_loss) == text
+
+
 def test_an_answer_without_text_fails(tokenizer) -> None:
     with pytest.raises(StudentError, match="no token of the answer"):
         encode(tokenizer, example(2, ""))

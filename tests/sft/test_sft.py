@@ -34,6 +34,7 @@ def student(folder: Path, **changes: object) -> Student:
         revision="0" * 40,
         license="apache-2.0",
         chat_template=str(TEMPLATE),
+        turn_format="think_tags",
         recipe=Recipe.model_validate({**recipe, **changes}),
     )
 
@@ -128,6 +129,16 @@ def test_only_the_rows_of_the_ids_are_trained_on(tiny_model, examples, tmp_path)
     assert metrics == train(tmp_path / "alone", args[0], 7, tmp_path / "n").metrics
     assert metrics["rows"] == len(ids) == 4
     assert weights_hash(tmp_path / "m") == weights_hash(tmp_path / "n")
+
+
+def test_the_form_of_the_turns_is_the_student_s(tiny_model, examples, tmp_path) -> None:
+    plain = student(tiny_model)
+    tagged = plain.model_copy(update={"turn_format": "answer_tags"})
+    counted = [
+        train(examples, one, 7, tmp_path / str(i)).metrics["loss_tokens"]
+        for i, one in enumerate((plain, tagged))
+    ]
+    assert counted[1] > counted[0]  # ten pairs of tags more
 
 
 def test_a_budget_of_steps_comes_before_the_recipe(tiny_model, examples, tmp_path) -> None:

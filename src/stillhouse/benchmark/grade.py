@@ -1,7 +1,8 @@
 r"""What a student's answer scores: by the rule that grades a teacher's, on the same splitting of the text.
 
-Students are trained on `<think>..</think>` turns, so every answer is split in that format (`generate.reasoning`), and
-only the answer part is graded, by `verify.math`: numbers, formulas, option letters and text that equals the reference.
+Students are trained on turns with `<think>..</think>`, so every answer is split in that format (`generate.reasoning`),
+and only the answer part is graded, by `verify.math`: numbers, formulas, option letters and text that equals the
+reference. An answer in answer tags is read like one in a box.
 No judge is asked. A verifier of a plugin takes the rule's place where the item names one. An answer is graded once,
 and has two scores:
 

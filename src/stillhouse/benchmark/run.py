@@ -202,6 +202,7 @@ def write_spec(
             "count": task.count,
             "task": task.task,
             "revision": task.revision,
+            "by_item": task.asks_by_item,
             "instruction": f"\n\n{task.instruction}" if task.instruction else "",
         }
         if task.kind != "lighteval":

@@ -1,9 +1,10 @@
 """The benchmark tasks as lighteval sees them; runs inside lighteval's environment.
 
 lighteval loads this file and takes `TASKS_TABLE`. The tasks come from the JSON file that run.py wrote: tasks of our
-own read local JSONL files, and their answers come with their marks; a task of lighteval's keeps its items, prompt and
-scorer, but is sampled n times, cut to `count` items, and its scorer gets the answer part alone. Either way the metrics
-are the means over the samples of an item, and each sample's marks are kept in the details.
+own read local JSONL files, and their answers come with their marks; a task of lighteval's keeps its items and scorer,
+but is sampled n times, cut to `count` items, asked with or without lighteval's template, and its scorer gets the answer
+part alone, without answer tags. Either way the metrics are the means over the samples of an item, and each sample's
+marks are kept in the details.
 """
 
 import copy
@@ -21,7 +22,11 @@ from lighteval.tasks.lighteval_task import LightevalTaskConfig
 from lighteval.tasks.registry import Registry
 from lighteval.tasks.requests import Doc, SamplingMethod
 
+from stillhouse.benchmark.answer_tags import untagged
 from stillhouse.benchmark.spec import LENIENT, PREFIX, RECORD, SPEC_VARIABLE, STRICT
+
+BOX = "\\boxed"
+TEXT_COLUMNS = ("problem", "question")  # of data sets, for a task that is asked by its item
 
 
 class LightevalScorer:
@@ -36,8 +41,8 @@ class LightevalScorer:
         self._computation = generative[0].sample_level_fn
 
     def score(self, doc: Doc, answer: str) -> float:
-        """Return the task's own score of a response that consists of this answer."""
-        response = ModelResponse(text=[answer])
+        """Return the task's own score of a response that consists of this answer, read without answer tags."""
+        response = ModelResponse(text=[untagged(answer, boxed=BOX in doc.query)])
         if isinstance(self._computation, SamplingMetric):
             return float(self._computation.compute_score(doc=doc, model_response=response))
         return float(self._computation.compute(doc=doc, model_response=response))
@@ -88,6 +93,16 @@ def _metrics(scorer: LightevalScorer | None, samples: int) -> SampleLevelMetricG
     )
 
 
+def _item_text(line: dict[str, Any], name: str) -> str:
+    for column in TEXT_COLUMNS:
+        if isinstance(text := line.get(column), str) and text.strip():
+            return text.strip()
+    raise ValueError(
+        f"the items of lighteval task {name!r} have no text in a column {' or '.join(TEXT_COLUMNS)}, so that "
+        "`prompt: item` cannot ask them; set `prompt: lighteval`"
+    )
+
+
 def _own_prompt(line: dict[str, Any], task_name: str) -> Doc:
     item = json.loads(line["item"])
     return Doc(
@@ -122,6 +137,8 @@ def _lighteval_task(task: dict[str, Any], known: dict[str, Any]) -> LightevalTas
         if line["__index"] >= task["count"]:
             return None
         doc = write_prompt(line, task_name)
+        if task["by_item"]:
+            doc.query, doc.instruction = _item_text(line, name), None
         question = doc.query
         doc.query += task["instruction"]
         item_id = hashlib.sha256(doc.query.encode()).hexdigest()[:32]

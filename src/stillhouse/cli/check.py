@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stillhouse.cli.check_release import changelog_findings, license_findings
+from stillhouse.cli.check_turns import turn_warnings
 from stillhouse.cli.output import json_option, print_json, require_project
 from stillhouse.cli.placeholder import Placeholder
 
@@ -38,7 +39,7 @@ _WHAT_TO_PUT = {
 
 @dataclass
 class Survey:
-    """All YAML files of one run: what was read, the faults, and the values that the user must fill in.
+    """All YAML files of one run: what was read, the faults, what should differ, and the values to fill in.
 
     `run` is None where params.yaml has a fault; the dictionaries hold the valid files.
     """
@@ -48,17 +49,19 @@ class Survey:
     students: dict[str, "StudentFile"] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     placeholders: list[Placeholder] = field(default_factory=list)
 
 
 @click.command()
 @click.option("--profile", help="Check profiles/NAME, not the current run.", metavar="NAME")
-@json_option("files", "faults", "placeholders")
+@json_option("files", "faults", "warnings", "placeholders")
 def check(profile: str | None, json: bool) -> None:
     """Validate the parameters of the run.
 
     Reads params.yaml and every teacher, judge and student file that it uses, the licences that they name, and the
-    changelog of the data sets. Exit code 2 if there is a fault, or a value to fill in that is not in a profile.
+    changelog of the data sets. Exit code 2 if there is a fault, or a value to fill in that is not in a profile. A
+    warning says that the benchmarks ask a student for tags that it is not trained on.
     """
     from stillhouse.params.base import ParamsError
 
@@ -76,7 +79,16 @@ def check(profile: str | None, json: bool) -> None:
         ]
     if json:
         placeholders = [placeholder._asdict() for placeholder in found.placeholders]
-        print_json({"files": found.files, "faults": found.faults, "placeholders": placeholders})
+        print_json(
+            {
+                "files": found.files,
+                "faults": found.faults,
+                "warnings": found.warnings,
+                "placeholders": placeholders,
+            }
+        )
+    for warning in found.warnings:
+        click.echo(f"warning: {warning}", err=True)
     if faults:
         raise ParamsError("\n".join(faults))
     if json:
@@ -179,6 +191,8 @@ def survey(root: Path, project: Path) -> Survey:
                 student.student.chat_template, path, "student.chat_template", (root, project)
             )
         )
+    files = {root / STUDENTS_FOLDER / f"{i}.yaml": s.student for i, s in found.students.items()}
+    found.warnings.extend(turn_warnings(run.benchmark.sampling, files, root / PARAMS_FILE))
     return found
 
 

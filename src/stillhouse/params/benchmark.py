@@ -6,6 +6,12 @@ from pydantic import NonNegativeFloat, PositiveInt, model_validator
 
 from stillhouse.params.base import Id, InputPath, Revision, Section, UnitInterval, check_unique
 
+# Tasks of lighteval's that are asked by their item unless `prompt` says otherwise. Their templates ask for brevity
+# (AIME) or for another form than a box (MATH500), which would contradict the instruction.
+ASKED_BY_ITEM = frozenset(
+    {"aime24", "aime24_avg", "aime24_gpassk", "aime25", "aime25_avg", "aime25_gpassk", "math_500"}
+)
+
 
 class BenchmarkTask(Section):
     """One benchmark of this run.
@@ -16,6 +22,10 @@ class BenchmarkTask(Section):
     (null: the newest). `count` is the number of items, `samples` the number of answers per item. `verifier` names a
     plugin's verifier for the answers; an item of kind `plugin` may name another. `split_by_numbers` is for kind
     `reasoning_gym` and has a query source's meaning: the items take the half that such a source leaves.
+
+    An item is asked as its text and, after an empty line, `instruction`. Tasks of kind `lighteval` have a template of
+    lighteval's: `prompt: lighteval` puts it in place of the item's text, `prompt: item` does not use it. The default is
+    `item` for AIME and MATH500, whose template would contradict the instruction, and `lighteval` for all others.
     """
 
     id: Id
@@ -29,6 +39,7 @@ class BenchmarkTask(Section):
     plugin: Id | None = None
     task: str | None = None
     revision: Revision | None = None
+    prompt: Literal["item", "lighteval"] | None = None
     instruction: str = ""
     verifier: Id | None = None
 
@@ -51,9 +62,18 @@ class BenchmarkTask(Section):
             )
         if self.kind != "lighteval" and self.revision is not None:
             raise ValueError(f"benchmark task {self.id!r}: only kind lighteval has a revision")
+        if self.kind != "lighteval" and self.prompt is not None:
+            raise ValueError(f"benchmark task {self.id!r}: only kind lighteval has `prompt`")
         if self.kind == "lighteval" and self.verifier is not None:
             raise ValueError(f"benchmark task {self.id!r}: lighteval scores its tasks itself")
         return self
+
+    @property
+    def asks_by_item(self) -> bool:
+        """Whether a task of kind `lighteval` is asked without lighteval's template."""
+        if self.prompt is None:
+            return self.task in ASKED_BY_ITEM
+        return self.prompt == "item"
 
 
 class BenchmarkSampling(Section):

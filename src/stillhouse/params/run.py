@@ -1,5 +1,7 @@
 """All of params.yaml, and its sections `run` and `report`."""
 
+from typing import Literal
+
 from pydantic import NonNegativeInt, PositiveInt, model_validator
 
 from stillhouse.params.base import Id, Section, UnitInterval, check_unique
@@ -20,10 +22,15 @@ class Run(Section):
 
 
 class Report(Section):
-    """Parameters of the report stage: bootstrap resamples, and the confidence level of its intervals."""
+    """Parameters of the report stage: bootstrap resamples, and the confidence level of its intervals.
+
+    `published` names a study whose figures the report shows beside those of the run, for the teachers and benchmarks
+    that both have.
+    """
 
     resamples: PositiveInt
     confidence: UnitInterval
+    published: Literal["arxiv_2505_14464"] | None = None
 
 
 class RunParams(Section):

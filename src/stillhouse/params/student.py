@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from stillhouse.params.base import Revision, Section, UnitInterval
+from stillhouse.records import TurnFormat
 
 
 class Recipe(Section):
@@ -32,11 +33,25 @@ class Recipe(Section):
     dtype: Literal["float32", "bfloat16"]
 
 
+class StudentText(Section):
+    """What decides how many tokens an example has for a student, and which examples are too long."""
+
+    model: str
+    revision: Revision
+    chat_template: str
+    turn_format: TurnFormat
+    max_length: PositiveInt
+
+
 class Student(Section):
     """All that decides what a student learns, in conf/students/<id>.yaml; tracked by its stages.
 
     `chat_template` is a file that puts the assistant's turns between `{% generation %}` and `{% endgeneration %}`, so
     that the loss is computed on them alone. `base_model` is as for teachers; to set it later trains again.
+
+    `turn_format` is how the last turn holds reasoning and answer. `think_tags`: `<think>..</think>`, an empty line, the
+    answer. `answer_tags`: `<think>..</think><answer>..</answer>`, as in the data sets of the paper. What
+    `benchmark.sampling.system_prompt` asks for should be the same (`stillhouse check` compares them).
     """
 
     label: str
@@ -45,16 +60,19 @@ class Student(Section):
     license: str
     base_model: str | None = None
     chat_template: str
+    turn_format: TurnFormat
     recipe: Recipe
 
-
-class StudentText(Section):
-    """What decides how many tokens an example has for a student, and which examples are too long."""
-
-    model: str
-    revision: Revision
-    chat_template: str
-    max_length: PositiveInt
+    @property
+    def text(self) -> StudentText:
+        """The part that decides the tokens of an example."""
+        return StudentText(
+            model=self.model,
+            revision=self.revision,
+            chat_template=self.chat_template,
+            turn_format=self.turn_format,
+            max_length=self.recipe.max_length,
+        )
 
 
 class TrainingBudget(Section):

@@ -18,6 +18,7 @@ import pyarrow as pa
 from stillhouse.files import partial
 from stillhouse.models.chat import REASONING_MARKS, ChatTokenizer
 from stillhouse.models.weights import resolve
+from stillhouse.params.student import StudentText
 from stillhouse.records import Example, assistant_text
 from stillhouse.sft.gates import (
     IGNORED,
@@ -81,7 +82,10 @@ class Encoder:
         as_data = self._chat.as_data
         turns = [{"role": m.role, "content": as_data(m.content)} for m in example.messages]
         think, answer = as_data(example.think), as_data(example.answer)
-        last = {"role": "assistant", "content": assistant_text(think, answer)}
+        last = {
+            "role": "assistant",
+            "content": assistant_text(think, answer, self.turn.turn_format),
+        }
         render = self.tokenizer.apply_chat_template
         prompt = render(turns, tokenize=False, add_generation_prompt=True)
         whole = render([*turns, last], tokenize=False)
@@ -112,13 +116,8 @@ class Encoder:
         return Encoded(input_ids, labels)
 
 
-def load_encoder(model: str, revision: str, chat_template: str) -> Encoder:
+def load_encoder(text: StudentText) -> Encoder:
     """Return the encoder of a student.
-
-    Args:
-        model: the base model, as in `weights.resolve`.
-        revision: its revision.
-        chat_template: the file of the template.
 
     Raises:
         StudentError: the template cannot be read, or fails a gate.
@@ -126,9 +125,10 @@ def load_encoder(model: str, revision: str, chat_template: str) -> Encoder:
     """
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(resolve(model, revision))
-    load_template(tokenizer, Path(chat_template))
-    return Encoder(tokenizer, check_template(tokenizer, chat_template))
+    tokenizer = AutoTokenizer.from_pretrained(resolve(text.model, text.revision))
+    load_template(tokenizer, Path(text.chat_template))
+    turn = check_template(tokenizer, text.chat_template)._replace(turn_format=text.turn_format)
+    return Encoder(tokenizer, turn)
 
 
 def write_encoded(

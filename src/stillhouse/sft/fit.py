@@ -40,7 +40,7 @@ def fit(
             fits for all teachers.
         TableError: a table is missing or corrupt.
     """
-    encoder = load_encoder(text.model, text.revision, text.chat_template)
+    encoder = load_encoder(text)
     shutil.rmtree(layout.fit(student), ignore_errors=True)
     lengths = layout.fit_lengths(student)
     write_lengths(lengths, encoder, teachers)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from stillhouse.errors import StillhouseError
+from stillhouse.records import TurnFormat
 
 IGNORED = -100  # torch's label for "not in the loss"
 
@@ -25,15 +26,16 @@ class StudentError(StillhouseError):
 
 
 class Turn(NamedTuple):
-    """How a template ends an assistant turn.
+    """How an assistant turn is written and ends.
 
     `stop_token` is the token that the student must learn to emit; `tail` is all that the template writes after the
-    last answer: the stop token, and perhaps a line break that is not in the loss.
+    last answer: the stop token, and perhaps a line break that is not in the loss. `turn_format` is the student's.
     """
 
     stop_token: str
     stop_id: int
     tail: str
+    turn_format: TurnFormat = "think_tags"
 
 
 def load_template(tokenizer: Any, path: Path) -> None:

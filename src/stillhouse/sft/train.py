@@ -78,7 +78,7 @@ def train(
     """
     quiet_libraries()
     accumulation = _accumulation(student.recipe, runtime)
-    encoder = load_encoder(student.model, student.revision, student.chat_template)
+    encoder = load_encoder(student.text)
     budget = read_budget(ids)
     scratch = _scratch(examples, ids, student, seed)
     rows = chosen_examples(examples, ids)

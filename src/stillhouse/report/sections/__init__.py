@@ -9,11 +9,13 @@ from stillhouse.report.inputs import RunFiles
 from stillhouse.report.material import AnalysisRows, Settings, teacher_names
 from stillhouse.report.page import Page, PageSection
 from stillhouse.report.scoreboard import headline, score_blocks
+from stillhouse.report.sections.answer_lengths import answer_lengths
 from stillhouse.report.sections.attempts import attempts
 from stillhouse.report.sections.beside import lighteval_beside_ours
 from stillhouse.report.sections.data import lengths, mixture, perplexity
 from stillhouse.report.sections.parallel_set import agreement, survivors, wrong_rows
 from stillhouse.report.sections.provenance import provenance
+from stillhouse.report.sections.published import beside_published
 from stillhouse.report.sections.queries import funnel, queries
 from stillhouse.report.sections.samples import samples
 from stillhouse.report.sections.training import training
@@ -36,8 +38,14 @@ def build(files: RunFiles, figures: AnalysisRows, settings: Settings) -> Page:
             "Scores of the students",
             [
                 *score_blocks(files, figures, settings, compared),
+                *answer_lengths(files.samples, settings, compared),
                 *lighteval_beside_ours(files, settings, compared),
             ],
+        ),
+        *(
+            [("published", "Beside the published study", blocks)]
+            if (blocks := beside_published(files.samples, settings))
+            else []
         ),
         (
             "funnel",
