@@ -15,6 +15,7 @@ from stillhouse.package.facts import repositories
 from stillhouse.package.lint import CARD
 from stillhouse.params.base import Id
 from stillhouse.params.package import Package
+from stillhouse.params.run import Controls
 from stillhouse.params.stage import load_stage
 from stillhouse.stage import stage_command
 
@@ -26,7 +27,8 @@ def main() -> None:
 
     params = load_stage()
     package = params.section(Package, "package")
-    repos = repositories(package, params.read(list[Id], "teacher_ids"))
+    controls = params.section(Controls, "controls")
+    repos = repositories(package, controls.released(params.read(list[Id], "compared_ids")))
     commit = clean_commit()
     refuse_stale_pipeline()
     refuse_missing_in_remote()

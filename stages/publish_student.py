@@ -6,12 +6,14 @@ from stillhouse import layout
 from stillhouse.hub.publish import Access, publish, write_receipt
 from stillhouse.hub.readiness import (
     clean_commit,
+    refuse_control,
     refuse_missing_in_remote,
     refuse_stale_pipeline,
 )
 from stillhouse.hub.student import student_folder
 from stillhouse.package.facts import student_repository
 from stillhouse.params.package import Package
+from stillhouse.params.run import Controls
 from stillhouse.params.stage import load_stage
 from stillhouse.stage import stage_command
 
@@ -20,14 +22,17 @@ from stillhouse.stage import stage_command
 @click.argument("teacher")
 @click.argument("student")
 def main(teacher: str, student: str) -> None:
-    """Publish models/TEACHER/STUDENT with data/model_cards/TEACHER/STUDENT."""
+    """Publish the first of the trainings of STUDENT on the answers of TEACHER, with its card."""
     from huggingface_hub import HfApi
 
-    package = load_stage().section(Package, "package")
+    params = load_stage()
+    package = params.section(Package, "package")
+    refuse_control(teacher, params.section(Controls, "controls"))
+    seed, *_ = params.read(list[int], "training_seeds")
     commit = clean_commit()
     refuse_stale_pipeline()
     refuse_missing_in_remote()
-    with student_folder(teacher, student) as folder:
+    with student_folder(teacher, student, seed) as folder:
         receipt = publish(
             folder,
             student_repository(package, teacher, student),
@@ -37,7 +42,7 @@ def main(teacher: str, student: str) -> None:
             repo_type="model",
             report=click.echo,
         )
-        path = layout.STUDENT_RECEIPTS / teacher / f"{student}.json"
+        path = layout.STUDENT_RECEIPTS / student / f"{teacher}.json"
         write_receipt(path, receipt, folder, commit)
 
 

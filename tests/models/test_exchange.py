@@ -136,7 +136,7 @@ def test_weights_that_cannot_be_read_end_the_core_with_their_name(
 
     async def run() -> None:
         assert await answers(VllmEngine(core, SAMPLING))
-        with pytest.raises(EngineError, match="vLLM cannot load path:.*broken"):
+        with pytest.raises(EngineError, match=r"vLLM cannot load path:.*broken"):
             await answers(VllmEngine(core, SAMPLING, load=load_of(broken)))
 
     asyncio.run(run())

@@ -61,7 +61,7 @@ def preview(json: bool) -> None:
 
     require_project()
     run = load_run()
-    repos = repositories(run.package, run.teacher_ids)
+    repos = repositories(run.package, run.controls.released(run.compared_ids))
     folders = {repo.folder: layout.RELEASE / repo.folder for repo in repos}
     checks: list[Callable[[], object]] = [
         readiness.clean_commit,

@@ -16,7 +16,7 @@ from stillhouse.package.licenses import terms_of
 from stillhouse.params.base import Id
 from stillhouse.params.benchmark import Benchmark, BenchmarkSampling, ScoreKind
 from stillhouse.params.package import Package
-from stillhouse.params.run import Report, Run
+from stillhouse.params.run import Controls, Report, Run
 from stillhouse.params.stage import StageParams, load_recorded
 from stillhouse.params.student import Student
 from stillhouse.params.teacher import Teacher
@@ -32,6 +32,10 @@ class StudentFacts:
     `sft` and `align` are metrics. `decides` names the score that has the interval. `scores` has rows of task, score,
     low, high (0 to 1, None if not estimable), items, strict, lenient, finished, finished_items, samples, truncated and
     unread, in the order to print. `confidence` is the confidence level of the intervals.
+
+    `seeds` are the training seeds, of which the first is the one of the published weights, of `sft` and of `scores`.
+    `by_seed` has for each seed the deciding score by task, and `untrained` that of the base model; a task without a
+    valid score is left out.
     """
 
     run: Run
@@ -47,6 +51,9 @@ class StudentFacts:
     align: Mapping[str, Any]
     scores: Sequence[Mapping[str, Any]]
     confidence: float
+    seeds: Sequence[int]
+    by_seed: Mapping[int, Mapping[str, float]]
+    untrained: Mapping[str, float]
 
     @property
     def dataset(self) -> str:
@@ -79,21 +86,31 @@ def student_facts(
         scores: as in `StudentFacts`.
     """
     benchmark = params.section(Benchmark, "benchmark")
+    controls = params.section(Controls, "controls")
+    seeds = params.read(list[int], "training_seeds")
+    found = read_json(layout.metrics("benchmark", student))[teacher]
     return StudentFacts(
         run=params.section(Run, "run"),
         package=params.section(Package, "package"),
-        teacher_ids=params.read(list[Id], "teacher_ids"),
+        teacher_ids=controls.released(params.read(list[Id], "compared_ids")),
         teacher_id=teacher,
         teacher=load_recorded(Teacher, layout.teacher_record(teacher)),
         student_id=student,
         student=params.student(student),
         sampling=benchmark.sampling,
         decides=benchmark.score,
-        sft=read_json(layout.metrics("sft", teacher, student)),
+        sft=read_json(layout.metrics("sft", student, teacher, str(seeds[0]))),
         align=read_json(layout.metrics("align")),
         scores=scores,
         confidence=params.section(Report, "report").confidence,
+        seeds=seeds,
+        by_seed={seed: _scores(found[str(seed)]) for seed in seeds},
+        untrained=_scores(read_json(layout.metrics("benchmark_untrained", student))),
     )
+
+
+def _scores(figures: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    return {task: facts["score"] for task, facts in figures.items() if "score" in facts}
 
 
 def write_model_card(out: Path, facts: StudentFacts, cards: Path = CARDS) -> None:
@@ -130,6 +147,9 @@ def write_model_card(out: Path, facts: StudentFacts, cards: Path = CARDS) -> Non
         "sft": facts.sft,
         "align": facts.align,
         "scores": facts.scores,
+        "seeds": facts.seeds,
+        "by_seed": facts.by_seed,
+        "untrained": facts.untrained,
         "interval": f"{100 * facts.confidence:g}",
         "commercial": facts.commercial,
     }

@@ -5,7 +5,7 @@ A section whose data is missing states this.
 
 from stillhouse.report.formats import count
 from stillhouse.report.inputs import RunFiles
-from stillhouse.report.material import AnalysisRows, Settings, teacher_names
+from stillhouse.report.material import AnalysisRows, Settings, teacher_names, with_controls
 from stillhouse.report.page import Page, PageSection
 from stillhouse.report.scoreboard import headline, score_blocks
 from stillhouse.report.sections.attempts import attempts
@@ -33,7 +33,7 @@ def build(files: RunFiles, figures: AnalysisRows, settings: Settings) -> Page:
             "Scores of the students",
             [
                 *score_blocks(files, figures, settings, names),
-                *lighteval_beside_ours(files, settings, names),
+                *lighteval_beside_ours(files, settings, with_controls(names)),
             ],
         ),
         ("funnel", "From queries to parallel rows", funnel(files, names)),
@@ -42,7 +42,7 @@ def build(files: RunFiles, figures: AnalysisRows, settings: Settings) -> Page:
         ("mixture", "Mixture of the parallel set", mixture(figures, names)),
         ("lengths", "Length of the responses", lengths(figures, names)),
         ("perplexity", "Perplexity", perplexity(figures, names)),
-        ("training", "Training", training(files, names)),
+        ("training", "Training", training(files, with_controls(names))),
         ("verification", "Verification", verification(files, settings, names)),
         ("samples", "Answers side by side", samples(files, names)),
         ("provenance", "Provenance", provenance(files, settings, names)),
