@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from stillhouse.cli.check_controls import alias_findings
 from stillhouse.cli.check_release import changelog_findings, license_findings
 from stillhouse.cli.output import json_option, print_json, require_project
 from stillhouse.cli.placeholder import Placeholder
@@ -162,6 +163,7 @@ def survey(root: Path, project: Path) -> Survey:
                 f"{path}: teacher.sampling.temperature: {sampling.temperature:g}; a judge must say the same "
                 "every time: set it to 0.0"
             )
+    found.faults.extend(alias_findings(run, found.teachers, root))
     for student_id, student in found.students.items():
         path = root / STUDENTS_FOLDER / f"{student_id}.yaml"
         found.faults.extend(
@@ -175,6 +177,8 @@ def survey(root: Path, project: Path) -> Survey:
 def _run_faults(run: "RunParams", path: Path, folders: tuple[Path, Path]) -> Iterator[str]:
     if not run.teacher_ids:
         yield f"{path}: teacher_ids: is empty; a run needs at least one teacher"
+    if run.teacher_ids and not run.compared_ids:
+        yield f"{path}: compared_ids: is empty; a run needs at least one teacher to make a set of"
     if not run.queries.sources:
         yield f"{path}: queries.sources: is empty; a run needs at least one source"
     for i, source in enumerate(run.queries.sources):

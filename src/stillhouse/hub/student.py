@@ -15,7 +15,8 @@ from stillhouse.package.manifest import write_manifest
 def student_folder(teacher: str, student: str, seed: int) -> Iterator[Path]:
     """Give a folder with the weights, the card and a manifest of a student; it is removed at the end.
 
-    The weights are those of one training; the card has the scores of all. The folder is on the disk of the run, where a second name of a file takes no space.
+    The weights are those of one training; the card has the scores of all. The folder is on the disk of the run, where a
+    second name of a file takes no space.
     """
     with tempfile.TemporaryDirectory(dir="data", prefix="student-") as scratch:
         folder = Path(scratch) / student

@@ -165,8 +165,9 @@ class Teacher(Section):
 
     `engine: replay` takes existing answers (`replay`) and counts their tokens with `tokenizer`. `engine: plugin` uses
     the engine that `plugin` names. `label` is the teacher's name in tables and cards. `price` sets the cost of an
-    answer. `batch_invariant` makes vLLM's output independent of the rest of the batch (GPUs of compute capability 8.0
-    and above).
+    answer. `alias_of` names the teacher that this one is once more, with other sampling seeds, as a control
+    (`controls.alias`); all other keys but `label` are those of that teacher. `batch_invariant` makes vLLM's output
+    independent of the rest of the batch (GPUs of compute capability 8.0 and above).
     """
 
     label: str
@@ -186,6 +187,7 @@ class Teacher(Section):
     replay: Replay | None = None
     tokenizer: Tokenizer | None = None
     plugin: EnginePlugin | None = None
+    alias_of: Id | None = None
 
     @model_validator(mode="after")
     def _engine_has_its_keys(self) -> "Teacher":
