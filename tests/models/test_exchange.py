@@ -57,6 +57,19 @@ def test_whatever_an_exchange_would_keep_needs_a_start(tmp_path: Path) -> None:
     assert "other tensors" in str(start_needed(old, halved, 1))
 
 
+def tied_copy(model: Path, folder: Path) -> Path:
+    """Copy a model with its output layer tied to the embeddings, as in most small models."""
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(model, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"tie_word_embeddings": True}))
+    weights = load_file(folder / "model.safetensors")
+    del weights["lm_head.weight"]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
 def changed_copy(model: Path, folder: Path, seed: int) -> Path:
     """Copy a model with other random weights of the same shapes."""
     import torch
@@ -97,10 +110,12 @@ def fresh(folder: Path) -> list[Completion]:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("tied", [False, True])
 def test_exchanged_weights_answer_like_those_of_a_fresh_engine(
-    tiny_model: Path, tmp_path: Path
+    tiny_model: Path, tmp_path: Path, tied: bool
 ) -> None:
-    folders = [changed_copy(tiny_model, tmp_path / f"m{seed}", seed) for seed in (1, 2, 3)]
+    base = tied_copy(tiny_model, tmp_path / "tied") if tied else tiny_model
+    folders = [changed_copy(base, tmp_path / f"m{seed}", seed) for seed in (1, 2, 3)]
     # A difference that makes vLLM start again.
     (folders[2] / "generation_config.json").write_text('{"eos_token_id": 1}')
     expected = [fresh(folder) for folder in folders]

@@ -2,7 +2,8 @@
 
 vLLM does this itself (`reload_weights`, made for reinforcement learning). It keeps the tokenizer, the generation config
 and the shapes of the first model, and it only warns about a tensor that the new weights do not have. So two folders
-that differ in more than the values of their tensors need a start.
+that differ in more than the values of their tensors need a start. In version 0.32 it also leaves out layers that have
+no tensor of their own: on a CPU, an output layer that is tied to the embeddings keeps a packed copy of the old ones.
 """
 
 import json
@@ -45,10 +46,19 @@ def exchange(engine: Any, new: Path) -> str | None:
     """
     try:
         engine.collective_rpc("reload_weights", kwargs={"weights_path": str(new)})
+        engine.collective_rpc(_pack_output_layer)
     except Exception as error:  # the type differs by version of vLLM and by what is missing
         return f"vLLM cannot reload weights: {error}"
     # What was computed for a prompt with the old weights must not be reused.
     return None if engine.reset_prefix_cache() else "vLLM cannot empty its prefix cache"
+
+
+def _pack_output_layer(worker: Any) -> None:
+    from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead
+
+    for layer in worker.get_model().modules():
+        if isinstance(layer, ParallelLMHead):
+            layer.quant_method.process_weights_after_loading(layer)
 
 
 def tensors(folder: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
