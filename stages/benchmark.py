@@ -1,50 +1,45 @@
-"""Let one trained student answer the benchmark tasks under lighteval, and score its answers."""
+"""Let the trained students of one family answer the benchmark tasks under lighteval, and score their answers."""
 
-import asyncio
-import time
+from typing import Any
 
 import click
 
 from stillhouse import layout
-from stillhouse.benchmark.scores import metrics
-from stillhouse.benchmark.student import answer, student_engine
+from stillhouse.analysis.conditions import Condition
+from stillhouse.benchmark.family import run_family
+from stillhouse.benchmark.student import trained_engines
 from stillhouse.files import write_json
+from stillhouse.leftovers import remove_student_leftovers
+from stillhouse.params.base import Id
 from stillhouse.params.benchmark import Benchmark
 from stillhouse.params.load import load_student
+from stillhouse.params.run import Controls
 from stillhouse.params.stage import load_stage
 from stillhouse.stage import stage_command
 
 
 @stage_command
-@click.argument("teacher")
 @click.argument("student")
-def main(teacher: str, student: str) -> None:
-    """Benchmark STUDENT as trained on the examples of TEACHER."""
+def main(student: str) -> None:
+    """Benchmark STUDENT as trained on the examples of each teacher, with each seed."""
     params = load_stage()
-    benchmark = params.section(Benchmark, "benchmark")
-    engine = student_engine(
-        layout.student_model(teacher, student),
+    controls = params.section(Controls, "controls")
+    teachers = controls.trained(params.read(list[Id], "compared_ids"))
+    seeds = params.read(list[int], "training_seeds")
+    remove_student_leftovers([student], teachers, seeds)
+    engines = trained_engines(
+        [Condition(teacher, student, seed) for teacher in teachers for seed in seeds],
         params.student(student),
-        benchmark.sampling,
+        params.section(Benchmark, "benchmark").sampling,
         load_student(student).runtime,  # untracked by design: where and how fast, never what
     )
-    # Of `verify` only the limit of one grading decides a score here: no judge is asked and no program is run.
-    seconds = params.read(float, "verify.item_cpu_seconds")
-    seed = params.read(int, "run.seed")
-    started = time.monotonic()
-    samples, hits, beside = asyncio.run(answer(teacher, student, engine, benchmark, seconds, seed))
-    summary = metrics(samples, benchmark)
-    for task, compared in beside.items():
-        summary[task]["by_our_rule"] = compared
-    write_json(layout.metrics("benchmark", teacher, student), summary)
-    scores = ", ".join(
-        f"{task} {facts['score']:.3f}" if "score" in facts else f"{task} no finished answer"
-        for task, facts in summary.items()
+    found = run_family(
+        params, engines, lambda one: layout.samples(one.student, one.teacher, one.seed)
     )
-    click.echo(
-        f"{benchmark.score} scores: {scores}; {hits} of {len(samples)} answers from the journal, "
-        f"{time.monotonic() - started:.0f} s"
-    )
+    by_teacher: dict[str, dict[str, Any]] = {teacher: {} for teacher in teachers}
+    for condition, figures in found.items():
+        by_teacher[condition.teacher][str(condition.seed)] = figures
+    write_json(layout.metrics("benchmark", student), by_teacher)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from stillhouse.files import write_json
 from stillhouse.leftovers import remove_leftovers
 from stillhouse.package.gather import run_facts, run_tables
 from stillhouse.package.write import write_release
+from stillhouse.params.base import Id
 from stillhouse.params.stage import load_stage
 from stillhouse.queries.decontaminate import BenchmarkIndex, benchmark_references
 from stillhouse.stage import stage_command
@@ -15,8 +16,9 @@ from stillhouse.stage import stage_command
 @stage_command
 def main() -> None:
     """Write data/release: one folder per repository."""
-    facts = run_facts(load_stage())
-    remove_leftovers(list(facts.teachers), facts.student_ids, facts.compared_ids)
+    params = load_stage()
+    facts = run_facts(params)
+    remove_leftovers(params.read(list[Id], "teacher_ids"), facts.student_ids)
     references = benchmark_references(layout.BENCHMARK_ITEMS)
     index = BenchmarkIndex(references, facts.queries.decontaminate)
     tables = run_tables(list(facts.teachers))

@@ -15,6 +15,7 @@ from stillhouse.package.facts import repositories
 from stillhouse.package.lint import CARD
 from stillhouse.params.base import Id
 from stillhouse.params.package import Package
+from stillhouse.params.run import Controls
 from stillhouse.params.stage import load_stage
 from stillhouse.stage import stage_command
 
@@ -26,7 +27,8 @@ def main() -> None:
 
     params = load_stage()
     package = params.section(Package, "package")
-    ids = (params.read(list[Id], key) for key in ("teacher_ids", "compared_ids"))
+    released = params.section(Controls, "controls").released
+    ids = (released(params.read(list[Id], key)) for key in ("teacher_ids", "compared_ids"))
     repos = repositories(package, *ids)
     commit = clean_commit()
     refuse_stale_pipeline()

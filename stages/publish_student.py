@@ -6,6 +6,7 @@ from stillhouse import layout
 from stillhouse.hub.publish import Access, publish, write_receipt
 from stillhouse.hub.readiness import (
     clean_commit,
+    refuse_control,
     refuse_missing_in_remote,
     refuse_stale_pipeline,
     refuse_unnamed_version,
@@ -14,6 +15,7 @@ from stillhouse.hub.student import student_folder
 from stillhouse.package.facts import student_repository
 from stillhouse.package.lint import CARD
 from stillhouse.params.package import Package
+from stillhouse.params.run import Controls
 from stillhouse.params.stage import load_stage
 from stillhouse.stage import stage_command
 
@@ -22,15 +24,18 @@ from stillhouse.stage import stage_command
 @click.argument("teacher")
 @click.argument("student")
 def main(teacher: str, student: str) -> None:
-    """Publish models/TEACHER/STUDENT with data/model_cards/TEACHER/STUDENT."""
+    """Publish the first of the trainings of STUDENT on the answers of TEACHER, with its card."""
     from huggingface_hub import HfApi
 
-    package = load_stage().section(Package, "package")
+    params = load_stage()
+    package = params.section(Package, "package")
+    refuse_control(teacher, params.section(Controls, "controls"))
+    seed, *_ = params.read(list[int], "training_seeds")
     commit = clean_commit()
     refuse_stale_pipeline()
     refuse_missing_in_remote()
-    refuse_unnamed_version([layout.model_card(teacher, student) / CARD], package.version)
-    with student_folder(teacher, student) as folder:
+    refuse_unnamed_version([layout.model_card(student, teacher) / CARD], package.version)
+    with student_folder(teacher, student, seed) as folder:
         receipt = publish(
             folder,
             student_repository(package, teacher, student),
@@ -40,7 +45,7 @@ def main(teacher: str, student: str) -> None:
             repo_type="model",
             report=click.echo,
         )
-        path = layout.STUDENT_RECEIPTS / teacher / f"{student}.json"
+        path = layout.STUDENT_RECEIPTS / student / f"{teacher}.json"
         write_receipt(path, receipt, folder, commit)
 
 

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from stillhouse.leftovers import remove_leftovers
+from stillhouse.leftovers import remove_leftovers, remove_student_leftovers
 from stillhouse.params.base import Id
 from stillhouse.params.stage import load_stage
 from stillhouse.report.inputs import read_run
-from stillhouse.report.write import analyse, settings_of, write_figures, write_page
+from stillhouse.report.write import analyse, settings_of, trained_of, write_figures, write_page
 from stillhouse.stage import stage_command
 
 
@@ -16,9 +16,10 @@ def main() -> None:
     params = load_stage()
     settings = settings_of(params)
     students = params.read(list[Id], "student_ids")
-    compared = params.read(list[Id], "compared_ids")
-    remove_leftovers(list(settings.teachers), students, compared)
-    files = read_run(Path(), list(settings.teachers), students, compared)
+    remove_leftovers(list(settings.teachers), students)
+    trained = trained_of(settings, students)
+    remove_student_leftovers(students, {c.teacher for c in trained}, settings.training_seeds)
+    files = read_run(Path(), list(settings.teachers), trained, settings.compared)
     rows = analyse(files, settings)
     write_page(files, rows, settings)
     write_figures(files, rows)

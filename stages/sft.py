@@ -17,8 +17,9 @@ from stillhouse.stage import stage_command
 @stage_command
 @click.argument("teacher")
 @click.argument("student")
-def main(teacher: str, student: str) -> None:
-    """Train STUDENT on the examples of TEACHER."""
+@click.argument("seed", type=int)
+def main(teacher: str, student: str, seed: int) -> None:
+    """Train STUDENT on the examples of TEACHER with SEED; TEACHER may be the control <teacher>_shuffled."""
     params = load_stage()
     runtime = load_student(student).runtime  # untracked by design: where and how fast, never what
     launch = launch_command(runtime)
@@ -26,17 +27,18 @@ def main(teacher: str, student: str) -> None:
         sys.exit(subprocess.run(launch, check=False).returncode)
     started = time.monotonic()
     training = train(
-        layout.aligned(teacher),
-        layout.training_ids(student, teacher),
+        layout.training_set(teacher),
+        layout.training_ids(student, teacher.removesuffix(layout.SHUFFLED)),
         params.student(student),
         runtime,
-        params.read(int, "run.seed"),
-        layout.student_model(teacher, student),
+        seed,
+        layout.student_model(student, teacher, seed),
+        shuffled=teacher.endswith(layout.SHUFFLED),
     )
     if not is_main_process():
         return
-    write_json(layout.metrics("sft", teacher, student), training.metrics)
-    write_curve(layout.plot("sft", teacher, student), training.curve)
+    write_json(layout.metrics("sft", student, teacher, str(seed)), training.metrics)
+    write_curve(layout.plot("sft", student, teacher, str(seed)), training.curve)
     click.echo(
         f"{training.metrics['rows']} examples, {training.metrics['steps']} steps, loss "
         f"{training.metrics['first_loss']:.3f} -> {training.metrics['final_loss']:.3f} "

@@ -45,7 +45,7 @@ def test_stages_are_described_cached_and_hold_ids_only(path):
         assert stage.get("desc"), name
         assert not keys(stage) & {"persist", "always_changed"}, name
         templates = re.findall(r"\$\{([^}]+)\}", stage["cmd"])
-        assert set(templates) <= {"item.teacher", "item.student"}, name
+        assert set(templates) <= {"item.teacher", "item.student", "item.seed"}, name
         if path.parent == ROOT:
             assert all(isinstance(out, str) for out in stage.get("outs", [])), name
 

@@ -8,7 +8,7 @@ from ruamel.yaml import YAML
 from stillhouse import layout
 
 ROOT = Path(__file__).resolve().parents[1]
-IDS = {"teacher": "t", "student": "s"}
+IDS = {"teacher": "t", "student": "s", "seed": 7}
 # The stage that makes each file or folder.
 MADE_BY = {
     "BENCHMARK_ITEMS": "benchmark_items",
@@ -32,20 +32,28 @@ MADE_BY = {
     "fit": "fit",
     "fit_lengths": "fit",
     "training_ids": "fit",
+    "shuffled": "shuffle",
+    "training_set": "align",
     "student_model": "sft",
     "samples": "benchmark",
+    "samples_untrained": "benchmark_untrained",
     "model_card": "model_card",
 }
 # What is not made by a stage of dvc.yaml, and what a test of its own covers.
-OTHERS = {"LOCK", "RECEIPTS", "STUDENT_RECEIPTS", "metrics", "effort", "plot"}
+OTHERS = {
+    *("LOCK", "RECEIPTS", "STUDENT_RECEIPTS", "SHUFFLED", "UNTRAINED"),
+    *("metrics", "effort", "plot"),
+}
 
 
 def outs(stage: str) -> set[Path]:
-    """Return what dvc.yaml says a stage makes, for teacher t and student s."""
+    """Return what dvc.yaml says a stage makes, for teacher t, student s and seed 7."""
     found = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"][stage]
     entries = [e for kind in ("outs", "metrics", "plots") for e in found.get(kind, [])]
     paths = [e if isinstance(e, str) else next(iter(e)) for e in entries]
-    return {Path(p.replace("${item.teacher}", "t").replace("${item.student}", "s")) for p in paths}
+    for name, value in IDS.items():
+        paths = [path.replace(f"${{item.{name}}}", str(value)) for path in paths]
+    return {Path(path) for path in paths}
 
 
 def place(name: str) -> Path:
@@ -67,12 +75,15 @@ def test_metrics_and_plots_are_those_of_dvc_yaml():
     for stage, ids in {
         **dict.fromkeys(("queries", "audit", "judge_audit", "align", "package"), ()),
         **dict.fromkeys(("generate", "verify", "perplexity", "filter"), ("t",)),
-        "fit": ("s",),
-        **dict.fromkeys(("sft", "benchmark"), ("t", "s")),
+        **dict.fromkeys(("fit", "benchmark", "benchmark_untrained"), ("s",)),
+        "sft": ("s", "t", "7"),
+        "sft_shuffled": ("s", "t_shuffled", "7"),
     }.items():
-        assert layout.metrics(stage, *ids) in outs(stage)
+        assert layout.metrics(stage.removesuffix("_shuffled"), *ids) in outs(stage)
     assert layout.effort("t") in outs("generate")
     assert layout.effort("filter", "t") in outs("filter")
-    assert layout.plot("sft", "t", "s") in outs("sft")
+    assert layout.plot("sft", "s", "t", "7") in outs("sft")
+    assert layout.student_model("s", f"t{layout.SHUFFLED}", 7) in outs("sft_shuffled")
+    assert layout.training_set(f"t{layout.SHUFFLED}") in outs("shuffle")
     report = {layout.metrics("summary"), *map(layout.plot, ("funnel", "scores", "lengths"))}
     assert report <= outs("report")

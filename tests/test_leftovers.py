@@ -11,67 +11,88 @@ from ruamel.yaml import YAML
 from stillhouse.leftovers import (
     BY_STUDENT,
     BY_TEACHER,
+    BY_TRAINING,
     FILES_BY_TEACHER,
-    OF_STUDENT,
     remove_leftovers,
+    remove_student_leftovers,
 )
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def test_every_folder_that_a_stage_shares_among_teachers_is_known() -> None:
+def test_every_folder_that_stages_share_among_teachers_or_students_is_known() -> None:
     shared = set()
-    of_student = set()
-    for stage in YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"].values():
+    for name, stage in YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"].items():
         for kind in ("outs", "metrics", "plots"):
             for out in stage.get(kind, []):
                 path = out if isinstance(out, str) else next(iter(out))
-                if found := re.match(r"(.+?)/\$\{item\.teacher\}", path):
+                if name != "shuffle" and (found := re.match(r"(.+?)/\$\{item\.\w+\}", path)):
                     shared.add(found[1])
-                elif found := re.match(r"(.+?)/\$\{item\.student\}", path):
-                    of_student.add(found[1])
-    assert shared == {*BY_TEACHER, *FILES_BY_TEACHER, *BY_STUDENT}
-    assert of_student == {*OF_STUDENT}
+    # No stage depends on all of what `shuffle` makes.
+    assert shared == {*BY_TEACHER, *FILES_BY_TEACHER, *BY_STUDENT, *BY_TRAINING}
+
+
+def touch(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+
+
+def existing(root: Path) -> set[str]:
+    return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
 
 
 def test_only_the_outs_of_others_are_deleted(tmp_path: Path) -> None:
-    kept = [
+    kept = {
         "data/filtered/a/accepted/0.parquet",
         "metrics/filter/a.json",
         "data/filtered/.gitignore",
-    ]
-    kept += ["metrics/effort/a.json", "metrics/effort/filter/a.json"]
-    kept += ["models/a/small/config.json", "plots/sft/a/small.csv", "data/aligned/old/0.parquet"]
-    gone = [
+        "metrics/effort/a.json",
+        "metrics/effort/filter/a.json",
+        "data/fit/small/lengths/0.parquet",
+        "metrics/fit/small.json",
+        "data/aligned/old/0.parquet",
+        "models/small/a/7/config.json",
+        "metrics/benchmark/small.json",
+        "plots/sft/small/a/7.csv",
+    }
+    of_teacher = {
         "data/filtered/old/accepted/0.parquet",
         "metrics/filter/old.json",
         "metrics/effort/old.json",
         "metrics/effort/filter/old.json",
-        "models/old/small/config.json",
-    ]
-    kept += ["data/fit/small/lengths/0.parquet", "metrics/fit/small.json"]
-    of_student = ["models/a/big/config.json", "plots/sft/a/big.csv"]
-    of_student += ["data/fit/big/lengths/0.parquet", "metrics/fit/big.json"]
-    for name in kept + gone + of_student:
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
+    }
+    of_student = {
+        "models/a/big/config.json",  # the place of version 0.2
+        "metrics/benchmark/big.json",
+        "data/samples_untrained/big/0.parquet",
+        "data/fit/big/lengths/0.parquet",
+        "metrics/fit/big.json",
+        "plots/sft/big/a/7.csv",
+    }
+    touch(tmp_path, *kept, *of_teacher, *of_student)
     remove_leftovers(["a"], root=tmp_path)
-    assert all((tmp_path / name).exists() for name in kept + of_student + gone[-1:])
-    assert not any((tmp_path / name).exists() for name in gone[:-1])
+    assert existing(tmp_path) == kept | of_student
     remove_leftovers(["a"], ["small"], root=tmp_path)
-    assert all((tmp_path / name).exists() for name in kept)
-    assert not any((tmp_path / name).exists() for name in gone + of_student)
+    assert existing(tmp_path) == kept
 
 
-def test_a_teacher_that_is_only_asked_has_no_students(tmp_path: Path) -> None:
-    kept = ["data/filtered/asked/0.parquet", "models/a/small/config.json"]
-    gone = ["models/asked/small/config.json", "data/samples/asked/small/0.parquet"]
-    for name in kept + gone:
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    remove_leftovers(["a", "asked"], ["small"], ["a"], root=tmp_path)
-    assert all((tmp_path / name).exists() for name in kept)
-    assert not any((tmp_path / name).exists() for name in gone)
+def test_other_teachers_and_seeds_of_a_student_are_deleted(tmp_path: Path) -> None:
+    kept = {
+        "models/small/a/7/config.json",
+        "models/small/a_shuffled/7/config.json",
+        "models/big/old/8/config.json",  # another student's
+        "plots/sft/small/a/7.csv",
+        "models/small/a/.gitignore",
+    }
+    gone = {
+        "models/small/old/7/config.json",
+        "models/small/a/8/config.json",
+        "plots/sft/small/a/8.csv",
+    }
+    touch(tmp_path, *kept, *gone)
+    remove_student_leftovers(["small"], ["a", "a_shuffled"], [7], tmp_path)
+    assert existing(tmp_path) == kept
 
 
 PIPELINE = f"""

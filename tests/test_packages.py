@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src/stillhouse"
 # Of all stages, these packages import another one's: docs/design.md has the reasons.
 BETWEEN_STAGES = {
-    "benchmark": {"generate", "queries", "verify"},
+    "benchmark": {"analysis", "generate", "queries", "sft", "verify"},
     "filter": {"verify"},
     "generate": {"verify"},
     "hub": {"package"},

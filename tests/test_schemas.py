@@ -158,6 +158,7 @@ EXPECTED: dict[type[Row], pa.Schema] = {
             "sample": pa.int32(),
             "teacher": pa.string(),
             "student": pa.string(),
+            "seed": pa.int64(),
             "text": pa.string(),
             "score": pa.float64(),
             "score_strict": pa.float64(),

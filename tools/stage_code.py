@@ -85,16 +85,20 @@ def missing_paths(pipelines: dict[str, dict[str, Any]], params: dict[str, Any]) 
 
 def _paths(entries: list[Any], params: dict[str, Any]) -> set[Path]:
     """Return the paths of a stage's entries; a template gives one for each id that it is filled with."""
+    seeds = params["training_seeds"]
     return {
         Path(
             str(next(iter(entry)) if isinstance(entry, dict) else entry)
             .replace("${verify.judge.model}", str(params["verify"]["judge"]["model"]))
+            .replace("${training_seeds[0]}", str(seeds[0]))
             .replace("${item.teacher}", teacher)
             .replace("${item.student}", student)
+            .replace("${item.seed}", str(seed))
         )
         for entry in entries
         for teacher in params["teacher_ids"]
         for student in params["student_ids"]
+        for seed in seeds
     }
 
 

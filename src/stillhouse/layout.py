@@ -12,6 +12,9 @@ REPORT = Path("report")
 LOCK = Path("dvc.lock")
 RECEIPTS = Path("publish/receipts")
 STUDENT_RECEIPTS = Path("publish/students/receipts")
+# In the place of a teacher's id: the base model of a student, without training.
+UNTRAINED = "untrained"
+SHUFFLED = "_shuffled"  # ends the id of the control that is trained on a teacher's answers to other queries
 
 
 def attempts(teacher: str) -> Path:
@@ -84,23 +87,43 @@ def training_ids(student: str, teacher: str) -> Path:
     return fit(student) / "ids" / teacher
 
 
-def student_model(teacher: str, student: str) -> Path:
+def shuffled(teacher: str) -> Path:
+    """Return the table of a teacher's examples with the answers permuted within each category."""
+    return Path("data/shuffled", teacher)
+
+
+def training_set(teacher: str) -> Path:
+    """Return the table that a student is trained on: of a teacher, or of the control `<teacher>_shuffled`."""
+    if teacher.endswith(SHUFFLED):
+        return shuffled(teacher.removesuffix(SHUFFLED))
+    return aligned(teacher)
+
+
+def student_model(student: str, teacher: str, seed: int) -> Path:
     """Return the folder of the weights of a trained student."""
-    return Path("models", teacher, student)
+    return Path("models", student, teacher, str(seed))
 
 
-def samples(teacher: str, student: str) -> Path:
-    """Return the table of a student's answers to the benchmarks."""
-    return Path("data/samples", teacher, student)
+def samples(student: str, teacher: str, seed: int) -> Path:
+    """Return the table of a trained student's answers to the benchmarks."""
+    return Path("data/samples", student, teacher, str(seed))
 
 
-def model_card(teacher: str, student: str) -> Path:
-    """Return the folder of the card of a trained student."""
-    return Path("data/model_cards", teacher, student)
+def samples_untrained(student: str) -> Path:
+    """Return the table of the answers of a student that was never trained."""
+    return Path("data/samples_untrained", student)
+
+
+def model_card(student: str, teacher: str) -> Path:
+    """Return the folder of the card of a student trained on the answers of one teacher, with any seed."""
+    return Path("data/model_cards", student, teacher)
 
 
 def metrics(stage: str, *ids: str) -> Path:
-    """Return the metrics file of a stage; of a stage with a matrix, of one teacher, or of one teacher and student."""
+    """Return the metrics file of a stage; of a stage with a matrix, of one teacher, student, or trained student.
+
+    The ids of a trained student are those of the student, the teacher and the training seed.
+    """
     *folders, name = (stage, *ids)
     return Path("metrics", *folders, f"{name}.json")
 

@@ -369,11 +369,12 @@ def assistant_text(think: str, answer: str, turn_format: TurnFormat = "think_tag
 class Sample(Row, frozen=True, kw_only=True):
     """One sampled answer of a student to one benchmark item.
 
-    The scores are in 0..1. `score_strict` is 0 where the answer was cut at the token limit; `score_lenient` counts a
-    cut answer whose result is marked already. `score` is the one that `benchmark.score` names; for `finished` it is the
-    strict score of an answer that ended by itself, and null for a cut one. `reason` says why the verifier did not
-    accept it, null where it did or where a scorer of lighteval's gives no reason. `unread`: the verifier could not read
-    the answer or the reference, so that it scores 0 without a verdict.
+    `seed` is that of the training; the untrained student has the teacher `untrained` and the seed 0. The scores are in
+    0..1. `score_strict` is 0 where the answer was cut at the token limit; `score_lenient` counts a cut answer whose
+    result is marked already. `score` is the one that `benchmark.score` names; for `finished` it is the strict score of
+    an answer that ended by itself, and null for a cut one. `reason` says why the verifier did not accept it, null where
+    it did or where a scorer of lighteval's gives no reason. `unread`: the verifier could not read the answer or the
+    reference, so that it scores 0 without a verdict.
     """
 
     id: str
@@ -382,6 +383,7 @@ class Sample(Row, frozen=True, kw_only=True):
     sample: Annotated[int, pa.int32()]
     teacher: str
     student: str
+    seed: int
     text: str
     score: float | None
     score_strict: float

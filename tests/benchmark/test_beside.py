@@ -33,6 +33,7 @@ def sample(
         sample=0,
         teacher="t",
         student="s",
+        seed=7,
         text=text,
         score=theirs,
         score_strict=theirs,

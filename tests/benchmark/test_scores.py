@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
+from stillhouse.analysis.conditions import Condition
 from stillhouse.benchmark.run import BenchmarkError
 from stillhouse.benchmark.scores import metrics, read_samples
 from stillhouse.params.benchmark import Benchmark, BenchmarkTask
@@ -15,6 +16,7 @@ from stillhouse.tables.read import read_table
 from stillhouse.tables.write import write_table
 
 TASK = BenchmarkTask(id="sums", kind="file", path="inputs/unused.jsonl", count=2, samples=2)
+STUDENT = Condition("teacher", "student", 7)  # the second condition of its run
 # strict, lenient, reason, unread; then tokens and how it ended
 RIGHT = (1.0, 1.0, None, False, 5, "stop")
 CUT_BUT_MARKED = (0.0, 1.0, None, False, 8, "length")
@@ -60,24 +62,25 @@ def write_output(
         "pass_at_1_lenient": sum(m[1] for m in every) / len(every) if lenient is None else lenient,
     }
     (folder / "results" / "student").mkdir(parents=True)
-    results = {"results": {"stillhouse_sums|0": reported, "all": reported}}
+    results = {"results": {"stillhouse_1_sums|0": reported, "all": reported}}
     (folder / "results" / "student" / f"results_{name}.json").write_text(json.dumps(results))
     details = folder / "details" / "student" / name
     details.mkdir(parents=True)
     pq.write_table(
-        pa.Table.from_pylist(rows), details / f"details_stillhouse_sums|0_{name}.parquet"
+        pa.Table.from_pylist(rows), details / f"details_stillhouse_1_sums|0_{name}.parquet"
     )
 
 
 def test_samples_and_metrics_have_the_three_scores_side_by_side(tmp_path: Path) -> None:
     write_output(tmp_path, ([RIGHT, CUT_BUT_MARKED], [UNREAD, CUT]))
-    samples = read_samples(tmp_path, benchmark(), "teacher", "student")
+    samples = read_samples(tmp_path, benchmark(), STUDENT, 1)
     assert [(s.item_id, s.sample, s.score, s.score_strict, s.score_lenient) for s in samples] == [
         ("a", 0, 1.0, 1.0, 1.0),
         ("a", 1, 0.0, 0.0, 1.0),
         ("b", 0, 0.0, 0.0, 0.0),
         ("b", 1, 0.0, 0.0, 0.0),
     ]
+    assert {(s.teacher, s.student, s.seed) for s in samples} == {STUDENT}
     assert [(s.reason, s.unread) for s in samples] == [
         (None, False),
         (None, False),
@@ -115,7 +118,7 @@ def test_a_parameter_names_the_score_that_decides(
 ) -> None:
     """Item b has no finished answer: for `finished` it is left out and not counted as wrong."""
     write_output(tmp_path, ([RIGHT, CUT_BUT_MARKED], [CUT, CUT]))
-    samples = read_samples(tmp_path, benchmark(decides), "teacher", "student")
+    samples = read_samples(tmp_path, benchmark(decides), STUDENT, 1)
     assert [s.score for s in samples] == scores
     summary = metrics(samples, benchmark(decides))["sums"]
     assert (summary["score"], summary["items"], summary["finished_items"]) == (mean, 2, 1)
@@ -128,13 +131,13 @@ def test_an_unknown_score_is_refused() -> None:
 
 def test_finished_is_the_mean_over_items_and_not_over_answers(tmp_path: Path) -> None:
     write_output(tmp_path, ([RIGHT, CUT], [RIGHT, UNREAD]))
-    samples = read_samples(tmp_path, benchmark("finished"), "teacher", "student")
+    samples = read_samples(tmp_path, benchmark("finished"), STUDENT, 1)
     assert metrics(samples, benchmark("finished"))["sums"]["score"] == 0.75
 
 
 def test_without_a_finished_answer_there_is_no_finished_score(tmp_path: Path) -> None:
     write_output(tmp_path, ([CUT, CUT], [CUT, CUT_BUT_MARKED]))
-    samples = read_samples(tmp_path, benchmark("finished"), "teacher", "student")
+    samples = read_samples(tmp_path, benchmark("finished"), STUDENT, 1)
     summary = metrics(samples, benchmark("finished"))["sums"]
     assert not {"score", "finished"} & set(summary)
     assert (summary["strict"], summary["lenient"], summary["truncated"]) == (0.0, 0.25, 1.0)
@@ -152,17 +155,17 @@ def test_a_score_other_than_lighteval_s_is_an_error(
 ) -> None:
     write_output(tmp_path, ([RIGHT, CUT_BUT_MARKED], [RIGHT, CUT]), **reported)
     with pytest.raises(BenchmarkError, match=message):
-        read_samples(tmp_path, benchmark(), "teacher", "student")
+        read_samples(tmp_path, benchmark(), STUDENT, 1)
 
 
 def test_a_lost_sample_is_an_error(tmp_path: Path) -> None:
     write_output(tmp_path, ([RIGHT, CUT], [RIGHT]))
     with pytest.raises(BenchmarkError, match="3 samples of 2 items, expected 2 of each"):
-        read_samples(tmp_path, benchmark(), "teacher", "student")
+        read_samples(tmp_path, benchmark(), STUDENT, 1)
 
 
 def test_a_missing_task_is_an_error(tmp_path: Path) -> None:
     write_output(tmp_path, ([RIGHT, CUT], [RIGHT, CUT]))
     other = TASK.model_copy(update={"id": "products"})
     with pytest.raises(BenchmarkError, match=r"0 files match .*products"):
-        read_samples(tmp_path, benchmark(task=other), "teacher", "student")
+        read_samples(tmp_path, benchmark(task=other), STUDENT, 1)

@@ -92,7 +92,7 @@ def test_a_sound_project_passes_and_lists_its_files(project: Path) -> None:
             "params.yaml",
             f"compared_ids: {TEACHERS}",
             "compared_ids: [qwen3_8b, qwen9]",
-            "compared_ids: qwen9 not in teacher_ids",
+            "compared_ids: qwen9: not in teacher_ids",
         ),
         (
             "params.yaml",
@@ -243,7 +243,7 @@ def test_tags_that_no_student_is_trained_on_are_a_warning(edit: Edit) -> None:
     result = CliRunner().invoke(main, ["check"])
     assert result.exit_code == 0
     assert result.stderr == f"warning: {warning}\n"
-    edit("conf/students/qwen2_5_1_5b.yaml", "  recipe:", "  turn_format: answer_tags\n  recipe:")
+    edit("conf/students/qwen2_5_1_5b.yaml", "think_tags", "answer_tags")
     assert document("check")["warnings"] == []
 
 
@@ -261,3 +261,57 @@ def test_the_document_has_files_and_faults(edit: Edit) -> None:
     assert "params.yaml" in found["files"]
     assert "engin: unknown key" in "\n".join(found["faults"])
     assert found["placeholders"][0]["key"] == "queries.sources.1.revision"
+
+
+def test_a_run_without_teachers_is_named(edit: Edit) -> None:
+    ids = "[qwen3_8b, r1_0528_qwen3_8b, openthinker3_7b]"
+    edit("params.yaml", f"teacher_ids: {ids}", "teacher_ids: []")
+    edit("params.yaml", f"compared_ids: {ids}", "compared_ids: []")
+    assert "teacher_ids: is empty" in faults()
+
+
+@pytest.fixture
+def alias(edit: Edit, project: Path) -> Path:
+    """The file of a sound alias of the first teacher."""
+    path = project / "conf/teachers/again.yaml"
+    shutil.copy(project / "conf/teachers/qwen3_8b.yaml", path)
+    path.write_text(path.read_text().replace("teacher:\n", "teacher:\n  alias_of: qwen3_8b\n", 1))
+    edit("params.yaml", "teacher_ids: [", "teacher_ids: [again, ")
+    edit("params.yaml", "compared_ids: [", "compared_ids: [again, ")
+    edit("params.yaml", "alias: []", "alias: [again]")
+    return path
+
+
+def test_an_alias_may_differ_in_its_label(alias: Path) -> None:
+    assert faults() == ""
+    alias.write_text(alias.read_text().replace("label: ", "label: again "))
+    assert faults() == ""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("temperature: 0.6", "temperature: 0.7", "teacher.sampling: differs from qwen3_8b"),
+        ("perplexity_cut: ", "perplexity_cut: 1", "perplexity_cut: differs from qwen3_8b"),
+        ("alias_of: qwen3_8b", "alias_of: nobody", "nobody: not a teacher of compared_ids"),
+        ("alias_of: qwen3_8b", "alias_of: again", "again: not a teacher of compared_ids"),
+        ("  alias_of: qwen3_8b\n", "", "teacher.alias_of: missing key"),
+    ],
+)
+def test_an_alias_that_is_another_teacher_is_refused(
+    alias: Path, old: str, new: str, message: str
+) -> None:
+    assert old in alias.read_text()
+    alias.write_text(alias.read_text().replace(old, new))
+    assert message in faults()
+
+
+def test_an_alias_must_be_listed_as_a_control(alias: Path, edit: Edit) -> None:
+    edit("params.yaml", "alias: [again]", "alias: []")
+    assert "controls.alias: again: is not listed" in faults()
+
+
+def test_an_alias_of_a_teacher_that_does_not_sample_is_refused(alias: Path, edit: Edit) -> None:
+    edit("conf/teachers/qwen3_8b.yaml", "temperature: 0.6", "temperature: 0.0")
+    alias.write_text(alias.read_text().replace("temperature: 0.6", "temperature: 0.0"))
+    assert "gives the same answers again" in faults()

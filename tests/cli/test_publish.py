@@ -29,7 +29,7 @@ stages:
 STUDENTS = """
 stages:
   publish_student:
-    matrix: {teacher: [one, two]}
+    matrix: {teacher: [one, two, again]}
     wdir: ../..
     cmd: echo ${item.teacher} > student_${item.teacher}
     outs: ["student_${item.teacher}"]
@@ -40,7 +40,7 @@ stages:
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "publish/students").mkdir(parents=True)
-    (tmp_path / "params.yaml").touch()
+    (tmp_path / "params.yaml").write_text("controls: {alias: [again]}\n")
     (tmp_path / "dvc.yaml").write_text(STAGES)
     (tmp_path / "publish/dvc.yaml").write_text(PUBLISH.format(cmd="echo published > receipts"))
     (tmp_path / "publish/students/dvc.yaml").write_text(STUDENTS)
@@ -60,9 +60,10 @@ def test_the_publish_stage_runs_after_the_hash_of_the_code_and_no_other(project:
     assert not (project / "student_one").exists()
 
 
-def test_students_are_published_by_the_option(project: Path) -> None:
+def test_students_but_those_of_aliases_are_published_by_the_option(project: Path) -> None:
     assert publish("--students").exit_code == 0
     assert [(project / f"student_{name}").is_file() for name in ("one", "two")] == [True, True]
+    assert not (project / "student_again").exists()
     assert not (project / "receipts").exists()
 
 

@@ -14,6 +14,7 @@ from tests.package.release_fixture import CARDS, facts, write_tables
 ROOT = Path(__file__).parents[2]
 PARAMS = """teacher_ids: [tiny, worked]
 compared_ids: [tiny, worked]
+controls: {alias: [], shuffled: []}
 package:
   namespace: tester
   name: parallel_sums

@@ -5,6 +5,7 @@ far is asked again.
 """
 
 import asyncio
+import contextlib
 import warnings
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,7 +13,9 @@ from typing import Any, ClassVar
 import msgspec
 import pytest
 
-from stillhouse.benchmark.student import student_engine
+from stillhouse import layout
+from stillhouse.analysis.conditions import Condition
+from stillhouse.benchmark.student import trained_engines
 from stillhouse.journal.journal import Journal
 from stillhouse.models import declared, reward, scorer, vllm_engine
 from stillhouse.models.build import ModelRoom
@@ -68,7 +71,8 @@ KEYS = {
     "vllm": "481b43892d7530b6daca17db0184a5034afcf382d4ae04432ec42901f8cb9aa0",
     "harmony": "0ee14461aa233e63ed9506bbdc254fb7911235c825029871fc11df1a7d4e8744",
     "openai": "8ac0ceaebc2d55bef9d6d1778e9df8e230da66bc98b78a2b5d05c9dc11dd7638",
-    "student": "903fa50f1ba3acc71d92a4f26e647505e530454c9d35cdf5b848088951196d5b",
+    # Weights in models/t/s, the place of a student in version 0.1, when it had one training.
+    "student": "fdd4316151a2cc92c37923c3b0ce527c3c25836168bd3050e68cb01e67ae0d98",
 }
 FINGERPRINTS = {
     "judge": "a4b4a2666eaccc8d",
@@ -123,14 +127,18 @@ def teacher_model(journal: Journal, runtime: dict[str, Any], **changed: Any) -> 
 
 
 def student_model(journal: Journal, runtime: dict[str, Any], limit: str, folder: Path) -> Model:
-    (folder / "model.safetensors").write_bytes(b"weights")
+    """Return the model of student s of teacher t, trained with seed 7, in the project `folder`."""
+    condition = Condition("t", "s", 7)
+    weights = folder / layout.student_model("s", "t", 7) / "model.safetensors"
+    weights.parent.mkdir(parents=True, exist_ok=True)
+    weights.write_bytes(b"weights")
     student = Student.model_construct(recipe=Recipe.model_construct(dtype="float32"))
     sampling = parse(BenchmarkSampling, STUDENT_SAMPLING | {limit: 128}, "params.yaml: sampling")
     own = {key: value for key, value in runtime.items() if "prefix" not in key}
     where = parse(StudentRuntime, own, "conf/runtime.yaml: students.s")
-    engine = student_engine(folder, student, sampling, where)
-    engine._core.load = engine._core.load._replace(model="path:data/students/t/s")
-    return Model(engine, journal, "student", "t/s")
+    with contextlib.chdir(folder):
+        engine = trained_engines([condition], student, sampling, where)[condition]
+    return Model(engine, journal, "student", "t/s/7")
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")

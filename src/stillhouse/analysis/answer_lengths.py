@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from stillhouse.analysis.conditions import Condition
 from stillhouse.analysis.statistics import Columns
 
-Samples = Mapping[tuple[Any, ...], Columns]  # by keys that begin with (teacher, student)
+Samples = Mapping[Condition, Columns]
 RIGHT_FROM = 0.5  # scorers that give fractions accept from here on
 OUTCOMES = ("right", "wrong", "cut")
 

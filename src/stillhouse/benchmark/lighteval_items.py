@@ -7,7 +7,7 @@ from typing import Any
 from lighteval.tasks.lighteval_task import LightevalTask
 from lighteval.tasks.requests import Doc
 
-from stillhouse.benchmark.spec import PREFIX, RECORD
+from stillhouse.benchmark.spec import RECORD, split_name
 from stillhouse.benchmark.tasks import TASKS_TABLE
 
 
@@ -15,7 +15,7 @@ def write(path: Path) -> None:
     """Write one JSON line per item: task, id, prompt and references; or per task that fails: task, source and error."""
     with path.open("w", encoding="utf-8") as file:
         for config in TASKS_TABLE:
-            task = config.name.removeprefix(PREFIX)
+            _, task = split_name(f"{config.name}|0")
             # What a missing data set, another layout or a broken network raise differs by version, hence the width.
             try:
                 rows = [_row(task, doc) for doc in LightevalTask(config).eval_docs()]

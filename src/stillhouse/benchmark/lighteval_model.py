@@ -1,7 +1,7 @@
-"""The student as lighteval sees it; runs inside lighteval's environment.
+"""The students as lighteval sees them, as one model; runs inside lighteval's environment.
 
-It asks the process that started lighteval. All requests of all tasks go out as one, so that the engine on the other
-side can keep its batch full.
+It asks the process that started lighteval, condition by condition. All requests of all tasks of a condition go out as
+one, so that the engine on the other side can keep its batch full, and needs the weights of one student at a time.
 """
 
 import json
@@ -17,7 +17,7 @@ from lighteval.tasks.prompt_manager import PromptManager
 from lighteval.tasks.requests import Doc
 from lighteval.utils.cache_management import SampleCache
 
-from stillhouse.benchmark.spec import PREFIX, RECORD, SPEC_VARIABLE
+from stillhouse.benchmark.spec import RECORD, SPEC_VARIABLE, split_name
 
 
 class ServedStudent(LightevalModel):  # type: ignore[misc]
@@ -34,23 +34,29 @@ class ServedStudent(LightevalModel):  # type: ignore[misc]
 
     def greedy_until(self, docs: list[Doc]) -> list[ModelResponse]:
         """Return each document's sampled answers; all else that came with them goes into its record."""
-        wanted = [
-            {
-                "task": doc.task_name.rpartition("|")[0].removeprefix(PREFIX),
-                "item_id": doc.specific[RECORD]["item_id"],
-                "messages": self._prompts.prepare_prompt_api(doc),
-                "samples": doc.num_samples,
-            }
-            for doc in docs
-        ]
-        responses = []
-        for doc, answers in zip(docs, self._ask(wanted), strict=True):
-            responses.append(ModelResponse(text=[a.pop("text") for a in answers]))
-            doc.specific[RECORD]["answers"] = answers
-        return responses
+        by_condition: dict[int, list[int]] = {}
+        for place, doc in enumerate(docs):
+            by_condition.setdefault(split_name(doc.task_name)[0], []).append(place)
+        responses: dict[int, ModelResponse] = {}
+        for condition in sorted(by_condition):
+            places = by_condition[condition]
+            found = self._ask(condition, [self._wanted(docs[place]) for place in places])
+            for place, answers in zip(places, found, strict=True):
+                responses[place] = ModelResponse(text=[a.pop("text") for a in answers])
+                docs[place].specific[RECORD]["answers"] = answers
+        return [responses[place] for place in range(len(docs))]
 
-    def _ask(self, wanted: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
-        request = urllib.request.Request(self._address, json.dumps(wanted).encode())
+    def _wanted(self, doc: Doc) -> dict[str, Any]:
+        return {
+            "task": split_name(doc.task_name)[1],
+            "item_id": doc.specific[RECORD]["item_id"],
+            "messages": self._prompts.prepare_prompt_api(doc),
+            "samples": doc.num_samples,
+        }
+
+    def _ask(self, condition: int, wanted: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+        body = json.dumps({"condition": condition, "wanted": wanted}).encode()
+        request = urllib.request.Request(self._address, body)
         with urllib.request.urlopen(request) as reply:  # may take hours: no time limit here
             answers: list[list[dict[str, Any]]] = json.load(reply)
         return answers

@@ -1,33 +1,22 @@
-"""Runs all benchmark tasks of one student: lighteval in a process of its own, the answers from an engine in this one.
+"""Runs all benchmark tasks of one student family: lighteval in a process of its own, the answers from this one.
 
 lighteval cannot share an environment with our verifiers, and its own vLLM backend refuses current versions of vLLM.
-So this process serves answers on 127.0.0.1 and starts lighteval once for all tasks (a start costs seconds). What will
-be asked about our own tasks is known beforehand, so the engine begins while lighteval is still importing. Answers to
-our own tasks are graded here, and lighteval gets the marks with them; answers to its own tasks are split here, and its
-scorer gets the answer part.
+So this process serves answers on 127.0.0.1 (`served`) and starts lighteval once for all tasks of all conditions, since
+a start costs seconds.
 """
 
 import asyncio
 import json
 import os
-import secrets
 import tempfile
-import threading
-from collections.abc import Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
-import msgspec
-
-from stillhouse.benchmark.grade import Marks, answer_part
 from stillhouse.benchmark.items import Item
-from stillhouse.benchmark.spec import PREFIX, SPEC_VARIABLE
-from stillhouse.errors import StillhouseError
-from stillhouse.hashing import seed_of
-from stillhouse.models.engine import Completion, Request
+from stillhouse.benchmark.served import Answers, BenchmarkError, Completes, Grades, Prepared, serve
+from stillhouse.benchmark.spec import SPEC_VARIABLE, task_name
 from stillhouse.params.benchmark import BenchmarkTask
-from stillhouse.records import Message
 
 ENVIRONMENT_VARIABLE = "STILLHOUSE_EVAL_PYTHON"
 MODEL_NAME = "student"  # relative and short: lighteval makes folders of it
@@ -35,47 +24,9 @@ _HERE = Path(__file__).parent
 MAIN = _HERE / "lighteval_main.py"
 
 
-class BenchmarkError(StillhouseError):
-    """The benchmark cannot run; the message says what is missing, or how lighteval ended."""
-
-
-class Completes(Protocol):
-    """What answers requests: an engine, or one with the journal in front."""
-
-    async def complete(self, request: Request) -> Completion:
-        """Return the completion of a request."""
-        ...
-
-
-class Grades(Protocol):
-    """What grades answers to items of ours."""
-
-    async def grade(self, item: Item, completion: Completion) -> Marks:
-        """Return what a completion scores."""
-        ...
-
-
-class _Answer(NamedTuple):
-    """One answer; `marks` is null where lighteval's own scorer is to score it."""
-
-    completion: Completion
-    marks: Marks | None
-
-
-class _Key(NamedTuple):
-    task: str
-    item_id: str
-    sample: int
-
-
 def prompt_text(item: Item, task: BenchmarkTask) -> str:
     """Return the user turn of an item: its prompt, then the task's instruction."""
     return item.prompt + (f"\n\n{task.instruction}" if task.instruction else "")
-
-
-def sample_seed(task: str, item_id: str, sample: int, run_seed: int) -> int:
-    """Return the seed of one sample: 63 bits of a hash, so that adding an item or a task shifts no other."""
-    return seed_of(json.dumps([task, item_id, sample, run_seed]))
 
 
 def eval_python() -> Path:
@@ -95,21 +46,21 @@ def eval_python() -> Path:
 async def run_lighteval(
     tasks: list[BenchmarkTask],
     items: Mapping[str, list[Item]],
-    model: Completes,
+    models: Sequence[Completes],
     grader: Grades,
     concurrency: int,
     run_seed: int,
     work: Path,
 ) -> Path:
-    """Run all tasks in one lighteval process and return its output folder (`results/` and `details/`).
+    """Run all tasks with each model in one lighteval process; return its output folder (`results/`, `details/`).
 
     Args:
         tasks: what to run.
         items: the items of each task by its id; lighteval has those of its own tasks.
-        model: answers the requests.
+        models: answer the requests: one of each condition, asked one after the other.
         grader: grades the answers to `items`.
-        concurrency: how many requests the model gets at once.
-        run_seed: of the run; each sample's seed is derived from it.
+        concurrency: how many requests a model gets at once.
+        run_seed: of the run; each sample's seed is derived from it, and is the same for every model.
         work: an empty folder for the files that go to and come from lighteval.
 
     Raises:
@@ -119,16 +70,16 @@ async def run_lighteval(
     """
     python = eval_python()
     known = {(task, item.id): item for task, own in items.items() for item in own}
-    answers = _Answers(model, grader, known, concurrency, run_seed)
-    for task in tasks:
-        for item in items.get(task.id, ()):
-            message = Message(role="user", content=prompt_text(item, task))
-            for sample in range(task.samples):
-                answers.start(_Key(task.id, item.id, sample), [message])
-    server = _serve(answers, asyncio.get_running_loop())
+    prepared = [
+        Prepared(task.id, item.id, task.samples, prompt_text(item, task))
+        for task in tasks
+        for item in items.get(task.id, ())
+    ]
+    answers = Answers(models, prepared, grader, known, concurrency, run_seed)
+    server = serve(answers, asyncio.get_running_loop())
     try:
-        spec = write_spec(work, tasks, items, server.address)
-        await _start_lighteval(python, tasks, spec, work, answers)
+        spec = write_spec(work, tasks, items, server.address, conditions=len(models))
+        await _start_lighteval(python, tasks, len(models), spec, work, answers)
     finally:
         server.close()
         await answers.cancel()
@@ -136,11 +87,17 @@ async def run_lighteval(
 
 
 async def _start_lighteval(
-    python: Path, tasks: list[BenchmarkTask], spec: Path, work: Path, answers: "_Answers"
+    python: Path,
+    tasks: list[BenchmarkTask],
+    conditions: int,
+    spec: Path,
+    work: Path,
+    answers: Answers,
 ) -> None:
+    names = [f"{task_name(i, task.id)}|0" for i in range(conditions) for task in tasks]
     command = [
         *("-P", str(MAIN), "custom", MODEL_NAME),
-        *(str(_HERE / "lighteval_model.py"), ",".join(f"{PREFIX}{task.id}|0" for task in tasks)),
+        *(str(_HERE / "lighteval_model.py"), ",".join(names)),
         *("--custom-tasks", str(_HERE / "tasks.py"), "--output-dir", str(work / "output")),
         *("--save-details", "--no-remove-reasoning-tags"),
     ]
@@ -190,9 +147,21 @@ def process_environment(tasks: list[BenchmarkTask], spec: Path, work: Path) -> d
 
 
 def write_spec(
-    work: Path, tasks: list[BenchmarkTask], items: Mapping[str, list[Item]], address: str
+    work: Path,
+    tasks: list[BenchmarkTask],
+    items: Mapping[str, list[Item]],
+    address: str,
+    conditions: int = 1,
 ) -> Path:
-    """Write the file that tells the lighteval process its tasks, with the files of our items; return its path."""
+    """Write the file that tells the lighteval process its tasks, with the files of our items; return its path.
+
+    Args:
+        work: the folder of the files.
+        tasks: the tasks.
+        items: the items of our own tasks by the id of the task.
+        address: where lighteval asks for answers; "" where it asks for none.
+        conditions: how many models answer, each all tasks.
+    """
     entries: list[dict[str, Any]] = []
     for task in tasks:
         entry: dict[str, Any] = {
@@ -218,142 +187,14 @@ def write_spec(
             entry["folder"] = str(folder.absolute())
         entries.append(entry)
     path = work / "spec.json"
-    spec = {"tasks": entries, "address": address, "cache": str(work / "cache")}
+    spec = {
+        "tasks": entries,
+        "conditions": conditions,
+        "address": address,
+        "cache": str(work / "cache"),
+    }
     path.write_text(json.dumps(spec), encoding="utf-8")
     return path.absolute()
-
-
-class _Answers:
-    """The answers of one run: each asked for once, as many at a time as keep the engine busy."""
-
-    def __init__(
-        self,
-        model: Completes,
-        grader: Grades,
-        items: Mapping[tuple[str, str], Item],
-        concurrency: int,
-        run_seed: int,
-    ) -> None:
-        self._model = model
-        self._grader = grader
-        self._items = items
-        self._run_seed = run_seed
-        self._free = asyncio.Semaphore(concurrency)
-        self._asked: dict[_Key, tuple[list[Message], asyncio.Task[_Answer]]] = {}
-        self._failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
-
-    def start(self, key: _Key, messages: list[Message]) -> "asyncio.Task[_Answer]":
-        """Begin an answer, or return the one begun before.
-
-        Raises:
-            BenchmarkError: it was begun with another prompt.
-        """
-        if key not in self._asked:
-            self._asked[key] = (messages, asyncio.create_task(self._answer(key, messages)))
-        known, answer = self._asked[key]
-        if known != messages:
-            raise BenchmarkError(
-                f"benchmark task {key.task}, item {key.item_id}: lighteval asks with another prompt than was prepared"
-            )
-        return answer
-
-    async def of(self, wanted: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
-        """Return the answers to what lighteval wants, samples grouped by item."""
-        started = [
-            [
-                self.start(
-                    _Key(one["task"], one["item_id"], sample),
-                    msgspec.convert(one["messages"], list[Message]),
-                )
-                for sample in range(one["samples"])
-            ]
-            for one in wanted
-        ]
-        return [[_reply(await answer) for answer in row] for row in started]
-
-    async def failure(self) -> BaseException:
-        """Wait until an answer fails, and return why."""
-        return await asyncio.shield(self._failure)
-
-    def fail(self, error: BaseException) -> None:
-        """Let the run end with this error."""
-        if not self._failure.done():
-            self._failure.set_result(error)
-
-    async def cancel(self) -> None:
-        """Stop what is not finished."""
-        open_tasks = [answer for _, answer in self._asked.values()]
-        for answer in open_tasks:
-            answer.cancel()
-        await asyncio.gather(*open_tasks, return_exceptions=True)
-
-    async def _answer(self, key: _Key, messages: list[Message]) -> _Answer:
-        seed = sample_seed(*key, self._run_seed)
-        request = Request(messages=messages, seed=seed, query_id=key.item_id, attempt=key.sample)
-        item = self._items.get((key.task, key.item_id))
-        try:
-            async with self._free:
-                completion = await self._model.complete(request)
-            marks = None if item is None else await self._grader.grade(item, completion)
-        except Exception as error:
-            self.fail(error)
-            raise
-        return _Answer(completion, marks)
-
-
-def _reply(answer: _Answer) -> dict[str, Any]:
-    """Return an answer as lighteval_model.py takes it."""
-    completion, marks = answer
-    return {
-        "text": completion.text,
-        "answer": answer_part(completion),
-        "finish_reason": completion.finish_reason,
-        "completion_tokens": completion.completion_tokens,
-        "marks": None if marks is None else marks._asdict(),
-    }
-
-
-class _Server(NamedTuple):
-    address: str
-    http: ThreadingHTTPServer
-
-    def close(self) -> None:
-        self.http.shutdown()
-        self.http.server_close()
-
-
-def _serve(answers: _Answers, loop: asyncio.AbstractEventLoop) -> _Server:
-    secret = f"/{secrets.token_urlsafe(16)}"  # other users of the machine can reach the port too
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            wanted = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            if self.path != secret:
-                self.send_error(404)
-                return
-            future = asyncio.run_coroutine_threadsafe(answers.of(wanted), loop)
-            try:
-                body = json.dumps(future.result()).encode()
-            except asyncio.CancelledError:
-                return  # the run is over: nobody waits for this reply
-            except Exception as error:
-                loop.call_soon_threadsafe(answers.fail, error)
-                self.send_error(500)
-                return
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    http.daemon_threads = True
-    http.block_on_close = False
-    threading.Thread(target=http.serve_forever, name="benchmark", daemon=True).start()
-    return _Server(f"http://127.0.0.1:{http.server_port}{secret}", http)
 
 
 def work_folder() -> "tempfile.TemporaryDirectory[str]":

@@ -8,8 +8,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from stillhouse.benchmark.run import BenchmarkError
-from stillhouse.benchmark.spec import LENIENT, PREFIX, RECORD, STRICT
+from stillhouse.analysis.conditions import Condition
+from stillhouse.benchmark.served import BenchmarkError
+from stillhouse.benchmark.spec import LENIENT, RECORD, STRICT, task_name
 from stillhouse.hashing import content_hash
 from stillhouse.params.benchmark import Benchmark, BenchmarkTask, ScoreKind
 from stillhouse.records import Sample
@@ -17,8 +18,16 @@ from stillhouse.records import Sample
 TOLERANCE = 1e-6
 
 
-def read_samples(output: Path, benchmark: Benchmark, teacher: str, student: str) -> list[Sample]:
-    """Return every sampled answer with its scores, from lighteval's output folder.
+def read_samples(
+    output: Path, benchmark: Benchmark, condition: Condition, number: int
+) -> list[Sample]:
+    """Return every sampled answer of a condition with its scores, from lighteval's output folder.
+
+    Args:
+        output: the folder.
+        benchmark: the tasks, and which score decides.
+        condition: the model that answered.
+        number: its place among the conditions of the run, from 0 on.
 
     Raises:
         BenchmarkError: a result is missing, or the mean of the scores is not the one that lighteval reports.
@@ -26,12 +35,12 @@ def read_samples(output: Path, benchmark: Benchmark, teacher: str, student: str)
     results = json.loads(_only(output, "results/**/results_*.json").read_text(encoding="utf-8"))
     samples: list[Sample] = []
     for task in benchmark.tasks:
-        name = f"{PREFIX}{task.id}|0"
+        name = f"{task_name(number, task.id)}|0"
         details = pq.read_table(_only(output, f"details/**/details_{name}_*.parquet")).to_pylist()
         own = [
             sample
             for row in details
-            for sample in _samples(row, task.id, teacher, student, benchmark.score)
+            for sample in _samples(row, task.id, condition, benchmark.score)
         ]
         _check(results["results"].get(name, {}), own, len(details), task)
         samples.extend(own)
@@ -80,7 +89,7 @@ def _pass_at_1(rows: list[Sample], column: str) -> float | None:
 
 
 def _samples(
-    row: dict[str, Any], task: str, teacher: str, student: str, decides: ScoreKind
+    row: dict[str, Any], task: str, condition: Condition, decides: ScoreKind
 ) -> list[Sample]:
     record = row["doc"]["specific"][RECORD]
     item_id = record["item_id"]
@@ -90,12 +99,11 @@ def _samples(
         marks = answer["marks"]
         found.append(
             Sample(
-                id=content_hash("sample", task, item_id, str(i), teacher, student, text),
+                id=content_hash("sample", task, item_id, str(i), *map(str, condition), text),
                 task=task,
                 item_id=item_id,
                 sample=i,
-                teacher=teacher,
-                student=student,
+                **condition._asdict(),
                 text=text,
                 score=_deciding(marks, answer["finish_reason"], decides),
                 score_strict=marks["strict"],

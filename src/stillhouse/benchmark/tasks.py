@@ -1,10 +1,10 @@
 """The benchmark tasks as lighteval sees them; runs inside lighteval's environment.
 
-lighteval loads this file and takes `TASKS_TABLE`. The tasks come from the JSON file that run.py wrote: tasks of our
-own read local JSONL files, and their answers come with their marks; a task of lighteval's keeps its items and scorer,
-but is sampled n times, cut to `count` items, asked with or without lighteval's template, and its scorer gets the answer
-part alone, without answer tags. Either way the metrics are the means over the samples of an item, and each sample's
-marks are kept in the details.
+lighteval loads this file and takes `TASKS_TABLE`: every task of the run once for each condition, whose answers it
+aggregates apart. The tasks come from the JSON file that run.py wrote: tasks of our own read local JSONL files, and
+their answers come with their marks; a task of lighteval's keeps its items and scorer, but is sampled n times, cut to
+`count` items, asked with or without lighteval's template, and its scorer gets the answer part alone, without answer
+tags. Either way the metrics are the means over the samples of an item, and each sample's marks are kept in the details.
 """
 
 import copy
@@ -23,7 +23,7 @@ from lighteval.tasks.registry import Registry
 from lighteval.tasks.requests import Doc, SamplingMethod
 
 from stillhouse.benchmark.answer_tags import untagged
-from stillhouse.benchmark.spec import LENIENT, PREFIX, RECORD, SPEC_VARIABLE, STRICT
+from stillhouse.benchmark.spec import LENIENT, RECORD, SPEC_VARIABLE, STRICT, task_name
 
 BOX = "\\boxed"
 TEXT_COLUMNS = ("problem", "question")  # of data sets, for a task that is asked by its item
@@ -114,9 +114,9 @@ def _own_prompt(line: dict[str, Any], task_name: str) -> Doc:
     )
 
 
-def _own_task(task: dict[str, Any]) -> LightevalTaskConfig:
+def _own_task(condition: int, task: dict[str, Any]) -> LightevalTaskConfig:
     return LightevalTaskConfig(
-        name=PREFIX + task["id"],
+        name=task_name(condition, task["id"]),
         prompt_function=_own_prompt,
         hf_repo=task["folder"],
         hf_subset="default",
@@ -126,7 +126,9 @@ def _own_task(task: dict[str, Any]) -> LightevalTaskConfig:
     )
 
 
-def _lighteval_task(task: dict[str, Any], known: dict[str, Any]) -> LightevalTaskConfig:
+def _lighteval_task(
+    condition: int, task: dict[str, Any], known: dict[str, Any]
+) -> LightevalTaskConfig:
     name = task["task"]
     if name not in known:
         raise ValueError(f"benchmark task {task['id']!r}: lighteval has no task {name!r}")
@@ -145,7 +147,7 @@ def _lighteval_task(task: dict[str, Any], known: dict[str, Any]) -> LightevalTas
         doc.specific = {**(doc.specific or {}), RECORD: {"item_id": item_id, "prompt": question}}
         return doc
 
-    config.name = PREFIX + task["id"]
+    config.name = task_name(condition, task["id"])
     config.full_name = f"{config.name}|0"
     config.prompt_function = prompt
     if task["revision"] is not None:
@@ -155,11 +157,15 @@ def _lighteval_task(task: dict[str, Any], known: dict[str, Any]) -> LightevalTas
 
 
 def _table() -> list[LightevalTaskConfig]:
-    tasks = json.loads(Path(os.environ[SPEC_VARIABLE]).read_text(encoding="utf-8"))["tasks"]
+    spec = json.loads(Path(os.environ[SPEC_VARIABLE]).read_text(encoding="utf-8"))
+    tasks = spec["tasks"]
     needs_known = any(task["kind"] == "lighteval" for task in tasks)
     known = Registry.load_all_task_configs() if needs_known else {}
     return [
-        _lighteval_task(task, known) if task["kind"] == "lighteval" else _own_task(task)
+        _lighteval_task(condition, task, known)
+        if task["kind"] == "lighteval"
+        else _own_task(condition, task)
+        for condition in range(spec["conditions"])
         for task in tasks
     ]
 

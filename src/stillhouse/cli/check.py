@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from stillhouse.cli.check_controls import alias_findings
 from stillhouse.cli.check_release import changelog_findings, license_findings
 from stillhouse.cli.check_turns import turn_warnings
 from stillhouse.cli.output import json_option, print_json, require_project
@@ -184,6 +185,7 @@ def survey(root: Path, project: Path) -> Survey:
                 f"{path}: teacher.sampling.temperature: {sampling.temperature:g}; a judge must say the same "
                 "every time: set it to 0.0"
             )
+    found.faults.extend(alias_findings(run, found.teachers, root))
     for student_id, student in found.students.items():
         path = root / STUDENTS_FOLDER / f"{student_id}.yaml"
         found.faults.extend(

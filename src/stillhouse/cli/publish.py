@@ -42,8 +42,17 @@ def publish(students: bool) -> None:
 
 
 def _student_stages() -> list[str]:
+    """Return the stages of all students but those of aliases, which are not released."""
+    from stillhouse.params.files import PARAMS_FILE, parse, read_yaml
+    from stillhouse.params.run import Controls
+
     listed = _dvc("stage", "list", "--name-only", STUDENTS_FILE, stdout=subprocess.PIPE)
-    stages = listed.stdout.split()
+    controls = parse(Controls, read_yaml(PARAMS_FILE).get("controls"), f"{PARAMS_FILE}: controls")
+    stages = [
+        name
+        for name in listed.stdout.split()
+        if name.partition("@")[2].partition("-")[0] not in controls.alias
+    ]
     if listed.returncode or not stages:
         raise PublishError(
             f"{STUDENTS_FILE}: no stage to run; student_ids and compared_ids of params.yaml name the students"

@@ -61,7 +61,8 @@ def preview(json: bool) -> None:
 
     require_project()
     run = load_run()
-    repos = repositories(run.package, run.teacher_ids, run.compared_ids)
+    released = run.controls.released
+    repos = repositories(run.package, released(run.teacher_ids), released(run.compared_ids))
     folders = {repo.folder: layout.RELEASE / repo.folder for repo in repos}
     checks: list[Callable[[], object]] = [
         readiness.clean_commit,

@@ -8,6 +8,7 @@ from pathlib import Path
 from stillhouse.errors import StillhouseError
 from stillhouse.package import changelog
 from stillhouse.package.lint import lint
+from stillhouse.params.run import Controls
 
 PIPELINE = "dvc.yaml"
 # Publishing writes these files. A second publication, or a run after an interruption, must not fail because of them.
@@ -34,6 +35,18 @@ def clean_commit() -> str:
             "that made the release"
         )
     return _run("git", "rev-parse", "HEAD").strip()
+
+
+def refuse_control(teacher: str, controls: Controls) -> None:
+    """Check that a student is not that of an alias, which only tests the comparison.
+
+    Raises:
+        NotReadyError: it is.
+    """
+    if teacher in controls.alias:
+        raise NotReadyError(
+            f"{teacher}: controls.alias names this teacher; its students are not published"
+        )
 
 
 def refuse_stale_pipeline() -> None:

@@ -12,14 +12,16 @@ from stillhouse.package.manifest import write_manifest
 
 
 @contextmanager
-def student_folder(teacher: str, student: str) -> Iterator[Path]:
+def student_folder(teacher: str, student: str, seed: int) -> Iterator[Path]:
     """Give a folder with the weights, the card and a manifest of a student; it is removed at the end.
 
-    It is on the disk of the run, where a second name of a file takes no space.
+    The weights are those of one training; the card has the scores of all. The folder is on the disk of the run, where a
+    second name of a file takes no space.
     """
     with tempfile.TemporaryDirectory(dir="data", prefix="student-") as scratch:
         folder = Path(scratch) / student
-        for part in (layout.student_model(teacher, student), layout.model_card(teacher, student)):
+        parts = (layout.student_model(student, teacher, seed), layout.model_card(student, teacher))
+        for part in parts:
             shutil.copytree(part, folder, copy_function=link, dirs_exist_ok=True)
         write_manifest(folder)
         yield folder

@@ -47,6 +47,14 @@ def teacher_facts(teacher: Teacher) -> dict[str, Any]:
     }
 
 
+def student_name(teacher: str, student: str) -> str:
+    """Return the name of a student's model: the place of its weights in version 0.1, when each had one training.
+
+    The revision beside it is the hash of the weights, which tells the trainings apart.
+    """
+    return f"path:models/{teacher}/{student}"
+
+
 def scorer_facts(scorer: PerplexityScorer) -> dict[str, Any]:
     """Return the parameters of the model that scores perplexity."""
     return {

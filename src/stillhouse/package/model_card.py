@@ -17,7 +17,7 @@ from stillhouse.params.base import Id
 from stillhouse.params.benchmark import Benchmark, BenchmarkSampling, ScoreKind
 from stillhouse.params.filter import PerplexityScorer
 from stillhouse.params.package import Package
-from stillhouse.params.run import Report, Run
+from stillhouse.params.run import Controls, Report, Run
 from stillhouse.params.same_base import shared_bases
 from stillhouse.params.stage import StageParams, load_recorded
 from stillhouse.params.student import Student
@@ -31,15 +31,19 @@ _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")  # does not match `package:...` and `pa
 class StudentFacts:
     """The facts of a student's card.
 
-    `compared_ids` are the teachers whose students are compared. `sft`, `fit` and `align` are metrics. `decides` names
+    `teacher_ids` are the teachers whose students are compared. `sft`, `fit` and `align` are metrics. `decides` names
     the score that has the interval. `scores` has rows of task, score, low, high (0 to 1, None if not estimable), items,
     strict, lenient, finished, finished_items, samples, truncated and unread, in the order to print. `confidence` is the
     confidence level of the intervals. `judge` and `scorer` are those of the run; null: none.
+
+    `seeds` are the training seeds, of which the first is the one of the published weights, of `sft` and of `scores`.
+    `by_seed` has for each seed the deciding score by task, and `untrained` that of the base model; a task without a
+    valid score is left out.
     """
 
     run: Run
     package: Package
-    compared_ids: list[str]
+    teacher_ids: list[str]
     teacher_id: str
     teacher: Teacher
     student_id: str
@@ -51,13 +55,16 @@ class StudentFacts:
     align: Mapping[str, Any]
     scores: Sequence[Mapping[str, Any]]
     confidence: float
+    seeds: Sequence[int]
+    by_seed: Mapping[int, Mapping[str, float]]
+    untrained: Mapping[str, float]
     judge: Teacher | None = None
     scorer: PerplexityScorer | None = None
 
     @property
     def dataset(self) -> str:
         """The Hub repository of the data set that the student was trained on."""
-        repos = repositories(self.package, self.compared_ids, self.compared_ids)
+        repos = repositories(self.package, self.teacher_ids, self.teacher_ids)
         return next(repo.repo_id for repo in repos if self.teacher_id in repo.teacher_ids)
 
     @property
@@ -85,24 +92,34 @@ def student_facts(
         scores: as in `StudentFacts`.
     """
     benchmark = params.section(Benchmark, "benchmark")
+    controls = params.section(Controls, "controls")
+    seeds = params.read(list[int], "training_seeds")
+    found = read_json(layout.metrics("benchmark", student))[teacher]
     return StudentFacts(
         run=params.section(Run, "run"),
         package=params.section(Package, "package"),
-        compared_ids=params.read(list[Id], "compared_ids"),
+        teacher_ids=controls.released(params.read(list[Id], "compared_ids")),
         teacher_id=teacher,
         teacher=load_recorded(Teacher, layout.teacher_record(teacher)),
         student_id=student,
         student=params.student(student),
         sampling=benchmark.sampling,
         decides=benchmark.score,
-        sft=read_json(layout.metrics("sft", teacher, student)),
+        sft=read_json(layout.metrics("sft", student, teacher, str(seeds[0]))),
         fit=read_json(layout.metrics("fit", student)),
         align=read_json(layout.metrics("align")),
         scores=scores,
         confidence=params.section(Report, "report").confidence,
+        seeds=seeds,
+        by_seed={seed: _scores(found[str(seed)]) for seed in seeds},
+        untrained=_scores(read_json(layout.metrics("benchmark_untrained", student))),
         judge=load_recorded(Teacher, layout.judge_record(teacher)),
         scorer=params.section(PerplexityScorer, "perplexity"),
     )
+
+
+def _scores(figures: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    return {task: facts["score"] for task, facts in figures.items() if "score" in facts}
 
 
 def write_model_card(out: Path, facts: StudentFacts, cards: Path = CARDS) -> None:
@@ -129,7 +146,7 @@ def write_model_card(out: Path, facts: StudentFacts, cards: Path = CARDS) -> Non
         "package": facts.package,
         "teacher_id": facts.teacher_id,
         "teacher": facts.teacher,
-        "teacher_count": len(facts.compared_ids),
+        "teacher_count": len(facts.teacher_ids),
         "student_id": facts.student_id,
         "student": facts.student,
         "base_on_hub": bool(_HUB_ID.fullmatch(facts.student.model)),
@@ -140,6 +157,9 @@ def write_model_card(out: Path, facts: StudentFacts, cards: Path = CARDS) -> Non
         "fit": facts.fit,
         "align": facts.align,
         "scores": facts.scores,
+        "seeds": facts.seeds,
+        "by_seed": facts.by_seed,
+        "untrained": facts.untrained,
         "interval": f"{100 * facts.confidence:g}",
         "commercial": facts.commercial,
         "same_base": shared_bases([facts.teacher], [facts.student], facts.judge, facts.scorer),

@@ -175,7 +175,9 @@ class Teacher(Section):
     vLLM's output independent of the rest of the batch (GPUs of compute capability 8.0 and above). `base_model` is the
     pretrained model or family that the weights come from (`Qwen2.5`): report and cards warn where teacher, student,
     judge and scorer share one. Without it, `model` is compared. `seed_name` goes into the seed of each request, null:
-    the teacher's id. A renamed teacher that has its old id here finds its old answers in the journal.
+    the teacher's id. A renamed teacher that has its old id here finds its old answers in the journal. `alias_of` names
+    the teacher that this one is once more, with other sampling seeds, as a control (`controls.alias`); all other keys
+    but `label` and `seed_name` are those of that teacher.
     """
 
     label: str
@@ -199,6 +201,7 @@ class Teacher(Section):
     plugin: EnginePlugin | None = None
     # Left out of records where it is null, so that records of older versions stay equal.
     seed_name: Id | None = Field(default=None, exclude_if=lambda name: name is None)
+    alias_of: Id | None = Field(default=None, exclude_if=lambda name: name is None)
 
     @model_validator(mode="after")
     def _engine_has_its_keys(self) -> "Teacher":

@@ -251,7 +251,7 @@ def histogram(rows: Rows, names: Mapping[str, str]) -> str:
 
 
 def losses(rows: Rows, names: Mapping[str, str]) -> str:
-    """Return the training loss by step, one line per teacher and student; rows of teacher, student, step, loss."""
+    """Return the training loss by step, one line per training; rows of teacher, student, seed, step, loss."""
     import altair as alt
 
     chart = (
@@ -260,6 +260,7 @@ def losses(rows: Rows, names: Mapping[str, str]) -> str:
         .encode(
             x=alt.X("step:Q", title="optimizer step", axis=alt.Axis(tickMinStep=1)),
             y=alt.Y("loss:Q", title="training loss", scale=alt.Scale(zero=False)),
+            detail="seed:N",
             color=_teacher_colour(alt, names),
         )
         .properties(width=WIDTH, height=200)

@@ -6,7 +6,7 @@ but cannot be read is an error.
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from stillhouse import layout
+from stillhouse.analysis.conditions import UNTRAINED, Condition
 from stillhouse.analysis.scores import SAMPLE_COLUMNS
 from stillhouse.errors import StillhouseError
 from stillhouse.records import CATEGORIES, Example, from_dict
@@ -37,15 +38,17 @@ class ReportError(StillhouseError):
 class RunFiles:
     """The data of one run. A teacher or student whose part is missing has no entry.
 
-    `compared_ids` are the teachers of the parallel set, which have students. `fit` has metrics by student. `lengths`
-    has columns of the parallel set, `perplexities` has values by teacher and step (verified, kept), `samples` has
-    columns of the benchmark answers and `losses` has (step, loss) pairs, both by (teacher, student). `chosen` has the
-    rows that are shown side by side: the example of each teacher by query id.
+    `compared_ids` are the teachers of the parallel set, which have students; `trained` names all students with a
+    training. `fit` has metrics by student. `lengths` has columns of the parallel set, `perplexities` has values by
+    teacher and step (verified, kept). By condition, `benchmark` has figures by task and `samples` the columns of the
+    benchmark answers, those of the untrained students too; `sft` has metrics and `losses` has (step, loss) pairs.
+    `chosen` has the rows that are shown side by side: the example of each teacher by query id.
     """
 
     teacher_ids: list[str]
     student_ids: list[str]
     compared_ids: list[str]
+    trained: list[Condition]
     queries: Metrics | None
     generate: dict[str, Metrics]
     verify: dict[str, Metrics]
@@ -54,20 +57,20 @@ class RunFiles:
     align: Metrics | None
     package: Metrics | None
     fit: dict[str, Metrics]
-    sft: dict[tuple[str, str], Metrics]
-    benchmark: dict[tuple[str, str], Metrics]
+    sft: dict[Condition, Metrics]
+    benchmark: dict[Condition, Metrics]
     fingerprints: dict[str, str]
     lengths: dict[str, Columns]
     perplexities: dict[str, dict[str, NDArray[Any]]]
-    samples: dict[tuple[str, str], Columns]
-    losses: dict[tuple[str, str], list[tuple[float, float]]]
+    samples: dict[Condition, Columns]
+    losses: dict[Condition, list[tuple[float, float]]]
     chosen: dict[str, dict[str, Example]]
 
 
 def read_run(
     root: Path,
     teacher_ids: Sequence[str],
-    student_ids: Sequence[str],
+    trained: Sequence[Condition],
     compared_ids: Sequence[str] | None = None,
 ) -> RunFiles:
     """Read the data of one run.
@@ -75,14 +78,16 @@ def read_run(
     Args:
         root: the project folder.
         teacher_ids: teachers to read; other teachers in the folders are ignored.
-        student_ids: students to read, in the same way.
+        trained: the trained students to read, in the same way; the untrained ones beside them are read too.
         compared_ids: the teachers of the parallel set; None: all.
 
     Raises:
         ReportError: a file is not JSON, CSV or Parquet as its stage writes it.
     """
     compared = list(teacher_ids if compared_ids is None else compared_ids)
-    pairs = [(teacher, student) for teacher in compared for student in student_ids]
+    student_ids = list(dict.fromkeys(condition.student for condition in trained))
+    tables = {c: layout.samples(c.student, c.teacher, c.seed) for c in trained}
+    tables |= {Condition(UNTRAINED, s, 0): layout.samples_untrained(s) for s in student_ids}
     fingerprints = {t: _json(root / layout.fingerprint(t)) for t in teacher_ids}
 
     def metrics(stage: str, *ids: str) -> Metrics | None:
@@ -90,8 +95,9 @@ def read_run(
 
     return RunFiles(
         teacher_ids=list(teacher_ids),
-        student_ids=list(student_ids),
+        student_ids=student_ids,
         compared_ids=compared,
+        trained=list(trained),
         queries=metrics("queries"),
         generate=_present({t: metrics("generate", t) for t in teacher_ids}),
         verify=_present({t: metrics("verify", t) for t in teacher_ids}),
@@ -100,19 +106,33 @@ def read_run(
         align=metrics("align"),
         package=metrics("package"),
         fit=_present({s: metrics("fit", s) for s in student_ids}),
-        sft=_present({(t, s): metrics("sft", t, s) for t, s in pairs}),
-        benchmark=_present({(t, s): metrics("benchmark", t, s) for t, s in pairs}),
+        sft=_present({c: metrics("sft", *_trained_parts(c)) for c in trained}),
+        benchmark=_benchmark(metrics, trained, student_ids),
         fingerprints={t: str(found["hash"]) for t, found in _present(fingerprints).items()},
         lengths=_present(
             {t: _columns(root / layout.aligned(t), PARALLEL_COLUMNS) for t in compared}
         ),
         perplexities=_present({t: _perplexities(root, t) for t in teacher_ids}),
-        samples=_present(
-            {(t, s): _columns(root / layout.samples(t, s), SAMPLE_COLUMNS) for t, s in pairs}
+        samples=_present({c: _columns(root / t, SAMPLE_COLUMNS) for c, t in tables.items()}),
+        losses=_present(
+            {c: _losses(root / layout.plot("sft", *_trained_parts(c))) for c in trained}
         ),
-        losses=_present({(t, s): _losses(root / layout.plot("sft", t, s)) for t, s in pairs}),
         chosen=_chosen(root, compared),
     )
+
+
+def _trained_parts(condition: Condition) -> tuple[str, str, str]:
+    return condition.student, condition.teacher, str(condition.seed)
+
+
+def _benchmark(
+    metrics: Callable[..., Metrics | None], trained: Sequence[Condition], student_ids: list[str]
+) -> dict[Condition, Metrics]:
+    """Return the figures of each condition: one file has all trained students of a family."""
+    files = {student: metrics("benchmark", student) or {} for student in student_ids}
+    found = {c: files[c.student].get(c.teacher, {}).get(str(c.seed)) for c in trained}
+    untrained = {Condition(UNTRAINED, s, 0): metrics("benchmark_untrained", s) for s in student_ids}
+    return _present(found | untrained)
 
 
 def _present(parts: dict[Any, Any]) -> dict[Any, Any]:

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from stillhouse.layout import SHUFFLED, UNTRAINED
 from stillhouse.params.benchmark import Benchmark
 from stillhouse.params.filter import PerplexityScorer
-from stillhouse.params.run import Report, Run
+from stillhouse.params.run import Controls, Report, Run
 from stillhouse.params.student import Student
 from stillhouse.params.teacher import Teacher
 from stillhouse.params.verify import Verify
@@ -20,7 +21,10 @@ STORED_NOTE = "replay of stored answers"
 
 @dataclass(frozen=True)
 class Settings:
-    """The parameters on the page. `judge` is null if only rules decide, `scorer` if no perplexity is measured."""
+    """The parameters on the page. `judge` is null if only rules decide, `scorer` if no perplexity is measured.
+
+    `teachers` are all that were asked, `compared` those with students. Those of `controls` are not ranked.
+    """
 
     run: Run
     verify: Verify
@@ -28,6 +32,9 @@ class Settings:
     report: Report
     teachers: Mapping[str, Teacher]
     judge: Teacher | None
+    compared: Sequence[str]
+    training_seeds: Sequence[int]
+    controls: Controls
     scorer: PerplexityScorer | None = None
     students: Mapping[str, Student] = field(default_factory=dict)
 
@@ -66,6 +73,12 @@ def teacher_names(teachers: Mapping[str, Teacher]) -> dict[str, str]:
             names[teacher_id] = f"{re.sub(r' *[(][^()]*[)]$', '', teacher.label)} ({note})"
     twice = {name for name in names.values() if list(names.values()).count(name) > 1}
     return {i: f"{name} [{i}]" if name in twice else name for i, name in names.items()}
+
+
+def with_controls(names: Mapping[str, str]) -> dict[str, str]:
+    """Return the names of teachers with those of what can stand in a teacher's place: shuffled and untrained."""
+    shuffled = {f"{i}{SHUFFLED}": f"{name}, answers shuffled" for i, name in names.items()}
+    return {**names, **shuffled, UNTRAINED: "untrained"}
 
 
 def model_text(teacher: Teacher) -> str:

@@ -8,7 +8,7 @@ from stillhouse.params.teacher import Teacher
 from stillhouse.report import charts
 from stillhouse.report.formats import bracket, count, number, percent, points, share
 from stillhouse.report.inputs import RunFiles
-from stillhouse.report.material import AnalysisRows, Rows, Settings, teacher_names
+from stillhouse.report.material import AnalysisRows, Rows, Settings, teacher_names, with_controls
 from stillhouse.report.page import DASH, Block, Figure, Table, Text
 from stillhouse.report.summary import rows_of_mean
 
@@ -155,11 +155,11 @@ def score_blocks(
         return [
             Text("This run has no students (student_ids is empty), so nothing was benchmarked.")
         ]
+    labels = with_controls(names)
     missing = [
-        f"{names[teacher]} / {student}"
-        for teacher in files.compared_ids
-        for student in files.student_ids
-        if (teacher, student) not in files.samples
+        f"{labels[one.teacher]} / {one.student} / seed {one.seed}"
+        for one in files.trained
+        if one not in files.samples
     ]
     blocks: list[Block] = []
     if missing:

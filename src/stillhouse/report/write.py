@@ -6,11 +6,12 @@ import numpy as np
 
 from stillhouse import layout
 from stillhouse.analysis import lengths, mixture, scores, statistics
+from stillhouse.analysis.conditions import Condition
 from stillhouse.files import write_json
 from stillhouse.params.base import Id
 from stillhouse.params.benchmark import Benchmark
 from stillhouse.params.filter import PerplexityScorer
-from stillhouse.params.run import Report, Run
+from stillhouse.params.run import Controls, Report, Run
 from stillhouse.params.stage import StageParams, load_recorded, read_student
 from stillhouse.params.teacher import Teacher
 from stillhouse.params.verify import Verify
@@ -27,13 +28,33 @@ def settings_of(params: StageParams) -> material.Settings:
         report=params.section(Report, "report"),
         teachers={t: load_recorded(Teacher, layout.teacher_record(t)) for t in teachers},
         judge=load_recorded(Teacher, layout.judge_record(teachers[0])),
+        compared=params.read(list[Id], "compared_ids"),
+        training_seeds=params.read(list[int], "training_seeds"),
+        controls=params.section(Controls, "controls"),
         scorer=params.section(PerplexityScorer, "perplexity"),
         students={s: read_student(s) for s in params.read(list[Id], "student_ids")},
     )
 
 
+def trained_of(settings: material.Settings, student_ids: list[str]) -> list[Condition]:
+    """Return all trained students of the run, those of the controls too."""
+    return [
+        Condition(teacher, student, seed)
+        for teacher in settings.controls.trained(settings.compared)
+        for student in student_ids
+        for seed in settings.training_seeds
+    ]
+
+
 def analyse(files: inputs.RunFiles, settings: material.Settings) -> material.AnalysisRows:
     """Return the rows of all analyses."""
+    ranked = settings.controls.released(settings.compared)
+    # The first training of each ranked student.
+    samples = {
+        (c.teacher, c.student): columns
+        for c, columns in files.samples.items()
+        if c.teacher in ranked and c.seed == settings.training_seeds[0]
+    }
     benchmarks = [task.id for task in settings.benchmark.tasks], settings.benchmark.score
     bootstrap: dict[str, Any] = {
         "resamples": settings.report.resamples,
@@ -41,8 +62,8 @@ def analyse(files: inputs.RunFiles, settings: material.Settings) -> material.Ana
         "seed": settings.run.seed,
     }
     return material.AnalysisRows(
-        scores=scores.score_rows(files.samples, *benchmarks, **bootstrap),
-        paired=scores.paired_rows(files.samples, *benchmarks, **bootstrap),
+        scores=scores.score_rows(samples, *benchmarks, **bootstrap),
+        paired=scores.paired_rows(samples, *benchmarks, **bootstrap),
         lengths=lengths.length_rows(files.lengths),
         histogram=lengths.histogram_rows(files.lengths),
         mixture=mixture.mixture_rows(files.lengths),

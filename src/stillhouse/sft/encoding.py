@@ -132,15 +132,22 @@ def load_encoder(text: StudentText) -> Encoder:
 
 
 def write_encoded(
-    path: Path, examples: Iterable[Example], encoder: Encoder, max_length: int
+    path: Path,
+    examples: Iterable[Example],
+    encoder: Encoder,
+    max_length: int,
+    *,
+    leave_out_long: bool = False,
 ) -> Counts:
     """Write examples, in the order given, as an Arrow stream file; the file appears whole or not at all.
 
     Args:
         path: the file, with the columns input_ids and labels.
-        examples: the examples, which stage `fit` has found to be short enough.
+        examples: the examples.
         encoder: the student's.
         max_length: the largest number of tokens of an example.
+        leave_out_long: whether longer examples are left out. Stage `fit` has left out those of the teachers; in a
+            control of shuffled answers a long answer may have come to a long prompt.
 
     Raises:
         StudentError: an example fails a check or is too long, or there is none.
@@ -151,6 +158,8 @@ def write_encoded(
             batch: list[dict[str, list[int]]] = []
             for example, encoded in encoder.encode(examples):
                 if len(encoded.input_ids) > max_length:
+                    if leave_out_long:
+                        continue
                     raise StudentError(
                         f"example {example.id} has {len(encoded.input_ids)} tokens, more than recipe.max_length "
                         f"{max_length}; the ids of stage fit are those of another run: run `dvc repro`"

@@ -59,7 +59,14 @@ def is_main_process() -> bool:
 
 
 def train(
-    examples: Path, ids: Path, student: Student, runtime: StudentRuntime, seed: int, out: Path
+    examples: Path,
+    ids: Path,
+    student: Student,
+    runtime: StudentRuntime,
+    seed: int,
+    out: Path,
+    *,
+    shuffled: bool = False,
 ) -> Training:
     """Train a student and write safetensors, tokenizer, chat template and generation config.
 
@@ -70,6 +77,7 @@ def train(
         runtime: batch per device and gradient checkpointing.
         seed: of the sampler.
         out: folder of the trained model.
+        shuffled: whether the answers are permuted, so that examples may be too long, which are left out.
 
     Raises:
         StudentError: the template or an example fails a gate, an example is longer than `max_length`, or the global
@@ -83,7 +91,7 @@ def train(
     scratch = _scratch(examples, ids, student, seed)
     rows = chosen_examples(examples, ids)
     trainer, counts = _trainer(
-        encoder, rows, student, budget.max_steps, runtime, accumulation, seed, scratch
+        encoder, rows, student, budget.max_steps, runtime, accumulation, seed, scratch, shuffled
     )
     trainer.train(resume_from_checkpoint=_last_checkpoint(scratch))
     curve = [(e["step"], e["loss"]) for e in trainer.state.log_history if "loss" in e]
@@ -147,6 +155,7 @@ def _trainer(
     accumulation: int,
     seed: int,
     scratch: Path,
+    shuffled: bool,
 ) -> tuple[Any, Counts]:
     import torch
     from accelerate import PartialState
@@ -165,7 +174,9 @@ def _trainer(
     encoded, counted = scratch / "examples.arrow", scratch / "counts.json"
     with PartialState().main_process_first():  # one process encodes, the others find the file
         if not counted.is_file():
-            counts = write_encoded(encoded, examples, encoder, recipe.max_length)
+            counts = write_encoded(
+                encoded, examples, encoder, recipe.max_length, leave_out_long=shuffled
+            )
             counted.write_bytes(msgspec.json.encode(counts))
     counts = msgspec.json.decode(counted.read_bytes(), type=Counts)
     arguments = SFTConfig(

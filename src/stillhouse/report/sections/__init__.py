@@ -6,7 +6,7 @@ A section whose data is missing states this.
 from stillhouse.params.same_base import shared_bases
 from stillhouse.report.formats import count
 from stillhouse.report.inputs import RunFiles
-from stillhouse.report.material import AnalysisRows, Settings, teacher_names
+from stillhouse.report.material import AnalysisRows, Settings, teacher_names, with_controls
 from stillhouse.report.page import Page, PageSection
 from stillhouse.report.scoreboard import headline, score_blocks
 from stillhouse.report.sections.answer_lengths import answer_lengths
@@ -38,8 +38,8 @@ def build(files: RunFiles, figures: AnalysisRows, settings: Settings) -> Page:
             "Scores of the students",
             [
                 *score_blocks(files, figures, settings, compared),
-                *answer_lengths(files.samples, settings, compared),
-                *lighteval_beside_ours(files, settings, compared),
+                *answer_lengths(files.samples, settings, with_controls(names)),
+                *lighteval_beside_ours(files, settings, with_controls(names)),
             ],
         ),
         *(
@@ -58,7 +58,7 @@ def build(files: RunFiles, figures: AnalysisRows, settings: Settings) -> Page:
         ("agreement", "Agreement of the teachers", agreement(files, compared)),
         ("lengths", "Length of the responses", lengths(figures, compared)),
         ("perplexity", "Perplexity", perplexity(figures, names)),
-        ("training", "Training", training(files, compared)),
+        ("training", "Training", training(files, with_controls(names))),
         (
             "verification",
             "Verification",

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from stillhouse.analysis.conditions import Condition
 from stillhouse.report.formats import percent
 from stillhouse.report.inputs import RunFiles
 from stillhouse.report.material import Settings
@@ -27,9 +28,9 @@ def lighteval_beside_ours(
     if not found:
         return []
     blocks: list[Block] = []
-    both = [(task, pair, row) for task, pair, row in found if row["compared"]]
+    both = [(task, one, row) for task, one, row in found if row["compared"]]
     if both:
-        header = ["Benchmark", "Teacher", "Student", "lighteval, %", "Our rule, %"]
+        header = ["Benchmark", "Teacher", "Student", "Seed", "lighteval, %", "Our rule, %"]
         blocks.append(
             Table(
                 "lighteval's own tasks: shares of the answers that its scorer accepts, beside those that our rule "
@@ -40,19 +41,20 @@ def lighteval_beside_ours(
                         task,
                         names[teacher],
                         student,
+                        str(seed),
                         *(percent(row[key]) for key in ("lighteval", "ours", "disagree")),
                         f"{row['compared']:,}",
                         f"{row['unread']:,}",
                     ]
-                    for task, (teacher, student), row in both
+                    for task, (teacher, student, seed), row in both
                 ],
-                labels=3,
+                labels=4,
             )
         )
     for task in dict.fromkeys(task for task, _, _ in both):
         examples = [
             _example(task, f"{names[teacher]}, {student}", one)
-            for own, (teacher, student), row in both
+            for own, (teacher, student, _), row in both
             if own == task
             for one in row["examples"]
         ]
@@ -80,12 +82,12 @@ def lighteval_beside_ours(
 
 def _compared(
     files: RunFiles, settings: Settings
-) -> Iterator[tuple[str, tuple[str, str], dict[str, Any]]]:
-    """Yield task, (teacher, student) and what stage `benchmark` found, for the tasks of lighteval's."""
+) -> Iterator[tuple[str, Condition, dict[str, Any]]]:
+    """Yield task, condition and what stage `benchmark` found, for the tasks of lighteval's."""
     for task in settings.benchmark.tasks:
-        for pair, metrics in files.benchmark.items():
+        for condition, metrics in files.benchmark.items():
             if (row := metrics.get(task.id, {}).get("by_our_rule")) is not None:
-                yield task.id, pair, row
+                yield task.id, condition, row
 
 
 def _example(task: str, teacher: str, found: Mapping[str, Any]) -> SideBySide:

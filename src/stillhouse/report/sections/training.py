@@ -15,10 +15,11 @@ def training(files: RunFiles, names: Mapping[str, str]) -> list[Block]:
     if not files.student_ids:
         return [Text("This run has no students (student_ids is empty), so nothing was trained.")]
     rows = []
-    for (teacher, student), curve in files.losses.items():
+    trained = {condition.teacher for condition in files.losses}
+    for (teacher, student, seed), curve in files.losses.items():
         every = max(1, -(-len(curve) // LOSS_POINTS))
         rows += [
-            {"teacher": teacher, "student": student, "step": step, "loss": loss}
+            {"teacher": teacher, "student": student, "seed": seed, "step": step, "loss": loss}
             for step, loss in curve[::every]
         ]
     blocks: list[Block] = []
@@ -27,7 +28,7 @@ def training(files: RunFiles, names: Mapping[str, str]) -> list[Block]:
             Figure(
                 "Training loss. Losses of different teachers are losses on different texts: a lower one does not "
                 "mean a better source.",
-                charts.losses(rows, names),
+                charts.losses(rows, {i: name for i, name in names.items() if i in trained}),
             )
         )
     else:
@@ -44,12 +45,17 @@ def training(files: RunFiles, names: Mapping[str, str]) -> list[Block]:
         blocks.append(
             Table(
                 "Training runs",
-                ["Teacher", "Student", *(key.replace("_", " ") for key in keys)],
+                ["Teacher", "Student", "Seed", *(key.replace("_", " ") for key in keys)],
                 [
-                    [names[teacher], student, *(general(metrics.get(key)) for key in keys)]
-                    for (teacher, student), metrics in files.sft.items()
+                    [
+                        names[teacher],
+                        student,
+                        str(seed),
+                        *(general(metrics.get(key)) for key in keys),
+                    ]
+                    for (teacher, student, seed), metrics in files.sft.items()
                 ],
-                labels=2,
+                labels=3,
             )
         )
     return blocks
