@@ -133,8 +133,8 @@ def paired_difference(first: Scores, second: Scores) -> PairedDifference:
     v1 + v2 - 2 r sqrt(v1 v2). v1 and v2 are the variances with the half items of `score_interval`, so that complete
     separation (all right against all wrong) has a finite error. r is the correlation of the item means, with a quarter
     of one answer, 1 / (4 answers seeds), added to both sums of squares, so that equal answers to few items are no proof
-    of equal students. Benchmarks are strata: their variances add, with the degrees of freedom of Satterthwaite (1946,
-    Biometrics Bulletin 2:110).
+    of equal students. Where the plain variance of the differences is larger, it counts. Benchmarks are strata: their
+    variances add, with the degrees of freedom of Satterthwaite (1946, Biometrics Bulletin 2:110).
 
     The seed part is the variance over seeds of the difference of the two trainings with one seed. Conditions with
     different seeds have two parts, one of each.
@@ -206,7 +206,10 @@ def _difference_variance(first: Scores, second: Scores, place: int) -> Variance:
         parts.append(item_variance(items)[1])
     r = (centred[0] * centred[1]).sum(-1) / np.sqrt(squares[0] * squares[1])
     one, other = parts
-    return Variance(one.value + other.value - 2 * r * np.sqrt(one.value * other.value), one.df)
+    value = one.value + other.value - 2 * r * np.sqrt(one.value * other.value)
+    items = centred[0].shape[-1]
+    plain = ((centred[0] - centred[1]) ** 2).sum(-1) / (items - 1) / items
+    return Variance(np.maximum(value, plain), np.full(value.shape, items - 1.0))
 
 
 def _sum(parts: Sequence[Variance]) -> Variance:
