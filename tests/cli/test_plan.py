@@ -44,7 +44,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(FOLDER_VARIABLE, "journal")
     params = read_yaml(ROOT / "params.yaml")
-    params["teacher_ids"] = ["hosted"]
+    params["teacher_ids"] = params["compared_ids"] = ["hosted"]
     params["generate"] = {"max_attempts": 3}
     params["verify"]["judge"] = {"model": "judge", "math": "any_no", "science": "unread_only"}
     Path("params.yaml").write_text(json.dumps(params))

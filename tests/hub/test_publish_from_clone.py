@@ -35,6 +35,7 @@ CODE = (
     ".dvcignore",
 )
 STUDENT = "small"
+SEEDS = [7, 8]  # of which the first is published
 VERSION = "0.1.0"  # the one that dataset_cards/changelog.md has
 # Stages that made the outs of a run; here they copy what was made before.
 PIPELINE = {
@@ -42,11 +43,11 @@ PIPELINE = {
     "package": {"cmd": "cp -r {made}/release data/release", "outs": ["data/release"]},
     "sft": {
         "cmd": "cp -r {made}/models .",
-        "outs": [f"models/{teacher}/{STUDENT}" for teacher in TEACHERS],
+        "outs": [f"models/{STUDENT}/{teacher}/{SEEDS[0]}" for teacher in TEACHERS],
     },
     "model_card": {
         "cmd": "cp -r {made}/model_cards data/",
-        "outs": [f"data/model_cards/{teacher}/{STUDENT}" for teacher in TEACHERS],
+        "outs": [f"data/model_cards/{STUDENT}"],
     },
 }
 Run = Callable[..., str]
@@ -58,11 +59,11 @@ def make_outs(made: Path, tiny_model: Path) -> dict[str, Any]:
     run = facts(package=package)
     write_release(made / "release", write_tables(made / "tables"), run, CARDS)
     for teacher_id in TEACHERS:
-        shutil.copytree(tiny_model, made / "models" / teacher_id / STUDENT)
+        shutil.copytree(tiny_model, made / "models" / STUDENT / teacher_id / str(SEEDS[0]))
         card = student_facts(
             package=run.package, teacher_id=teacher_id, teacher=teacher(), student_id=STUDENT
         )
-        write_model_card(made / "model_cards" / teacher_id / STUDENT, card, CARDS)
+        write_model_card(made / "model_cards" / STUDENT / teacher_id, card, CARDS)
     return run.package.model_dump(mode="json")
 
 
@@ -111,7 +112,13 @@ def clone(tmp_path: Path, tiny_model: Path, run: Run) -> Path:
         copy(ROOT / name, project / name, **ignore)
     stages = json.loads(json.dumps(PIPELINE).replace("{made}", str(tmp_path / "made")))
     (project / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
-    params = {"teacher_ids": list(TEACHERS), "student_ids": [STUDENT], "package": package}
+    params = {
+        "compared_ids": [*TEACHERS, "alias"],
+        "student_ids": [STUDENT],
+        "training_seeds": SEEDS,
+        "controls": {"alias": ["alias"], "shuffled": []},
+        "package": package,
+    }
     (project / "params.yaml").write_text(yaml.safe_dump(params))
     (project / ".gitignore").write_text("/code/\n/data/\n/models/\n__pycache__/\n")
     (project / "data/model_cards").mkdir(parents=True)

@@ -12,7 +12,8 @@ from tests.hub.stand_in import HubStandIn
 from tests.package.release_fixture import CARDS, facts, write_tables
 
 ROOT = Path(__file__).parents[2]
-PARAMS = """teacher_ids: [tiny, worked]
+PARAMS = """compared_ids: [tiny, worked]
+controls: {alias: [], shuffled: []}
 package:
   namespace: tester
   name: parallel_sums

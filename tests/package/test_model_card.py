@@ -48,6 +48,9 @@ def student_facts(**changes: Any) -> StudentFacts:
             {"task": "broken", **row, "score": None, "low": None, "high": None, "finished": None},
         ],
         "confidence": 0.95,
+        "seeds": [7],
+        "by_seed": {7: {"sums": 0.25}},
+        "untrained": {"sums": 0.05, "broken": 0.15},
     }
     return StudentFacts(**(base | changes))
 
@@ -99,6 +102,27 @@ def test_the_three_scores_are_side_by_side(tmp_path: Path) -> None:
         "| broken | 20.0 % | 25.0 % | - | 113 | 10.0 % | 5.0 % |",
         "",
     ]
+
+
+def test_every_seed_and_the_untrained_student_are_side_by_side(tmp_path: Path) -> None:
+    one = card_of(tmp_path / "one").splitlines()
+    assert "| benchmark | seed 7 | untrained |" in one
+    assert "| sums | 25.0 % | 5.0 % |" in one
+    assert "| broken | - | 15.0 % |" in one
+    assert "- One training: another seed gives other scores." in one
+    by_seed = {7: {"sums": 0.25}, 11: {"sums": 0.75, "broken": 0.5}}
+    two = card_of(tmp_path / "two", seeds=[7, 11], by_seed=by_seed)
+    lines = two.splitlines()
+    (start,) = [i for i, line in enumerate(lines) if line.startswith("| benchmark | seed 7 ")]
+    assert lines[start : start + 5] == [
+        "| benchmark | seed 7 | seed 11 | untrained |",
+        "|---|---|---|---|",
+        "| sums | 25.0 % | 75.0 % | 5.0 % |",
+        "| broken | - | 50.0 % | 15.0 % |",
+        "",
+    ]
+    assert "| training seed of these weights | 7, the first of 2 that were trained |" in two
+    assert "it was not chosen by its scores" in two
 
 
 def test_less_than_an_epoch_is_said(tmp_path: Path) -> None:

@@ -213,7 +213,7 @@ class MicroRun:
 
     def _configure(self, tiny_model: Path, endpoint: ScriptedEndpoint) -> None:
         params = read(ROOT / "params.yaml")
-        params["teacher_ids"] = ["alpha", "worked"]
+        params["teacher_ids"] = params["compared_ids"] = ["alpha", "worked"]
         source = {"kind": "file", "license": "apache-2.0"}
         params["queries"]["sources"] = [
             {"id": f"own_{name}", "category": name, "path": f"inputs/{name}.jsonl", **source}

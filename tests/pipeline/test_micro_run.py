@@ -195,7 +195,7 @@ def test_a_temperature_runs_one_chain_and_the_fan_ins(run):
 
 
 def test_a_removed_teacher_is_gone_from_the_fan_ins(run):
-    run.edit("params.yaml", teacher_ids=["alpha"])
+    run.edit("params.yaml", teacher_ids=["alpha"], compared_ids=["alpha"])
     assert set(run.repro()) == FAN_INS
     assert entries(run.folder / "data/aligned") == {"alpha"}
     assert entries(run.folder / "data/release") == {"alpha", "parallel"}

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
+from stillhouse.analysis.conditions import UNTRAINED, Condition
 from stillhouse.hashing import content_hash
 from stillhouse.params.benchmark import Benchmark
-from stillhouse.params.run import Report, Run
+from stillhouse.params.run import Controls, Report, Run
 from stillhouse.params.teacher import Teacher
 from stillhouse.params.verify import Verify
 from stillhouse.records import Decision, Example, Message, Perplexity, Sample, Verdict, query_id
@@ -16,11 +17,13 @@ from stillhouse.tables.write import write_table
 
 TEACHERS = ["smollm2_cool", "smollm2_warm", "worked"]
 STUDENT = "smollm2_135m"
+SEED = 7
+TRAINED = [Condition(teacher, STUDENT, SEED) for teacher in TEACHERS]
 TASKS = ["sums", "letters"]
 HOSTILE = "<script>alert('x')</script> ```` | [a](javascript:alert(1)) \x1b[31m \u202e end"
 CATEGORIES = ["math", "if", "other"]
 QUERIES = 40
-STUDENT_SKILL = {"smollm2_cool": 0.35, "smollm2_warm": 0.3, "worked": 0.8}
+STUDENT_SKILL = {"smollm2_cool": 0.35, "smollm2_warm": 0.3, "worked": 0.8, UNTRAINED: 0.2}
 
 
 def settings(student_ids: list[str] | None = None) -> Settings:
@@ -86,6 +89,9 @@ def settings(student_ids: list[str] | None = None) -> Settings:
             ),
         },
         judge=judge,
+        compared=TEACHERS,
+        training_seeds=[SEED],
+        controls=Controls(),
     )
 
 
@@ -97,6 +103,7 @@ def write(root: Path) -> None:
         _teacher_tables(root, teacher, place, rng)
         _student_tables(root, teacher, rng)
         _teacher_metrics(root, teacher, place)
+    _samples(root / "data/samples_untrained" / STUDENT, UNTRAINED, 0, rng)
     _json(
         root / "metrics/queries.json",
         {
@@ -211,6 +218,18 @@ def _teacher_tables(root: Path, teacher: str, place: int, rng: np.random.Generat
 
 
 def _student_tables(root: Path, teacher: str, rng: np.random.Generator) -> None:
+    _samples(root / "data/samples" / STUDENT / teacher / str(SEED), teacher, SEED, rng)
+    curve = root / "plots/sft" / STUDENT / teacher / f"{SEED}.csv"
+    curve.parent.mkdir(parents=True, exist_ok=True)
+    lines = [f"{step},{2.5 * 0.9**step + 0.8:.4f}" for step in range(1, 13)]
+    curve.write_text("\n".join(["step,loss", *lines]) + "\n", encoding="utf-8")
+    _json(
+        root / "metrics/sft" / STUDENT / teacher / f"{SEED}.json",
+        {"steps": 12, "final_loss": 1.5061, "rows": 24, "packed": True},
+    )
+
+
+def _samples(table: Path, teacher: str, seed: int, rng: np.random.Generator) -> None:
     samples = []
     for task, items, count in (("sums", 24, 4), ("letters", 12, 2)):
         for item in range(items):
@@ -226,6 +245,7 @@ def _student_tables(root: Path, teacher: str, rng: np.random.Generator) -> None:
                         sample=sample,
                         teacher=teacher,
                         student=STUDENT,
+                        seed=seed,
                         text=HOSTILE,
                         score=float(right and finished),
                         score_strict=float(right and finished),
@@ -236,15 +256,7 @@ def _student_tables(root: Path, teacher: str, rng: np.random.Generator) -> None:
                         finish_reason="stop" if finished else "length",
                     )
                 )
-    write_table(root / "data/samples" / teacher / STUDENT, Sample, samples)
-    curve = root / "plots/sft" / teacher / f"{STUDENT}.csv"
-    curve.parent.mkdir(parents=True, exist_ok=True)
-    lines = [f"{step},{2.5 * 0.9**step + 0.8:.4f}" for step in range(1, 13)]
-    curve.write_text("\n".join(["step,loss", *lines]) + "\n", encoding="utf-8")
-    _json(
-        root / "metrics/sft" / teacher / f"{STUDENT}.json",
-        {"steps": 12, "final_loss": 1.5061, "rows": 24, "packed": True},
-    )
+    write_table(table, Sample, samples)
 
 
 def judge_audit() -> dict[str, object]:

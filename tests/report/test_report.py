@@ -9,7 +9,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from stillhouse.analysis.conditions import UNTRAINED, Condition
 from stillhouse.files import write_json
+from stillhouse.params.run import Controls
 from stillhouse.params.stage import StageParams
 from stillhouse.records import Example, Sample
 from stillhouse.report import charts, inputs, page
@@ -83,6 +85,9 @@ def render(root, monkeypatch, students=(fake_run.STUDENT,), settings=None):
     tracked = {
         "teacher_ids": list(settings.teachers),
         "student_ids": list(students),
+        "compared_ids": list(settings.compared),
+        "training_seeds": list(settings.training_seeds),
+        "controls": settings.controls.model_dump(),
         **{key: getattr(settings, key).model_dump() for key in ("run", "verify", "report")},
         "benchmark": settings.benchmark.model_dump(),
     }
@@ -152,6 +157,7 @@ def test_the_headline_names_the_best_and_its_significant_leads(markdown):
 def test_the_headline_refuses_a_winner_when_the_interval_includes_zero(copied, monkeypatch):
     settings = fake_run.settings()
     del settings.teachers["worked"]
+    settings = dataclasses.replace(settings, compared=list(settings.teachers))
     _, markdown = render(copied, monkeypatch, settings=settings)
     head = markdown.partition("## Scores")[0]
     assert "is not significant: the paired interval includes 0." in head
@@ -255,7 +261,7 @@ def test_the_parameter_names_the_score_that_the_headline_uses(copied, monkeypatc
 
 
 def test_items_that_differ_between_teachers_are_counted_for_each(copied, monkeypatch):
-    folder = copied / "data/samples/worked" / fake_run.STUDENT
+    folder = copied / "data/samples" / fake_run.STUDENT / "worked" / str(fake_run.SEED)
     cut_all_of_item = [
         msgspec.structs.replace(s, finish_reason="length") if s.item_id == "sums-003" else s
         for s in read_table(folder, Sample)
@@ -292,7 +298,7 @@ def test_plot_files_hold_the_rows_that_dvc_draws(rendered):
 
 
 def test_side_by_side_shows_the_first_query_by_id_of_each_category(run):
-    files = inputs.read_run(run, fake_run.TEACHERS, [fake_run.STUDENT])
+    files = inputs.read_run(run, fake_run.TEACHERS, fake_run.TRAINED)
     rows = [fake_run.example("worked", n, 5, "") for n in range(24)]
     expected = {min(row.query_id for row in rows if row.category == c) for c in fake_run.CATEGORIES}
     assert set(files.chosen) == expected
@@ -310,14 +316,14 @@ def test_perplexity_has_values_before_and_after_the_filter(run):
     [
         ("metrics/align.json", "{"),
         ("metrics/align.json", "[]"),
-        (f"plots/sft/worked/{fake_run.STUDENT}.csv", "step,loss\n1,much\n"),
-        (f"plots/sft/worked/{fake_run.STUDENT}.csv", "epoch\n1\n"),
+        (f"plots/sft/{fake_run.STUDENT}/worked/{fake_run.SEED}.csv", "step,loss\n1,much\n"),
+        (f"plots/sft/{fake_run.STUDENT}/worked/{fake_run.SEED}.csv", "epoch\n1\n"),
     ],
 )
 def test_a_broken_file_is_named(copied, name, content):
     (copied / name).write_text(content)
     with pytest.raises(inputs.ReportError, match=re.escape(name)):
-        inputs.read_run(copied, fake_run.TEACHERS, [fake_run.STUDENT])
+        inputs.read_run(copied, fake_run.TEACHERS, fake_run.TRAINED)
 
 
 def test_a_broken_table_is_named(copied):
@@ -411,19 +417,59 @@ def test_lighteval_s_score_is_beside_ours(copied, monkeypatch):
         "items_read": True,
         "examples": [example | {"lighteval": 1.0, "ours": 0.0}],
     }
-    for teacher in fake_run.TEACHERS:
-        path = copied / "metrics/benchmark" / teacher / f"{fake_run.STUDENT}.json"
-        facts = {
-            "sums": {"by_our_rule": compared},
-            "letters": {"by_our_rule": {"items_read": False, "compared": 0, "unread": 0}},
-        }
-        write_json(path, facts)
+    facts = {
+        "sums": {"by_our_rule": compared},
+        "letters": {"by_our_rule": {"items_read": False, "compared": 0, "unread": 0}},
+    }
+    by_teacher = {teacher: {str(fake_run.SEED): facts} for teacher in fake_run.TEACHERS}
+    write_json(copied / f"metrics/benchmark/{fake_run.STUDENT}.json", by_teacher)
+    write_json(copied / f"metrics/benchmark_untrained/{fake_run.STUDENT}.json", facts)
     html, markdown = render(
         copied, monkeypatch, settings=dataclasses.replace(settings, benchmark=benchmark)
     )
-    assert "| sums | SmolLM2 cool | smollm2\\_135m | 50.0 | 25.0 | 25.0 | 96 | 3 |" in markdown
+    assert "| sums | SmolLM2 cool | smollm2\\_135m | 7 | 50.0 | 25.0 | 25.0 | 96 | 3 |" in markdown
+    assert "| sums | untrained | smollm2\\_135m | 0 | 50.0 | 25.0 | 25.0 | 96 | 3 |" in markdown
     assert "sums: right by lighteval, wrong by our rule" in html
     assert "reference: 204" in html
     assert "&lt;script&gt;alert(" in html
-    assert html.count("sums: right by lighteval") == 3
+    assert html.count("sums: right by lighteval") == 4
     assert "their items were not read: letters." in html
+
+
+def test_every_training_and_control_is_read_and_what_others_left_is_removed(copied, monkeypatch):
+    """Two seeds, an alias and a shuffled control: all of them are read, and the ranking has none of the controls."""
+    student, shuffled = fake_run.STUDENT, "worked_shuffled"
+    for teacher in (*fake_run.TEACHERS, shuffled):
+        of = teacher.removesuffix("_shuffled")
+        for kind in ("data/samples", "plots/sft", "metrics/sft"):
+            for old in (copied / kind / student / of).glob(f"{fake_run.SEED}*"):
+                for name in (f"8{old.suffix}", old.name):
+                    new = copied / kind / student / teacher / name
+                    if not new.exists():
+                        new.parent.mkdir(exist_ok=True)
+                        (shutil.copytree if old.is_dir() else shutil.copy)(old, new)
+    left = copied / "plots/sft" / student / "worked/9.csv"
+    left.write_text("step,loss\n")
+    settings = dataclasses.replace(
+        fake_run.settings(),
+        training_seeds=[fake_run.SEED, 8],
+        controls=Controls(alias=["smollm2_warm"], shuffled=["worked"]),
+    )
+    _, markdown = render(copied, monkeypatch, settings=settings)
+    assert not left.exists()
+    assert "No benchmark answers were found" not in markdown
+    runs = markdown.partition("Training runs")[2].partition("##")[0]
+    label = r"Worked solutions (replay, not a model), answers shuffled | smollm2\_135m | 8 |"
+    assert label in runs
+    scores = (copied / "plots/scores.csv").read_text()
+    assert "smollm2_cool" in scores
+    assert "smollm2_warm" not in scores
+    assert "shuffled" not in scores
+    trained = [
+        Condition(teacher, student, seed)
+        for teacher in (*fake_run.TEACHERS, shuffled)
+        for seed in (7, 8)
+    ]
+    files = inputs.read_run(copied, fake_run.TEACHERS, trained)
+    assert list(files.samples) == [*trained, Condition(UNTRAINED, student, 0)]
+    assert set(files.losses) == set(files.sft) == set(trained)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from stillhouse import layout
 from stillhouse.analysis.conditions import UNTRAINED, Condition
-from stillhouse.models.chat import ChatTokenizer
 from stillhouse.models.key_names import student_name
 from stillhouse.models.vllm_engine import Load, VllmCore, VllmEngine
 from stillhouse.models.weights import resolve
@@ -62,19 +61,21 @@ def untrained_engine(
         sampling: how it answers.
         runtime: where and how fast it answers.
     """
+    from transformers import AutoTokenizer
+
     folder = resolve(student.model, student.revision)
     load = Load(f"path:{folder}", weights_hash(folder), student.recipe.dtype, None)
-    tokenizer = ChatTokenizer(load.model, load.revision, student.chat_template).tokenizer
-    load_template(tokenizer, Path(student.chat_template))
     engine = VllmEngine(
         VllmCore(load, runtime),
         _sampling(sampling),
-        chat_template=student.chat_template,
         system_prompt=sampling.system_prompt,
         concurrency=runtime.max_num_seqs,
         name_in_keys=student_name(UNTRAINED, student_id),
-        stop_token_id=check_template(tokenizer, student.chat_template).stop_id,
     )
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    load_template(tokenizer, Path(student.chat_template))
+    engine.chat.tokenizer = tokenizer
+    engine.sampling["stop_token_ids"] = [check_template(tokenizer, student.chat_template).stop_id]
     return {Condition(UNTRAINED, student_id, 0): engine}
 
 

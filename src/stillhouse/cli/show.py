@@ -1,6 +1,6 @@
 """`stillhouse show ID`: print the history of one row, from its query to the released set."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -34,14 +34,15 @@ def show(row_id: str, full: bool, json: bool) -> None:
     from stillhouse.tables.lineage import find, trace
 
     require_project()
-    teacher_ids = load_run().teacher_ids
+    run = load_run()
+    teacher_ids = run.teacher_ids
     found = find(row_id, teacher_ids)
     lineage = trace(found, teacher_ids)
     if json:
         print_json(_document(found, lineage))
         return
     console = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
-    for style, line in _lines(found, lineage, full=full):
+    for style, line in _lines(found, lineage, run.compared_ids, full=full):
         console.print(_printable(line), style=style)
 
 
@@ -73,7 +74,9 @@ def _attempt_document(attempt: "AttemptHistory") -> dict[str, Any]:
     return attempt._asdict() | {"response": response}
 
 
-def _lines(found: "Match", lineage: "Lineage", *, full: bool) -> Iterator[Line]:
+def _lines(
+    found: "Match", lineage: "Lineage", compared_ids: Sequence[str], *, full: bool
+) -> Iterator[Line]:
     yield "bold", f"{found.kind} {found.id}"
     yield from _query_lines(lineage)
     if lineage.rejected:
@@ -87,6 +90,8 @@ def _lines(found: "Match", lineage: "Lineage", *, full: bool) -> Iterator[Line]:
             named = found.teacher is not None and attempt.response.attempt == found.attempt
             yield from _attempt_lines(teacher, attempt, whole=full or named)
         answer = "yes" if teacher.in_parallel_set else _none_yet(teacher, "align", "no")
+        if teacher.teacher not in compared_ids:
+            answer = "no, the teacher is not in compared_ids"
         yield "", f"  in the parallel set: {answer}"
 
 

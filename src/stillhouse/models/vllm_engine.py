@@ -315,7 +315,6 @@ class VllmEngine:
         keep_special_tokens: bool = False,
         load: Load | None = None,
         name_in_keys: str | None = None,
-        stop_token_id: int | None = None,
     ) -> None:
         """Set how the core is used; nothing is loaded.
 
@@ -328,17 +327,14 @@ class VllmEngine:
             keep_special_tokens: Whether special tokens, such as the channels of gpt-oss, stay in the text.
             load: The model, where the core answers for several; None: the core's own.
             name_in_keys: The model's name in the keys of the journal, where its place has moved.
-            stop_token_id: A token that ends an answer, beside the model's own.
         """
         self.concurrency = concurrency
         self._core = core
         self._load = load or core.load
         self._name_in_keys = name_in_keys or self._load.model
         self._system_prompt = system_prompt
-        self._chat = ChatTokenizer(self._load.model, self._load.revision, chat_template)
+        self.chat = ChatTokenizer(self._load.model, self._load.revision, chat_template)
         self.sampling = sampling_facts(sampling)
-        if stop_token_id is not None:
-            self.sampling["stop_token_ids"] = [stop_token_id]
         if keep_special_tokens:
             self.sampling["skip_special_tokens"] = False
 
@@ -348,18 +344,18 @@ class VllmEngine:
         return {
             "engine": vllm_version(),
             **self._load._replace(model=self._name_in_keys)._asdict(),
-            **self._chat.fingerprint,
+            **self.chat.fingerprint,
             "system_prompt": self._system_prompt,
             "sampling": self.sampling,
         }
 
     def render(self, request: Request) -> str:
         """Return the prompt as rendered by the chat template."""
-        return self._chat.render(request.messages, self._system_prompt)
+        return self.chat.render(request.messages, self._system_prompt)
 
     def encode(self, request: Request) -> list[int]:
         """Return the token ids of the prompt."""
-        return self._chat.encode(self.render(request))
+        return self.chat.encode(self.render(request))
 
     async def complete(self, request: Request) -> Completion:
         """Return the completion; the request joins the running batch at the next step.
