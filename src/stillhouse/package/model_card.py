@@ -31,7 +31,8 @@ class StudentFacts:
 
     `sft` and `align` are metrics. `decides` names the score that has the interval. `scores` has rows of task, score,
     low, high (0 to 1, None if not estimable), items, strict, lenient, finished, finished_items, samples, truncated and
-    unread, in the order to print. `confidence` is the confidence level of the intervals.
+    unread, in the order to print. `confidence` is the confidence level of the intervals. `trainings` (score, low, high)
+    is over all trainings, `gain` (difference, low, high) against the untrained student; both may be None.
 
     `seeds` are the training seeds, of which the first is the one of the published weights, of `sft` and of `scores`.
     `by_seed` has for each seed the deciding score by task, and `untrained` that of the base model; a task without a
