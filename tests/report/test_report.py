@@ -169,6 +169,29 @@ def test_the_headline_refuses_a_winner_when_the_interval_includes_zero(copied, m
     assert "The best is not significantly better than the untrained student" in head
 
 
+def test_controls_have_a_sentence_each_and_are_not_ranked(copied, monkeypatch):
+    settings = fake_run.settings()
+    settings.teachers["smollm2_warm"] = settings.teachers["smollm2_warm"].model_copy(
+        update={"alias_of": "smollm2_cool"}
+    )
+    controls = Controls(alias=["smollm2_warm"], shuffled=["worked"])
+    settings = dataclasses.replace(settings, controls=controls)
+    samples = copied / "data/samples" / fake_run.STUDENT
+    untrained = copied / "data/samples_untrained" / fake_run.STUDENT
+    shutil.copytree(untrained, samples / "worked_shuffled" / str(fake_run.SEED))
+    _, markdown = render(copied, monkeypatch, settings=settings)
+    head = markdown.partition("## Scores")[0]
+    assert "SmolLM2 warm, which is SmolLM2 cool with other sampling seeds, is not told apart" in head
+    assert "answers of Worked solutions (replay, not a model) given to other queries make a" in head
+    assert "is significantly worse" in head
+    chances = head.partition("Probability of being the best")[2].partition("\n")[0]
+    assert "SmolLM2 cool" in chances
+    assert "SmolLM2 warm" not in chances
+    table = markdown.partition("Table 1.")[2].partition("Table 2.")[0]
+    assert "SmolLM2 warm" not in table
+    assert "Controls against their teachers, 95 % each" in markdown
+
+
 def test_a_run_without_students_still_reports_its_data(copied, monkeypatch):
     html, markdown = render(copied, monkeypatch, students=())
     assert "No student was trained in this run" in markdown.partition("## Scores")[0]

@@ -96,9 +96,10 @@ def score_interval(scores: Scores, confidence: float) -> ScoreInterval:
     The item part of a benchmark is Wilson's interval (1927, JASA 22:209) for an effective number of items, with a t
     quantile. The effective number is c (1 - c) / v, where c and v are the mean and the variance of the mean after
     adding half an item that is always right and half an item that is always wrong. It is the number of items where
-    each scores 0 or 1, and grows as the items become alike. The limits of several benchmarks are combined by their
-    distances from the score (Zou and Donner 2008), so a benchmark without any right answer contributes the distance
-    to its upper limit.
+    each scores 0 or 1, and grows as the items become alike. The upper limit is never below that of no right answer at
+    all, and the lower one never above that of only right answers. The limits of several benchmarks are combined by
+    their distances from the score (Zou and Donner 2008), so a benchmark without any right answer contributes the
+    distance to its upper limit.
 
     Args:
         scores: arrays of at least two items each.
@@ -193,7 +194,15 @@ def _wilson(one: Floats, mean: Floats, confidence: float) -> tuple[Floats, Float
     q = stats.t.isf((1 - confidence) / 2, variance.df) ** 2 / effective
     middle = (mean + q / 2) / (1 + q)
     half = np.sqrt(q * (mean * (1 - mean) + q / 4)) / (1 + q)
-    return np.minimum(middle - half, mean), np.maximum(middle + half, mean), variance.value
+    none = _highest_without_success(one.shape[-1], confidence)
+    low = np.minimum(np.minimum(middle - half, mean), 1 - none)
+    return low, np.maximum(np.maximum(middle + half, mean), none), variance.value
+
+
+def _highest_without_success(items: int, confidence: float) -> float:
+    """Return the upper limit of a benchmark without any right answer: q / (1 + q), q = t^2 / items."""
+    q = stats.t.isf((1 - confidence) / 2, items) ** 2 / items
+    return float(q / (1 + q))
 
 
 def _difference_variance(first: Scores, second: Scores, place: int) -> Variance:

@@ -10,7 +10,7 @@ from stillhouse.analysis.intervals import FEWEST_SEEDS, Variance, detectable
 
 RATE = 0.5  # the score at which the error is largest
 CONCENTRATION = 2.0  # of the Beta distribution of the items' rates: a third of the variance is between items
-INTERACTION = 0.1  # standard deviation of what an item adds to one teacher's rate alone
+INTERACTION = 0.1  # standard deviation over items of the true difference between two teachers
 
 
 class Benchmark(NamedTuple):
@@ -25,9 +25,9 @@ def detectable_difference(
 ) -> float:
     """Return the true difference of two scores that is significant with 80 % power, all pairs corrected together.
 
-    The item variance of a benchmark's difference is (2 p (1 - p) f / (k s) + t^2) / n, with p = RATE, the share
-    f = CONCENTRATION / (CONCENTRATION + 1) of the variance within items, k answers, s seeds, n items and
-    t^2 = 2 INTERACTION^2; the seed variance is 2 seed_sd^2 / s, which counts from `intervals.FEWEST_SEEDS` seeds on.
+    The item variance of a benchmark's difference is (2 p (1 - p) f / (k s) + INTERACTION^2) / n, with p = RATE, the share
+    f = CONCENTRATION / (CONCENTRATION + 1) of the variance within items, k answers, s seeds and n items (n - 1 degrees of
+    freedom; benchmarks add with Satterthwaite's); the seed variance is 2 seed_sd^2 / s, which counts from `intervals.FEWEST_SEEDS` seeds on.
     Half width and power are those of `intervals.detectable`.
 
     Args:
@@ -39,11 +39,11 @@ def detectable_difference(
     """
     within = 2 * RATE * (1 - RATE) * CONCENTRATION / (CONCENTRATION + 1)
     variances = [
-        (within / (one.samples * seeds) + 2 * INTERACTION**2) / one.items for one in benchmarks
+        (within / (one.samples * seeds) + INTERACTION**2) / one.items for one in benchmarks
     ]
     total = sum(variances)
     freedom = total**2 / sum(
-        v**2 / max(one.items, 1) for v, one in zip(variances, benchmarks, strict=True)
+        v**2 / max(one.items - 1, 1) for v, one in zip(variances, benchmarks, strict=True)
     )
     parts = [Variance(np.asarray(total / len(benchmarks) ** 2), np.asarray(freedom))]
     if seeds >= FEWEST_SEEDS:

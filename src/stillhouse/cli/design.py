@@ -67,9 +67,9 @@ def design_lines(design: dict[str, Any]) -> Iterator[str]:
         )
     yield (
         f"  assumed: scores of {100 * RATE:g} %, items that differ as Beta rates of concentration {CONCENTRATION:g}, "
-        f"{100 * INTERACTION:g} points of deviation"
+        f"a true difference"
     )
     yield (
-        f"  between item and teacher, {design['seed_sd_points']:g} points between trainings (--seed-sd); "
+        f"  that varies by {100 * INTERACTION:g} points over items, {design['seed_sd_points']:g} points between trainings (--seed-sd); "
         "docs/reference/statistics.md has the formula"
     )

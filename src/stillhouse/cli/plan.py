@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Standard deviation of a student's mean score between trainings, in points.",
 )
-@json_option("teachers")
+@json_option("teachers", "design")
 def plan(teachers: tuple[str, ...], seed_sd: float, json: bool) -> None:
     """Count the requests, tokens and cost to come, and say what difference the design can detect.
 

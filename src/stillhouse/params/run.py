@@ -43,7 +43,9 @@ class Controls(Section):
 
 
 class Report(Section):
-    """Parameters of the report stage: bootstrap resamples, and the confidence level of its intervals."""
+    """Parameters of the report: the confidence level of its intervals (of all pairs of teachers together), and the draws
+    that the probability of being the best is estimated from (`resamples`).
+    """
 
     resamples: PositiveInt
     confidence: UnitInterval
