@@ -25,7 +25,9 @@ def main(student: str) -> None:
     untrained = sample_columns(layout.samples_untrained(student))
     for teacher in controls.released(params.read(list[Id], "compared_ids")):
         trained = [Condition(teacher, student, seed) for seed in seeds]
-        samples = {one: sample_columns(layout.samples(student, teacher, one.seed)) for one in trained}
+        samples = {
+            one: sample_columns(layout.samples(student, teacher, one.seed)) for one in trained
+        }
         scores = student_rows(
             samples | {Condition(UNTRAINED, student, 0): untrained},
             [task.id for task in benchmark.tasks],

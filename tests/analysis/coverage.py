@@ -1,10 +1,11 @@
-"""Simulation of the printed intervals: how often they hold the true value, how wide they are, how often a lead is false.
+"""Simulation of the printed intervals: how often they hold the true value, how wide they are, and false leads.
 
-    python -m tests.analysis.coverage   # prints the tables of docs/reference/statistics.md, 10 to 20 minutes
+    python -m tests.analysis.coverage   # prints the tables of docs/reference/statistics.md
 
 An item is answered right with probability p, from a Beta distribution with mean `rate` and concentration 2 (variance
 of p: a third of rate (1 - rate)). A training changes it to p + (d + e) p (1 - p), so that the mean stays `rate`: d is
-normal for each seed, within -0.7 to 0.7, and e uniform for each seed and item, from -0.3 to 0.3. Teachers share the items' p. Another rate is p moved towards 0 or 1.
+normal for each seed, within -0.7 to 0.7, and e uniform for each seed and item, from -0.3 to 0.3. Teachers share the
+items' p. Another rate is p moved towards 0 or 1.
 """
 
 import sys
@@ -27,7 +28,10 @@ from stillhouse.analysis.intervals import (
 
 CONCENTRATION = 2.0
 OF_ITEMS = 0.3  # the range of e
-SEED_NOISE = {"small": 0.03, "large": 0.3}  # of d; a score of .5 has a standard deviation of 0.5 and 5 points
+SEED_NOISE = {
+    "small": 0.03,
+    "large": 0.3,
+}  # of d; a score of .5 has a standard deviation of 0.5 and 5 points
 RATES = (0.02, 0.05, 0.1, 0.3, 0.5, 0.7, 0.85, 0.95)
 PAIRS = (
     *((0.02, 0.02), (0.02, 0.05), (0.02, 0.12), (0.1, 0.2), (0.5, 0.5), (0.5, 0.7)),
@@ -114,7 +118,9 @@ def t_half_width(values, seed):
 def score_cell(shape, seeds, noise, runs, rng) -> tuple[float, float, float]:
     ((own,), (truth,)) = draw(rng, shape, [None], noise, runs, seeds)
     found = score_interval(own, 0.95)
-    half = t_half_width([x.mean(-2) for x in own.benchmarks], seed_variance(own) if seeds >= FEWEST_SEEDS else None)
+    half = t_half_width(
+        [x.mean(-2) for x in own.benchmarks], seed_variance(own) if seeds >= FEWEST_SEEDS else None
+    )
     covered = (found.low - 1e-12 <= truth) & (truth <= found.high + 1e-12)
     by_t = np.abs(found.value - truth) <= half + 1e-12
     width = (found.high - found.low).mean() / (2 * half.mean())
@@ -145,7 +151,9 @@ def settled(cell, *args, rng, runs=RUNS):
     return RUNS_OF_DOUBT, *(float(np.mean(figures)) for figures in zip(*parts, strict=True))
 
 
-def cells(items=ITEMS, samples=SAMPLES, seeds=SEEDS, rates=RATES, pairs=PAIRS, shapes=SHAPES, runs=RUNS) -> Iterator[Cell]:  # noqa: E501
+def cells(
+    items=ITEMS, samples=SAMPLES, seeds=SEEDS, rates=RATES, pairs=PAIRS, shapes=SHAPES, runs=RUNS
+) -> Iterator[Cell]:
     """Yield all cells: scores of one benchmark, differences, and means of benchmarks.
 
     Args:
@@ -159,7 +167,9 @@ def cells(items=ITEMS, samples=SAMPLES, seeds=SEEDS, rates=RATES, pairs=PAIRS, s
     """
     rng = np.random.default_rng(20_25)
     for many in seeds:
-        for noise, size in SEED_NOISE.items() if many >= FEWEST_SEEDS else [("large", SEED_NOISE["large"])]:
+        for noise, size in (
+            SEED_NOISE.items() if many >= FEWEST_SEEDS else [("large", SEED_NOISE["large"])]
+        ):
             for n, k, rate in product(items, samples, rates):
                 figures = settled(score_cell, [(n, rate, k)], many, size, rng=rng, runs=runs)
                 yield Cell("score", f"{rate}", f"{n}", k, many, noise, *figures)
@@ -180,7 +190,10 @@ def false_headlines(shape, teachers, seeds, noise, runs, rng) -> float:
     claims = 0
     for _ in range(-(-runs // 100)):
         arrays, _ = draw(rng, shape, [None] * teachers, noise, 100, seeds)
-        scores = sum(np.stack([a.benchmarks[place].mean((-2, -1)) for a in arrays]) for place in range(len(shape)))
+        scores = sum(
+            np.stack([a.benchmarks[place].mean((-2, -1)) for a in arrays])
+            for place in range(len(shape))
+        )
         best = scores.argmax(0)
         claimed = np.zeros(100, bool)
         for one, other in combinations(range(teachers), 2):
@@ -207,7 +220,14 @@ def headline_rows(
             for teachers in counts:
                 size = SEED_NOISE[noise] if noise else 0.0
                 share = false_headlines(shape, teachers, seeds, size, runs, rng)
-                yield name, teachers, seeds, noise or "none", share, float(np.sqrt(0.05 * 0.95 / runs))
+                yield (
+                    name,
+                    teachers,
+                    seeds,
+                    noise or "none",
+                    share,
+                    float(np.sqrt(0.05 * 0.95 / runs)),
+                )
 
 
 def summary(found: list[Cell]) -> Iterator[str]:
@@ -219,11 +239,12 @@ def summary(found: list[Cell]) -> Iterator[str]:
         own = [c for c in found if (c.kind, c.seeds, c.noise) == (kind, seeds, noise)]
         low = min(own, key=lambda c: c.covered)
         fair = [c.width for c in own if c.t_covered >= GOAL] or [float("nan")]
+        where = f"{low.rate} {low.items}" + (f" x {low.samples}" if low.samples else "")
+        below, fairly = sum(c.covered < GOAL for c in own), sum(c.t_covered >= GOAL for c in own)
         yield (
-            f"| {kind} | {seeds} | {noise if seeds > 2 else '-'} | {len(own)} | {low.covered:.3f} ± {low.error:.3f} | "
-            f"{low.rate} {low.items}{f' x {low.samples}' if low.samples else ''} | {sum(c.covered < GOAL for c in own)} | "
-            f"{len(own) - sum(c.t_covered < GOAL for c in own)} | {sum(width > 1.3 for width in fair)} | "
-            f"{np.median(fair):.2f} | {max(fair):.2f} |"
+            f"| {kind} | {seeds} | {noise if seeds > 2 else '-'} | {len(own)} | "
+            f"{low.covered:.3f} ± {low.error:.3f} | {where} | {below} | {fairly} | "
+            f"{sum(width > 1.3 for width in fair)} | {np.median(fair):.2f} | {max(fair):.2f} |"
         )
 
 
@@ -236,9 +257,14 @@ def main() -> None:
         if cell.covered < GOAL:
             print("below", cell, file=sys.stderr, flush=True)
     print(*summary(found), sep="\n", flush=True)
-    print("\n| teachers, all equal | benchmarks | trainings | seed noise | false headlines |\n|---|---|---|---|---|")
+    print(
+        "\n| teachers, all equal | benchmarks | trainings | seed noise | false headlines |\n|---|---|---|---|---|"
+    )
     for name, teachers, seeds, noise, share, error in headline_rows():
-        print(f"| {teachers} | {name} | {seeds} | {noise} | {100 * share:.1f} ± {100 * error:.1f} % |", flush=True)
+        print(
+            f"| {teachers} | {name} | {seeds} | {noise} | {100 * share:.1f} ± {100 * error:.1f} % |",
+            flush=True,
+        )
     print(f"\n{time.process_time() - begun:.0f} s of CPU", file=sys.stderr)
 
 

@@ -27,7 +27,9 @@ def test_a_few_cells_cover():
     plain = [cell for cell in found if cell.kind == "score" and cell.t_covered >= GOAL]
     assert plain
     assert all(cell.width < 1.4 for cell in plain)
-    assert min(cell.t_covered for cell in found) < 0.8  # the simulation sees an interval that does not cover
+    assert (
+        min(cell.t_covered for cell in found) < 0.8
+    )  # the simulation sees an interval that does not cover
 
 
 def test_equal_teachers_have_no_leader():

@@ -24,7 +24,9 @@ def test_chances_add_to_one_and_equal_teachers_share_them():
     assert sum(chances.values()) == pytest.approx(1)
     assert chances["a"] == pytest.approx(0.5, abs=0.03)
     assert chances["c"] == 0
-    assert chances == chance_of_best({"a": of(*one), "b": of(*one), "c": of(*np.zeros(40))}, 4000, 1)
+    assert chances == chance_of_best(
+        {"a": of(*one), "b": of(*one), "c": of(*np.zeros(40))}, 4000, 1
+    )
 
 
 def test_teachers_without_any_right_answer_share_the_chance():

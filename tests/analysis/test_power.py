@@ -16,7 +16,9 @@ def test_seeds_set_a_floor_that_items_do_not_lower():
 
 
 def test_more_teachers_need_a_larger_difference():
-    found = [detectable_difference([Benchmark(100, 4)], 1, teachers, 0, 0.95) for teachers in (2, 3, 11)]
+    found = [
+        detectable_difference([Benchmark(100, 4)], 1, teachers, 0, 0.95) for teachers in (2, 3, 11)
+    ]
     assert found == sorted(found)
     assert found[2] > 1.3 * found[0]
 

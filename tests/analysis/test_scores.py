@@ -66,7 +66,9 @@ def test_rows_hold_the_mean_over_tasks_and_over_students():
             columns("easy", [[1, 1], [1, 0]], tokens=10),
             columns("hard", [[0, 0], [extra, 0], [0, 0]], tokens=40, truncated=3),
         ]
-        samples[Condition("t", student, 1)] = {key: np.concatenate([p[key] for p in parts]) for key in parts[0]}
+        samples[Condition("t", student, 1)] = {
+            key: np.concatenate([p[key] for p in parts]) for key in parts[0]
+        }
     rows = {
         (row["task"], row["student"]): row
         for row in score_rows(samples, ["easy", "hard"], "strict", confidence=0.95)
@@ -153,7 +155,13 @@ def test_a_benchmark_without_a_finished_answer_has_no_finished_score():
 def test_seeds_are_rows_of_the_array_and_students_are_averaged_seed_by_seed():
     samples = {
         Condition("t", student, seed): columns("m", [[right]] * 8)
-        for student, seed, right in (("a", 2, 0), ("a", 1, 1), ("b", 1, 0), ("b", 2, 0), ("b", 3, 1))
+        for student, seed, right in (
+            ("a", 2, 0),
+            ("a", 1, 1),
+            ("b", 1, 0),
+            ("b", 2, 0),
+            ("b", 3, 1),
+        )
     }
     found = answered(samples, ["m"], "strict")
     (scores,) = shared([found["t", "a"]], [0])
@@ -201,7 +209,8 @@ def test_pairs_of_teachers_are_corrected_together_and_controls_are_not_among_the
 
 
 @pytest.mark.parametrize(
-    ("seeds", "scope"), [(1, "students"), (2, "students"), (3, "tentative"), (4, "tentative"), (5, "teacher")]
+    ("seeds", "scope"),
+    [(1, "students"), (2, "students"), (3, "tentative"), (4, "tentative"), (5, "teacher")],
 )
 def test_what_a_comparison_covers_depends_on_its_trainings(seeds, scope):
     assert scope_of(seeds) == scope
@@ -238,7 +247,8 @@ def test_there_is_no_verdict_where_a_teacher_has_no_scores():
     samples = trained({"a": 0.5, "b": 0.7})
     rows = paired(samples)
     assert (
-        verdicts(samples, ["m"], "strict", ranked=["a", "b", "c"], paired=rows, draws=9, seed=1) == []
+        verdicts(samples, ["m"], "strict", ranked=["a", "b", "c"], paired=rows, draws=9, seed=1)
+        == []
     )
 
 

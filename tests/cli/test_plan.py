@@ -269,7 +269,10 @@ def test_a_plan_says_what_difference_the_design_finds_and_what_seeds_and_items_c
     assert by[5, items] < by[3, items]
     assert by[3, 4 * items] < by[3, items]
     steady = document("plan", "--seed-sd", "0")["design"]["designs"]
-    assert all(a["detectable_points"] <= b["detectable_points"] for a, b in zip(steady, designs, strict=True))
+    assert all(
+        a["detectable_points"] <= b["detectable_points"]
+        for a, b in zip(steady, designs, strict=True)
+    )
     shown = CliRunner().invoke(main, ["plan"]).output
     assert "Detectable difference between two of 2 teachers (80 % power" in shown
     (row,) = [line.split() for line in shown.splitlines() if "<- this run" in line]

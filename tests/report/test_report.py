@@ -181,7 +181,9 @@ def test_controls_have_a_sentence_each_and_are_not_ranked(copied, monkeypatch):
     shutil.copytree(untrained, samples / "worked_shuffled" / str(fake_run.SEED))
     _, markdown = render(copied, monkeypatch, settings=settings)
     head = markdown.partition("## Scores")[0]
-    assert "SmolLM2 warm, which is SmolLM2 cool with other sampling seeds, is not told apart" in head
+    assert (
+        "SmolLM2 warm, which is SmolLM2 cool with other sampling seeds, is not told apart" in head
+    )
     assert "answers of Worked solutions (replay, not a model) given to other queries make a" in head
     assert "is significantly worse" in head
     chances = head.partition("Probability of being the best")[2].partition("\n")[0]

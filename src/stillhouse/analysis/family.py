@@ -23,9 +23,7 @@ def pair_level(teachers: int, confidence: float) -> float:
     return float(2 * stats.norm.sf(q / np.sqrt(2)))
 
 
-def chance_of_best(
-    conditions: Mapping[str, Scores], draws: int, seed: int
-) -> dict[str, float]:
+def chance_of_best(conditions: Mapping[str, Scores], draws: int, seed: int) -> dict[str, float]:
     """Return for each teacher the share of draws in which its score is the highest; ties count in parts.
 
     A draw adds to each score an error of the items, with the covariance of the teachers' item means and scaled as a t
@@ -45,7 +43,9 @@ def chance_of_best(
         items = np.array([scores.benchmarks[place].mean(-2) for scores in every])
         centred = items - items.mean(1, keepdims=True)
         size = np.sqrt((centred**2).sum(1, keepdims=True))
-        alike = size[:, 0] < 1e-12  # all items score the same: the error has no direction, and is drawn by itself
+        alike = (
+            size[:, 0] < 1e-12
+        )  # all items score the same: the error has no direction, and is drawn by itself
         directions = centred / np.where(alike[:, None], 1.0, size)
         error = rng.standard_normal((draws, items.shape[1])) @ directions.T
         error[:, alike] = rng.standard_normal((draws, int(alike.sum())))

@@ -81,13 +81,13 @@ class PairedDifference(NamedTuple):
 
 def half_width(parts: Sequence[Variance], level: float) -> Floats:
     """Return the root of the sum of t(df)^2 times variance over independent parts (module docstring)."""
-    return np.sqrt(sum(stats.t.isf(level / 2, part.df) ** 2 * part.value for part in parts))
+    return np.sqrt(_total([stats.t.isf(level / 2, part.df) ** 2 * part.value for part in parts]))
 
 
 def detectable(parts: Sequence[Variance], level: float) -> Floats:
     """Return half width plus z(.8) standard errors: the difference that the interval tells from 0 with 80 % power."""
-    error = np.sqrt(sum(part.value for part in parts))
-    return half_width(parts, level) + stats.norm.ppf(POWER) * error
+    error = np.sqrt(_total([part.value for part in parts]))
+    return half_width(parts, level) + float(stats.norm.ppf(POWER)) * error
 
 
 def score_interval(scores: Scores, confidence: float) -> ScoreInterval:
@@ -107,7 +107,7 @@ def score_interval(scores: Scores, confidence: float) -> ScoreInterval:
     """
     count = len(scores.benchmarks)
     means = [one.mean((-2, -1)) for one in scores.benchmarks]
-    value = sum(means) / count
+    value = _total(means) / count
     below, above, item = (np.zeros(np.shape(value)) for _ in range(3))
     for one, mean in zip(scores.benchmarks, means, strict=True):
         low, high, variance = _wilson(one, mean, confidence)
@@ -115,7 +115,7 @@ def score_interval(scores: Scores, confidence: float) -> ScoreInterval:
         above = above + ((high - mean) / count) ** 2
         item = item + variance / count**2
     seed = _between(_by_seed(scores))
-    of_seeds = 0.0
+    of_seeds = np.zeros(np.shape(value))
     if len(scores.seeds) >= FEWEST_SEEDS:
         of_seeds = half_width([seed], 1 - confidence) ** 2
     return ScoreInterval(
@@ -146,7 +146,7 @@ def paired_difference(first: Scores, second: Scores) -> PairedDifference:
     """
     count = len(first.benchmarks)
     pairs = list(zip(first.benchmarks, second.benchmarks, strict=True))
-    value = sum(a.mean((-2, -1)) - b.mean((-2, -1)) for a, b in pairs) / count
+    value = _total([a.mean((-2, -1)) - b.mean((-2, -1)) for a, b in pairs]) / count
     items = [_difference_variance(first, second, place) for place in range(count)]
     item = _sum([Variance(part.value / count**2, part.df) for part in items])
     if tuple(first.seeds) == tuple(second.seeds):
@@ -154,7 +154,7 @@ def paired_difference(first: Scores, second: Scores) -> PairedDifference:
     else:
         seeds = [(len(side.seeds), _between(_by_seed(side))) for side in (first, second)]
     counted = [part for number, part in seeds if number >= FEWEST_SEEDS]
-    return PairedDifference(value, [item, *counted], sum(part.value for _, part in seeds))
+    return PairedDifference(value, [item, *counted], _total([part.value for _, part in seeds]))
 
 
 def item_variance(items: Floats) -> tuple[Floats, Variance]:
@@ -177,7 +177,7 @@ def seed_variance(scores: Scores) -> Variance:
 
 def _by_seed(scores: Scores) -> Floats:
     """Return the mean over benchmarks and items of each seed, (..., seeds)."""
-    return sum(one.mean(-1) for one in scores.benchmarks) / len(scores.benchmarks)
+    return _total([one.mean(-1) for one in scores.benchmarks]) / len(scores.benchmarks)
 
 
 def _between(by_seed: Floats) -> Variance:
@@ -223,5 +223,9 @@ def _difference_variance(first: Scores, second: Scores, place: int) -> Variance:
 
 def _sum(parts: Sequence[Variance]) -> Variance:
     """Return the sum of independent variances, with Satterthwaite's degrees of freedom."""
-    value = sum(part.value for part in parts)
-    return Variance(value, value**2 / sum(part.value**2 / part.df for part in parts))
+    value = _total([part.value for part in parts])
+    return Variance(value, value**2 / _total([part.value**2 / part.df for part in parts]))
+
+
+def _total(parts: Sequence[Floats]) -> Floats:
+    return np.asarray(np.sum(parts, axis=0), dtype=float)

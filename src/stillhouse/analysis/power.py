@@ -9,7 +9,9 @@ from stillhouse.analysis.family import pair_level
 from stillhouse.analysis.intervals import FEWEST_SEEDS, Variance, detectable
 
 RATE = 0.5  # the score at which the error is largest
-CONCENTRATION = 2.0  # of the Beta distribution of the items' rates: a third of the variance is between items
+CONCENTRATION = (
+    2.0  # of the Beta distribution of the items' rates: a third of the variance is between items
+)
 INTERACTION = 0.1  # standard deviation over items of the true difference between two teachers
 
 
@@ -25,9 +27,10 @@ def detectable_difference(
 ) -> float:
     """Return the true difference of two scores that is significant with 80 % power, all pairs corrected together.
 
-    The item variance of a benchmark's difference is (2 p (1 - p) f / (k s) + INTERACTION^2) / n, with p = RATE, the share
-    f = CONCENTRATION / (CONCENTRATION + 1) of the variance within items, k answers, s seeds and n items (n - 1 degrees of
-    freedom; benchmarks add with Satterthwaite's); the seed variance is 2 seed_sd^2 / s, which counts from `intervals.FEWEST_SEEDS` seeds on.
+    The item variance of a benchmark's difference is (2 p (1 - p) f / (k s) + INTERACTION^2) / n, with p = RATE, the
+    share f = CONCENTRATION / (CONCENTRATION + 1) of the variance within items, k answers, s seeds and n items. It has
+    n - 1 degrees of freedom; benchmarks add with Satterthwaite's. The seed variance is 2 seed_sd^2 / s, which counts
+    from `intervals.FEWEST_SEEDS` seeds on.
     Half width and power are those of `intervals.detectable`.
 
     Args:

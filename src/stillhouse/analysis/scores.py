@@ -19,10 +19,11 @@ from stillhouse.analysis.answered import (
     shared,
 )
 from stillhouse.analysis.conditions import Condition
-from stillhouse.analysis.intervals import FEWEST_ITEMS, Scores, score_interval
+from stillhouse.analysis.intervals import FEWEST_ITEMS, Floats, Scores, score_interval
 from stillhouse.analysis.statistics import DIGITS, Columns
 from stillhouse.params.benchmark import ScoreKind
 
+EMPTY = dict.fromkeys(("low", "high", "standard_error", "seed_sd", "seed_share"))
 SCORES: tuple[ScoreKind, ...] = ("strict", "lenient", "finished")
 
 
@@ -53,14 +54,17 @@ def score_rows(
     for (teacher, student), one in by_kind[decides].items():
         for task, places in places_of(tasks).items():
             (scores,) = shared([one], places)
-            beside = {kind: shared([by_kind[kind][teacher, student]], places)[0] for kind in SCORES}
+            beside = {
+                kind: shared([one_kind[teacher, student]], places)[0]
+                for kind, one_kind in by_kind.items()
+            }
             rows.append(
                 {
                     "task": task,
                     "teacher": teacher,
                     "student": student,
                     **_score(scores, confidence),
-                    **{kind: _mean(own) for kind, own in beside.items()},
+                    **{str(kind): _mean(own) for kind, own in beside.items()},
                     "finished_items": _items(beside["finished"]),
                     **_how_it_ran(samples, task, tasks, teacher, student),
                 }
@@ -80,7 +84,7 @@ def without_interval(conditions: Sequence[Scores]) -> str | None:
     return None
 
 
-def rounded(value: float) -> float:
+def rounded(value: float | Floats) -> float:
     """Return the value as it is printed and compared: 0 and not -0."""
     return round(float(value), DIGITS) + 0.0
 
@@ -95,7 +99,7 @@ def _score(scores: Scores, confidence: float) -> dict[str, Any]:
     seeds = len(scores.seeds)
     row: dict[str, Any] = {
         "score": _mean(scores),
-        **dict.fromkeys(("low", "high", "standard_error", "seed_sd", "seed_share")),
+        **EMPTY,
         "items": _items(scores),
         "seeds": seeds,
         "without_interval": reason,

@@ -70,6 +70,7 @@ def design_lines(design: dict[str, Any]) -> Iterator[str]:
         f"a true difference"
     )
     yield (
-        f"  that varies by {100 * INTERACTION:g} points over items, {design['seed_sd_points']:g} points between trainings (--seed-sd); "
-        "docs/reference/statistics.md has the formula"
+        f"  that varies by {100 * INTERACTION:g} points over items, {design['seed_sd_points']:g} points between "
+        "trainings (--seed-sd)"
     )
+    yield "  docs/reference/statistics.md has the formula"

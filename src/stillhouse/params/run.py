@@ -43,8 +43,10 @@ class Controls(Section):
 
 
 class Report(Section):
-    """Parameters of the report: the confidence level of its intervals (of all pairs of teachers together), and the draws
-    that the probability of being the best is estimated from (`resamples`).
+    """Parameters of the report.
+
+    `confidence` is the level of its intervals, and of all pairs of teachers together. `resamples` is the number of
+    draws that the probability of being the best is estimated from.
     """
 
     resamples: PositiveInt

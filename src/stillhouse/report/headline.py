@@ -67,7 +67,9 @@ def _no_answer(student: str, figures: AnalysisRows, settings: Settings) -> str:
         reason = "the student of some teacher has no benchmark scores, or no valid ones"
     else:
         reasons = {of[teacher]["without_interval"] for teacher in settings.ranked} - {None}
-        reason = f"no interval can be given ({', '.join(sorted(reasons)) or 'too few items shared'})"
+        reason = (
+            f"no interval can be given ({', '.join(sorted(reasons)) or 'too few items shared'})"
+        )
     return f"No answer {_who(student)}: {reason}."
 
 

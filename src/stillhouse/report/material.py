@@ -53,8 +53,8 @@ class AnalysisRows:
     """Tidy rows computed from the tables.
 
     `scores`, `paired`, `lengths`, `histogram` and `mixture` are returned by the functions `score_rows`, `paired_rows`,
-    `length_rows`, `histogram_rows` and `mixture_rows` of `analysis`, `verdicts` by `analysis.verdict.verdicts`. `perplexity` has teacher, step and the figures of
-    a box plot.
+    `length_rows`, `histogram_rows` and `mixture_rows` of `analysis`, `verdicts` by `analysis.verdict.verdicts`.
+    `perplexity` has teacher, step and the figures of a box plot.
     """
 
     scores: Rows

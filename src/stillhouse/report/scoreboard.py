@@ -186,8 +186,7 @@ def _paired_table(caption: str, rows: Rows, names: Mapping[str, str]) -> Table:
             f"{names[row['first']]} minus {names[row['second']]}",
             row["student"] if row["student"] != ALL_STUDENTS else "all students",
             points(row["difference"]),
-            bracket(row["low"], row["high"], signed=True)
-            or f"{DASH} ({row['without_interval']})",
+            bracket(row["low"], row["high"], signed=True) or f"{DASH} ({row['without_interval']})",
             "yes" if row["significant"] else "no",
             points(row["detectable"]).removeprefix("+"),
             *([percent(row["seed_share"])] if several else []),
@@ -212,7 +211,7 @@ def _method(settings: Settings, figures: AnalysisRows) -> Text:
         f"effective number of items; differences are paired by item. From {FEWEST_SEEDS} trainings on, both also count "
         "how far trainings with other seeds differ; with fewer they are about these trained students. All pairs of a "
         "benchmark are corrected together by the studentised range; the number of benchmarks is not corrected for."
-        f"{gains} A benchmark of fewer than {FEWEST_ITEMS} items has no interval. The page docs/reference/statistics.md "
+        f"{gains} A benchmark of fewer than {FEWEST_ITEMS} items has no interval. docs/reference/statistics.md "
         f"says how often these intervals hold the truth. {_SCORES} Headline, table 1 and all differences use the "
         f"{settings.benchmark.score} score.",
         note=True,
