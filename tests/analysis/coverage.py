@@ -2,10 +2,10 @@
 
     python -m tests.analysis.coverage   # prints the tables of docs/reference/statistics.md
 
-An item is answered right with probability p, from a Beta distribution with mean `rate` and concentration 2 (variance
-of p: a third of rate (1 - rate)). A training changes it to p + (d + e) p (1 - p), so that the mean stays `rate`: d is
-normal for each seed, within -0.7 to 0.7, and e uniform for each seed and item, from -0.3 to 0.3. Teachers share the
-items' p. Another rate is p moved towards 0 or 1.
+An item is answered right with probability p, from a Beta distribution with mean `rate` and a concentration c: the
+variance of p is rate (1 - rate) / (c + 1). A training changes it to p + (d + e) p (1 - p), so that the mean stays
+`rate`: d is normal for each seed, within -0.7 to 0.7, and e uniform for each seed and item, from -0.3 to 0.3. Teachers
+share the items' p. Another rate is p moved towards 0 or 1.
 """
 
 import sys
@@ -26,7 +26,7 @@ from stillhouse.analysis.intervals import (
     seed_variance,
 )
 
-CONCENTRATION = 2.0
+CONCENTRATIONS = (0.5, 2.0, 8.0)
 OF_ITEMS = 0.3  # the range of e
 SEED_NOISE = {
     "small": 0.03,
@@ -58,6 +58,7 @@ class Cell(NamedTuple):
     samples: int
     seeds: int
     noise: str
+    concentration: float
     runs: int
     covered: float
     t_covered: float
@@ -69,7 +70,7 @@ class Cell(NamedTuple):
         return float(np.sqrt(self.covered * (1 - self.covered) / self.runs))
 
 
-def draw(rng, shape, rates, noise, runs, seeds):
+def draw(rng, shape, rates, noise, runs, seeds, concentration=2.0):
     """Return for each rate factor a list of score arrays, and the true means, of which a few seeds are part.
 
     Args:
@@ -79,13 +80,14 @@ def draw(rng, shape, rates, noise, runs, seeds):
         noise: the standard deviation of d.
         runs: the repetitions.
         seeds: trainings of each teacher.
+        concentration: of the items' rates.
     """
     arrays = [[] for _ in rates]  # of teachers, of benchmarks
     truth = np.zeros((len(rates), runs))
     effects = rng.normal(0, noise, (len(rates), runs, seeds, 1)).clip(-0.7, 0.7)
     for items, rate, samples in shape:
-        p = rng.beta(rate * CONCENTRATION, (1 - rate) * CONCENTRATION, (runs, 1, items))
-        square = rate * (1 - rate) / (CONCENTRATION + 1) + rate**2  # the mean of p^2
+        p = rng.beta(rate * concentration, (1 - rate) * concentration, (runs, 1, items))
+        square = rate * (1 - rate) / (concentration + 1) + rate**2  # the mean of p^2
         for place, own in enumerate(rates):
             mean = rate if own is None else own
             if mean <= rate:
@@ -115,8 +117,8 @@ def t_half_width(values, seed):
     return stats.t.ppf(0.975, df) * np.sqrt(total)
 
 
-def score_cell(shape, seeds, noise, runs, rng) -> tuple[float, float, float]:
-    ((own,), (truth,)) = draw(rng, shape, [None], noise, runs, seeds)
+def score_cell(shape, seeds, noise, concentration, runs, rng) -> tuple[float, float, float]:
+    ((own,), (truth,)) = draw(rng, shape, [None], noise, runs, seeds, concentration)
     found = score_interval(own, 0.95)
     half = t_half_width(
         [x.mean(-2) for x in own.benchmarks], seed_variance(own) if seeds >= FEWEST_SEEDS else None
@@ -127,8 +129,8 @@ def score_cell(shape, seeds, noise, runs, rng) -> tuple[float, float, float]:
     return float(covered.mean()), float(by_t.mean()), float(width)
 
 
-def pair_cell(shape, rates, seeds, noise, runs, rng) -> tuple[float, float, float]:
-    (first, second), truth = draw(rng, shape, rates, noise, runs, seeds)
+def pair_cell(shape, rates, seeds, noise, concentration, runs, rng) -> tuple[float, float, float]:
+    (first, second), truth = draw(rng, shape, rates, noise, runs, seeds, concentration)
     found = paired_difference(first, second)
     own = found.half_width(0.05)
     both = zip(first.benchmarks, second.benchmarks, strict=True)
@@ -152,7 +154,14 @@ def settled(cell, *args, rng, runs=RUNS):
 
 
 def cells(
-    items=ITEMS, samples=SAMPLES, seeds=SEEDS, rates=RATES, pairs=PAIRS, shapes=SHAPES, runs=RUNS
+    items=ITEMS,
+    samples=SAMPLES,
+    seeds=SEEDS,
+    rates=RATES,
+    pairs=PAIRS,
+    shapes=SHAPES,
+    concentrations=CONCENTRATIONS,
+    runs=RUNS,
 ) -> Iterator[Cell]:
     """Yield all cells: scores of one benchmark, differences, and means of benchmarks.
 
@@ -163,25 +172,30 @@ def cells(
         rates: rates of scores.
         pairs: rates of the two sides of a difference.
         shapes: sets of benchmarks, by name.
+        concentrations: of the items' rates.
         runs: repetitions; with another number than `RUNS` no cell is run again.
     """
     rng = np.random.default_rng(20_25)
-    for many in seeds:
-        for noise, size in (
-            SEED_NOISE.items() if many >= FEWEST_SEEDS else [("large", SEED_NOISE["large"])]
-        ):
-            for n, k, rate in product(items, samples, rates):
-                figures = settled(score_cell, [(n, rate, k)], many, size, rng=rng, runs=runs)
-                yield Cell("score", f"{rate}", f"{n}", k, many, noise, *figures)
-            for n, k, (a, b) in product(items, samples, pairs):
-                shape = [(n, a, k)]
-                figures = settled(pair_cell, shape, [None, b], many, size, rng=rng, runs=runs)
-                yield Cell("difference", f"{a} against {b}", f"{n}", k, many, noise, *figures)
-            for name, shape in shapes.items():
-                figures = settled(score_cell, shape, many, size, rng=rng, runs=runs)
-                yield Cell("mean of benchmarks", "", name, 0, many, noise, *figures)
-                figures = settled(pair_cell, shape, [None, None], many, size, rng=rng, runs=runs)
-                yield Cell("difference of means", "equal", name, 0, many, noise, *figures)
+    designs = [
+        (many, *noise, concentration)
+        for many in seeds
+        for noise in list(SEED_NOISE.items())[0 if many >= FEWEST_SEEDS else 1 :]
+        for concentration in concentrations
+    ]
+    for many, noise, size, concentration in designs:
+        of = (many, noise, concentration)
+        how = {"rng": rng, "runs": runs}
+        for n, k, rate in product(items, samples, rates):
+            figures = settled(score_cell, [(n, rate, k)], many, size, concentration, **how)
+            yield Cell("score", f"{rate}", f"{n}", k, *of, *figures)
+        for n, k, (a, b) in product(items, samples, pairs):
+            figures = settled(pair_cell, [(n, a, k)], [None, b], many, size, concentration, **how)
+            yield Cell("difference", f"{a} against {b}", f"{n}", k, *of, *figures)
+        for name, shape in shapes.items():
+            figures = settled(score_cell, shape, many, size, concentration, **how)
+            yield Cell("mean of benchmarks", "", name, 0, *of, *figures)
+            figures = settled(pair_cell, shape, [None, None], many, size, concentration, **how)
+            yield Cell("difference of means", "equal", name, 0, *of, *figures)
 
 
 def false_headlines(shape, teachers, seeds, noise, runs, rng) -> float:
@@ -240,6 +254,7 @@ def summary(found: list[Cell]) -> Iterator[str]:
         low = min(own, key=lambda c: c.covered)
         fair = [c.width for c in own if c.t_covered >= GOAL] or [float("nan")]
         where = f"{low.rate} {low.items}" + (f" x {low.samples}" if low.samples else "")
+        where = f"{where}, c = {low.concentration:g}".strip()
         below, fairly = sum(c.covered < GOAL for c in own), sum(c.t_covered >= GOAL for c in own)
         yield (
             f"| {kind} | {seeds} | {noise if seeds > 2 else '-'} | {len(own)} | "

@@ -19,6 +19,7 @@ def test_a_few_cells_cover():
             rates=(0.02, 0.5, 0.95),
             pairs=((0.02, 0.12), (0.5, 0.5), (0.95, 0.05)),
             shapes={"12+12+8 items x 2": SHAPES["12+12+8 items x 2"]},
+            concentrations=(2.0,),
             runs=400,
         )
     )

@@ -3,11 +3,11 @@ import pytest
 
 from stillhouse.analysis.family import pair_level
 from stillhouse.analysis.intervals import Scores, paired_difference
-from stillhouse.analysis.power import Benchmark, detectable_difference
+from stillhouse.analysis.power import BenchmarkSize, detectable_difference
 
 
 def test_seeds_set_a_floor_that_items_do_not_lower():
-    few, many = ([Benchmark(items, 4)] for items in (500, 50_000))
+    few, many = ([BenchmarkSize(items, 4)] for items in (500, 50_000))
     floor = detectable_difference(many, 3, 2, 0.02, 0.95)
     assert floor > 0.08
     assert detectable_difference(few, 3, 2, 0.02, 0.95) < 1.2 * floor
@@ -17,7 +17,8 @@ def test_seeds_set_a_floor_that_items_do_not_lower():
 
 def test_more_teachers_need_a_larger_difference():
     found = [
-        detectable_difference([Benchmark(100, 4)], 1, teachers, 0, 0.95) for teachers in (2, 3, 11)
+        detectable_difference([BenchmarkSize(100, 4)], 1, teachers, 0, 0.95)
+        for teachers in (2, 3, 11)
     ]
     assert found == sorted(found)
     assert found[2] > 1.3 * found[0]
@@ -27,7 +28,7 @@ def test_more_teachers_need_a_larger_difference():
 def test_the_promised_power_is_there(items, answers, teachers):
     """Students with the assumed items, and with the difference that the formula promises to find in 80 % of runs."""
     rng = np.random.default_rng(4)
-    promised = detectable_difference([Benchmark(items, answers)], 1, teachers, 0, 0.95)
+    promised = detectable_difference([BenchmarkSize(items, answers)], 1, teachers, 0, 0.95)
     p = np.clip(rng.beta(1, 1, (2000, 1, items)), 0.2, 0.8)
     shift = rng.normal(promised, 0.1, p.shape)
     sides = [

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 import numpy as np
-from scipy import stats
 
 from stillhouse.analysis.intervals import FEWEST_SEEDS, Scores, item_variance, seed_variance
 
@@ -17,6 +16,8 @@ def pair_level(teachers: int, confidence: float) -> float:
     Statistics 12:61). For two teachers it is 1 - confidence; for three 0.019, for eleven 0.0013, where Bonferroni
     and the first step of Holm have 0.017 and 0.0009.
     """
+    from scipy import stats  # slower to import than all else that `plan` needs
+
     if teachers < 3:
         return 1 - confidence
     q = stats.studentized_range.ppf(confidence, teachers, np.inf)

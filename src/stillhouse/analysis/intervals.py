@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 Floats = NDArray[np.float64]
 
@@ -79,15 +79,20 @@ class PairedDifference(NamedTuple):
         return detectable(self.parts, level)
 
 
+def t_quantile(level: float, df: Floats | float) -> Floats:
+    """Return the t quantile of a two-sided interval with the error probability `level`."""
+    return np.asarray(special.stdtrit(df, 1 - level / 2), dtype=float)
+
+
 def half_width(parts: Sequence[Variance], level: float) -> Floats:
     """Return the root of the sum of t(df)^2 times variance over independent parts (module docstring)."""
-    return np.sqrt(_total([stats.t.isf(level / 2, part.df) ** 2 * part.value for part in parts]))
+    return np.sqrt(_total([t_quantile(level, part.df) ** 2 * part.value for part in parts]))
 
 
 def detectable(parts: Sequence[Variance], level: float) -> Floats:
     """Return half width plus z(.8) standard errors: the difference that the interval tells from 0 with 80 % power."""
     error = np.sqrt(_total([part.value for part in parts]))
-    return half_width(parts, level) + float(stats.norm.ppf(POWER)) * error
+    return half_width(parts, level) + float(special.ndtri(POWER)) * error
 
 
 def score_interval(scores: Scores, confidence: float) -> ScoreInterval:
@@ -191,7 +196,7 @@ def _wilson(one: Floats, mean: Floats, confidence: float) -> tuple[Floats, Float
     """Return the limits of one benchmark over its items, and the item variance."""
     centre, variance = item_variance(one.mean(-2))
     effective = centre * (1 - centre) / variance.value
-    q = stats.t.isf((1 - confidence) / 2, variance.df) ** 2 / effective
+    q = t_quantile(1 - confidence, variance.df) ** 2 / effective
     middle = (mean + q / 2) / (1 + q)
     half = np.sqrt(q * (mean * (1 - mean) + q / 4)) / (1 + q)
     none = _highest_without_success(one.shape[-1], confidence)
@@ -201,7 +206,7 @@ def _wilson(one: Floats, mean: Floats, confidence: float) -> tuple[Floats, Float
 
 def _highest_without_success(items: int, confidence: float) -> float:
     """Return the upper limit of a benchmark without any right answer: q / (1 + q), q = t^2 / items."""
-    q = stats.t.isf((1 - confidence) / 2, items) ** 2 / items
+    q = t_quantile(1 - confidence, items) ** 2 / items
     return float(q / (1 + q))
 
 

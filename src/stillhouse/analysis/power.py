@@ -15,7 +15,7 @@ CONCENTRATION = (
 INTERACTION = 0.1  # standard deviation over items of the true difference between two teachers
 
 
-class Benchmark(NamedTuple):
+class BenchmarkSize(NamedTuple):
     """The items of a benchmark and the answers to each."""
 
     items: int
@@ -23,7 +23,11 @@ class Benchmark(NamedTuple):
 
 
 def detectable_difference(
-    benchmarks: Sequence[Benchmark], seeds: int, teachers: int, seed_sd: float, confidence: float
+    benchmarks: Sequence[BenchmarkSize],
+    seeds: int,
+    teachers: int,
+    seed_sd: float,
+    confidence: float,
 ) -> float:
     """Return the true difference of two scores that is significant with 80 % power, all pairs corrected together.
 

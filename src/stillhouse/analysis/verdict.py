@@ -20,7 +20,7 @@ SEEDS_OF_A_TEACHER = 5
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Comparison:
     """The comparison of all ranked teachers with one student, over the mean of benchmarks.
 
     `best_set` are the teachers whose score is not significantly below the highest, the highest first. `chance` is for
@@ -52,7 +52,7 @@ def verdicts(
     paired: Rows,
     draws: int,
     seed: int,
-) -> list[Verdict]:
+) -> list[Comparison]:
     """Return one verdict for each student for which every ranked teacher has valid scores.
 
     Args:
@@ -91,7 +91,7 @@ def verdicts(
         detectable = [row["detectable"] for row in rows if row["detectable"] is not None]
         seeds = min(len(one.seeds) for one in scores)
         verdicts.append(
-            Verdict(
+            Comparison(
                 student,
                 scope_of(seeds),
                 seeds,

@@ -19,7 +19,7 @@ def design_document(run: "RunParams", seed_sd: float) -> dict[str, Any] | None:
         run: the parameters of the run.
         seed_sd: standard deviation of a student's mean score between trainings, in points.
     """
-    from stillhouse.analysis.power import Benchmark, detectable_difference
+    from stillhouse.analysis.power import BenchmarkSize, detectable_difference
 
     ranked = run.controls.released(run.compared_ids)
     tasks = run.benchmark.tasks
@@ -30,7 +30,7 @@ def design_document(run: "RunParams", seed_sd: float) -> dict[str, Any] | None:
     options = [(seeds, times) for seeds in sorted({now, *SEEDS}) for times in TIMES]
     designs = []
     for seeds, times in options:
-        benchmarks = [Benchmark(task.count * times, task.samples) for task in tasks]
+        benchmarks = [BenchmarkSize(task.count * times, task.samples) for task in tasks]
         answers = sum(one.items * one.samples for one in benchmarks)
         found = detectable_difference(
             benchmarks, seeds, len(ranked), seed_sd / 100, run.report.confidence

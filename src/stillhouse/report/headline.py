@@ -6,7 +6,7 @@ from typing import Any
 from stillhouse.analysis.answered import ALL_STUDENTS
 from stillhouse.analysis.conditions import UNTRAINED
 from stillhouse.analysis.pairs import CONTROL, TEACHERS
-from stillhouse.analysis.verdict import Verdict
+from stillhouse.analysis.verdict import Comparison
 from stillhouse.layout import SHUFFLED
 from stillhouse.params.teacher import Teacher
 from stillhouse.report.formats import count, percent, points, share
@@ -74,7 +74,7 @@ def _no_answer(student: str, figures: AnalysisRows, settings: Settings) -> str:
 
 
 def _about(
-    verdict: Verdict, figures: AnalysisRows, settings: Settings, names: Mapping[str, str]
+    verdict: Comparison, figures: AnalysisRows, settings: Settings, names: Mapping[str, str]
 ) -> Iterator[str]:
     """Yield the sentences about one student."""
     best, *others = verdict.best_set
@@ -121,7 +121,7 @@ def _chance(value: float) -> str:
 
 
 def _leads(
-    verdict: Verdict, figures: AnalysisRows, settings: Settings, names: Mapping[str, str]
+    verdict: Comparison, figures: AnalysisRows, settings: Settings, names: Mapping[str, str]
 ) -> Iterator[str]:
     best = verdict.best_set[0]
     rows = [
@@ -147,7 +147,7 @@ def _leads(
 
 
 def _against_untrained(
-    verdict: Verdict, figures: AnalysisRows, settings: Settings, names: Mapping[str, str]
+    verdict: Comparison, figures: AnalysisRows, settings: Settings, names: Mapping[str, str]
 ) -> Iterator[str]:
     """Yield a sentence if the student of the best teacher is not better than the untrained one."""
     best = verdict.best_set[0]

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stillhouse.analysis.verdict import Verdict
+from stillhouse.analysis.verdict import Comparison
 from stillhouse.layout import SHUFFLED, UNTRAINED
 from stillhouse.params.benchmark import Benchmark
 from stillhouse.params.run import Controls, Report, Run
@@ -59,7 +59,7 @@ class AnalysisRows:
 
     scores: Rows
     paired: Rows
-    verdicts: Sequence[Verdict]
+    verdicts: Sequence[Comparison]
     lengths: Rows
     histogram: Rows
     mixture: Rows

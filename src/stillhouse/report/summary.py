@@ -7,7 +7,7 @@ from typing import Any
 
 from stillhouse.analysis.answered import MEAN_TASK
 from stillhouse.analysis.conditions import UNTRAINED
-from stillhouse.analysis.verdict import Verdict
+from stillhouse.analysis.verdict import Comparison
 from stillhouse.report.inputs import RunFiles
 
 Rows = Sequence[Mapping[str, Any]]
@@ -36,7 +36,7 @@ def funnel_rows(files: RunFiles) -> list[dict[str, Any]]:
     return rows
 
 
-def summary(files: RunFiles, scores: Rows, verdicts: Sequence[Verdict]) -> dict[str, float]:
+def summary(files: RunFiles, scores: Rows, verdicts: Sequence[Comparison]) -> dict[str, float]:
     """Return the figures of the run and of each teacher; figures that this run does not have are left out.
 
     Args:
