@@ -7,7 +7,7 @@ has its own t quantile, and the squares of the half widths add:
 
 This is the method of variance estimates recovery (Zou and Donner 2008, Statistics in Medicine 27:1693; for t limits
 Graybill and Wang 1980, JASA 75:869). It is wider than one t quantile with Satterthwaite's degrees of freedom, which
-covers only 80 to 90 % if three seeds decide the error (docs/reference/statistics.md).
+covered as little as 86 % where three seeds decide the error (docs/reference/statistics.md).
 
 From one or two seeds no seed part can be estimated: their interval is about these trained students.
 """
