@@ -3,7 +3,9 @@
 import click
 
 from stillhouse import layout
-from stillhouse.analysis.scores import sample_columns, score_rows
+from stillhouse.analysis.answered import sample_columns
+from stillhouse.analysis.conditions import UNTRAINED, Condition
+from stillhouse.analysis.of_student import student_rows
 from stillhouse.package.model_card import student_facts, write_model_card
 from stillhouse.params.base import Id
 from stillhouse.params.benchmark import Benchmark
@@ -18,17 +20,20 @@ def main(student: str) -> None:
     """Write data/model_cards/STUDENT, with a folder for each teacher that is ranked."""
     params = load_stage()
     benchmark = params.section(Benchmark, "benchmark")
-    report = params.section(Report, "report")
     controls = params.section(Controls, "controls")
-    published, *_ = params.read(list[int], "training_seeds")
+    seeds = params.read(list[int], "training_seeds")
+    untrained = sample_columns(layout.samples_untrained(student))
     for teacher in controls.released(params.read(list[Id], "compared_ids")):
-        scores = score_rows(
-            {(teacher, student): sample_columns(layout.samples(student, teacher, published))},
+        trained = [Condition(teacher, student, seed) for seed in seeds]
+        samples = {
+            one: sample_columns(layout.samples(student, teacher, one.seed)) for one in trained
+        }
+        scores = student_rows(
+            samples | {Condition(UNTRAINED, student, 0): untrained},
             [task.id for task in benchmark.tasks],
             benchmark.score,
-            resamples=report.resamples,
-            confidence=report.confidence,
-            seed=params.read(int, "run.seed"),
+            published=trained[0],
+            confidence=params.section(Report, "report").confidence,
         )
         facts = student_facts(params, teacher, student, scores)
         write_model_card(layout.model_card(student, teacher), facts)

@@ -22,7 +22,7 @@ def main() -> None:
     files = read_run(Path(), list(settings.teachers), trained, settings.compared)
     rows = analyse(files, settings)
     write_page(files, rows, settings)
-    write_figures(files, rows)
+    write_figures(files, rows, settings)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ PROFILE = Path("profiles/single_gpu").absolute()
 Edit = Callable[[str, str, str], None]
 
 TEACHERS = "[qwen3_8b, r1_0528_qwen3_8b, openthinker3_7b]"
+COMMENT = "# The parallel set is made of the answers of these teachers, and a student each is trained and ranked."
 
 
 @pytest.fixture
@@ -83,7 +84,7 @@ def test_a_sound_project_passes_and_lists_its_files(project: Path) -> None:
         ("params.yaml", "[qwen2_5_1_5b]", "[other]", "conf/students/other.yaml: no such file"),
         (
             "params.yaml",
-            f"teacher_ids: {TEACHERS}\ncompared_ids: {TEACHERS}",
+            f"teacher_ids: {TEACHERS}\n{COMMENT}\ncompared_ids: {TEACHERS}",
             "teacher_ids: []\ncompared_ids: []",
             "teacher_ids: is emp",
         ),

@@ -252,6 +252,35 @@ def test_a_plan_without_queries_is_an_error():
 
 
 @pytest.mark.usefixtures("project")
+def test_a_plan_says_what_difference_the_design_finds_and_what_seeds_and_items_cost():
+    params = read_yaml(Path("params.yaml"))
+    params |= {"teacher_ids": ["hosted", "other"], "compared_ids": ["hosted", "other"]}
+    params["training_seeds"] = [1, 2, 3]
+    Path("params.yaml").write_text(json.dumps(params))
+    write_teacher("http://127.0.0.1:9/v1", "other")
+    tasks = params["benchmark"]["tasks"]
+    items = sum(task["count"] for task in tasks)
+    answers = sum(task["count"] * task["samples"] for task in tasks)
+    designs = document("plan", "--seed-sd", "5")["design"]["designs"]
+    (chosen,) = [one for one in designs if one["chosen"]]
+    assert (chosen["seeds"], chosen["items"], chosen["trainings"]) == (3, items, 6)
+    assert chosen["benchmark_answers"] == answers * (6 + 1)
+    by = {(one["seeds"], one["items"]): one["detectable_points"] for one in designs}
+    assert by[5, items] < by[3, items]
+    assert by[3, 4 * items] < by[3, items]
+    steady = document("plan", "--seed-sd", "0")["design"]["designs"]
+    assert all(
+        a["detectable_points"] <= b["detectable_points"]
+        for a, b in zip(steady, designs, strict=True)
+    )
+    shown = CliRunner().invoke(main, ["plan"]).output
+    assert "Detectable difference between two of 2 teachers (80 % power" in shown
+    (row,) = [line.split() for line in shown.splitlines() if "<- this run" in line]
+    assert row[:3] == ["3", f"{items:,}", "6"]
+    assert "2 points between trainings (--seed-sd)" in shown
+
+
+@pytest.mark.usefixtures("project")
 def test_the_document_has_the_counts_of_the_lines():
     (found,) = document("plan")["teachers"]
     assert (found["teacher"], found["max_attempts"], found["replay"]) == ("hosted", 3, False)

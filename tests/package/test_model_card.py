@@ -31,11 +31,15 @@ FIT = {
 }
 
 
+MISSING = ("score", "low", "high", "finished", "trainings", "gain")
+
+
 def student_facts(**changes: Any) -> StudentFacts:
     run = facts()
     row = {"score": 0.25, "low": 0.125, "high": 0.5, "items": 127, "samples": 131}
     beside = {"strict": 0.2, "lenient": 0.25, "finished": 0.3, "finished_items": 113}
     row |= beside | {"truncated": 0.1, "unread": 0.05}
+    gain = {"difference": 0.2, "low": 0.1, "high": 0.3, "seeds": 1}
     base: dict[str, Any] = {
         "run": Run(name="test_run", seed=7),
         "package": run.package,
@@ -52,8 +56,8 @@ def student_facts(**changes: Any) -> StudentFacts:
         "fit": FIT,
         "align": run.align_metrics,
         "scores": [
-            {"task": "sums", **row},
-            {"task": "broken", **row, "score": None, "low": None, "high": None, "finished": None},
+            {"task": "sums", **row, "trainings": None, "gain": gain},
+            {"task": "broken", **row, **dict.fromkeys(MISSING)},
         ],
         "confidence": 0.95,
         "seeds": [7],
@@ -102,9 +106,20 @@ def test_a_base_model_from_a_package_is_no_link(tmp_path: Path) -> None:
 def test_scores_have_intervals_or_say_that_there_are_none(tmp_path: Path) -> None:
     text = card_of(tmp_path)
     assert "by the lenient score" in text
-    assert "| sums | 25.0 % | 12.5 % to 50.0 % | 127 | 131 |\n" in text
-    assert "| broken | - | not estimable | 127 | 131 |\n" in text
+    assert "| sums | 25.0 % | 12.5 % to 50.0 % | +20.0 (+10.0 to +30.0) | 127 | 131 |\n" in text
+    assert "| broken | - | not estimable | - | 127 | 131 |\n" in text
     assert (tmp_path / "images/scores.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_mean_of_all_trainings_has_a_column(tmp_path: Path) -> None:
+    (sums, broken) = student_facts().scores
+    sums = sums | {"trainings": {"score": 0.3, "low": 0.15, "high": 0.45, "seeds": 3}}
+    seeds = {seed: {"sums": 0.25} for seed in (7, 8, 9)}
+    text = card_of(tmp_path, scores=[sums, broken], seeds=list(seeds), by_seed=seeds)
+    assert "| benchmark | pass@1 | interval | all trainings | against untrained | items |" in text
+    assert "| 12.5 % to 50.0 % | 30.0 (15.0 to 45.0) | +20.0 (+10.0 to +30.0) | 127 |" in text
+    assert "| broken | - | not estimable | - | - | 127 |" in text
+    assert "the mean of 3, and its interval covers another training too." in text
 
 
 def test_the_three_scores_are_side_by_side(tmp_path: Path) -> None:

@@ -155,9 +155,13 @@ def test_the_headline_names_the_best_and_its_significant_leads(markdown):
     head = markdown.partition("## Scores")[0]
     assert "the traces of Worked solutions" in head
     assert " over SmolLM2 cool (" in head
-    assert "is significant: the paired interval excludes 0." in head
+    assert (
+        "is significant: the paired interval excludes 0, with all pairs corrected together." in head
+    )
     assert "one model in 2 settings" in head
-    assert "do not cover another training run" in head
+    assert "compares these trained students, not the teachers" in head
+    assert re.search(r"Probability of being the best of these: Worked .*?\) over 99\.9 %, ", head)
+    assert re.search(r"A true difference of \d+\.\d points would be found with 80 % power", head)
 
 
 def test_the_headline_refuses_a_winner_when_the_interval_includes_zero(copied, monkeypatch):
@@ -167,6 +171,33 @@ def test_the_headline_refuses_a_winner_when_the_interval_includes_zero(copied, m
     _, markdown = render(copied, monkeypatch, settings=settings)
     head = markdown.partition("## Scores")[0]
     assert "is not significant: the paired interval includes 0." in head
+    assert "the best set has 2 teachers" in head
+    assert "The best is not significantly better than the untrained student" in head
+
+
+def test_controls_have_a_sentence_each_and_are_not_ranked(copied, monkeypatch):
+    settings = fake_run.settings()
+    settings.teachers["smollm2_warm"] = settings.teachers["smollm2_warm"].model_copy(
+        update={"alias_of": "smollm2_cool"}
+    )
+    controls = Controls(alias=["smollm2_warm"], shuffled=["worked"])
+    settings = dataclasses.replace(settings, controls=controls)
+    samples = copied / "data/samples" / fake_run.STUDENT
+    untrained = copied / "data/samples_untrained" / fake_run.STUDENT
+    shutil.copytree(untrained, samples / "worked_shuffled" / str(fake_run.SEED))
+    _, markdown = render(copied, monkeypatch, settings=settings)
+    head = markdown.partition("## Scores")[0]
+    assert (
+        "SmolLM2 warm, which is SmolLM2 cool with other sampling seeds, is not told apart" in head
+    )
+    assert "answers of Worked solutions (replay, not a model) given to other queries make a" in head
+    assert "is significantly worse" in head
+    chances = head.partition("Probability of being the best")[2].partition("\n")[0]
+    assert "SmolLM2 cool" in chances
+    assert "SmolLM2 warm" not in chances
+    table = markdown.partition("Table 1.")[2].partition("Table 2.")[0]
+    assert "SmolLM2 warm" not in table
+    assert "Controls against their teachers, 95 % each" in markdown
 
 
 def test_a_run_without_students_still_reports_its_data(copied, monkeypatch):
@@ -290,12 +321,14 @@ def test_the_three_scores_are_side_by_side_for_each_benchmark_and_teacher(render
     table = markdown.partition("Table 3.")[2].partition("\n\n")[2].partition("\n\n")[0].splitlines()
     header = [cell.strip() for cell in table[0].strip("|").split("|")]
     assert header[2:] == [
-        *("Strict", "Lenient", "Finished", "Items finished", "Cut, %", "Unread, %")
+        *("Strict", "Lenient", "Finished", "Items finished", "Cut, %", "Unread, %"),
+        "Against untrained",
     ]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table[2:]]
-    assert len(rows) == 3 * len(fake_run.TEACHERS)  # two benchmarks and their mean
+    assert len(rows) == 3 * (len(fake_run.TEACHERS) + 1)  # two benchmarks and their mean
     for row in rows:
-        strict, lenient, finished, _, cut, unread = map(float, row[2:])
+        strict, lenient, finished, _, cut, unread = map(float, row[2:8])
+        assert re.match(r"[+−]\d|–", row[8])
         assert strict <= lenient
         assert strict <= finished
         assert 0 < cut < 30
@@ -336,8 +369,8 @@ def test_items_that_differ_between_teachers_are_counted_for_each(copied, monkeyp
     settings = dataclasses.replace(settings, benchmark=benchmark)
     _, markdown = render(copied, monkeypatch, settings=settings)
     table = markdown.partition("Table 1.")[2].partition("Table 2.")[0]
-    assert "| 24 / 24 / 23 | 96 |" in table
-    assert "| 12 | 24 |" in table
+    assert re.search(r"\| sums \| SmolLM2 cool [^\n]* \| 24 \| 96 \|\n", table)
+    assert re.search(r"\| sums \| Worked [^\n]* \| 23 \| 96 \|\n", table)
 
 
 def test_the_readme_takes_its_tables_from_the_report(markdown):
@@ -356,7 +389,7 @@ def test_plot_files_hold_the_rows_that_dvc_draws(rendered):
     assert funnel[:2] == ["teacher,stage,rows", "smollm2_cool,queries,40"]
     scores = (rendered / "plots/scores.csv").read_text().splitlines()
     assert scores[0] == "task,teacher,student,score,low,high"
-    assert len(scores) == 1 + 3 * 3
+    assert len(scores) == 1 + 3 * 4  # with the untrained student
     lengths = (rendered / "plots/lengths.csv").read_text().splitlines()
     assert sum(int(line.split(",")[2]) for line in lengths[1:]) == 3 * 24
 

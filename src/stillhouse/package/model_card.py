@@ -34,7 +34,8 @@ class StudentFacts:
     `teacher_ids` are the teachers whose students are compared. `sft`, `fit` and `align` are metrics. `decides` names
     the score that has the interval. `scores` has rows of task, score, low, high (0 to 1, None if not estimable), items,
     strict, lenient, finished, finished_items, samples, truncated and unread, in the order to print. `confidence` is the
-    confidence level of the intervals. `judge` and `scorer` are those of the run; null: none.
+    confidence level of the intervals. `trainings` (score, low, high) is over all trainings, `gain` (difference, low,
+    high) against the untrained student; both may be None. `judge` and `scorer` are those of the run; null: none.
 
     `seeds` are the training seeds, of which the first is the one of the published weights, of `sft` and of `scores`.
     `by_seed` has for each seed the deciding score by task, and `untrained` that of the base model; a task without a

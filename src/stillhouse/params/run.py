@@ -44,10 +44,11 @@ class Controls(Section):
 
 
 class Report(Section):
-    """Parameters of the report stage: bootstrap resamples, and the confidence level of its intervals.
+    """Parameters of the report.
 
-    `published` names a study whose figures the report shows beside those of the run, for the teachers and benchmarks
-    that both have.
+    `confidence` is the level of its intervals, and of all pairs of teachers together. `resamples` is the number of
+    draws that the probability of being the best is estimated from. `published` names a study whose figures the report
+    shows beside those of the run, for the teachers and benchmarks that both have.
     """
 
     resamples: PositiveInt

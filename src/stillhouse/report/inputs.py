@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from stillhouse import layout
+from stillhouse.analysis.answered import SAMPLE_COLUMNS
 from stillhouse.analysis.conditions import UNTRAINED, Condition
-from stillhouse.analysis.scores import SAMPLE_COLUMNS
 from stillhouse.errors import StillhouseError
 from stillhouse.records import CATEGORIES, Example, from_dict
 from stillhouse.tables.read import shard_paths

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from stillhouse.analysis.verdict import Comparison
 from stillhouse.layout import SHUFFLED, UNTRAINED
 from stillhouse.params.benchmark import Benchmark
 from stillhouse.params.filter import PerplexityScorer
@@ -38,18 +39,31 @@ class Settings:
     scorer: PerplexityScorer | None = None
     students: Mapping[str, Student] = field(default_factory=dict)
 
+    @property
+    def ranked(self) -> list[str]:
+        """The teachers that are compared with each other."""
+        return self.controls.released(self.compared)
+
+    @property
+    def compared_with(self) -> dict[str, str]:
+        """The teacher that each control is compared with, by the control's id in the place of a teacher."""
+        aliases = {alias: self.teachers[alias].alias_of for alias in self.controls.alias}
+        shuffled = {f"{teacher}{SHUFFLED}": teacher for teacher in self.controls.shuffled}
+        return {control: of for control, of in aliases.items() if of is not None} | shuffled
+
 
 @dataclass(frozen=True)
 class AnalysisRows:
     """Tidy rows computed from the tables.
 
     `scores`, `paired`, `lengths`, `histogram` and `mixture` are returned by the functions `score_rows`, `paired_rows`,
-    `length_rows`, `histogram_rows` and `mixture_rows` of `analysis`. `perplexity` has teacher, step and the figures of
-    a box plot.
+    `length_rows`, `histogram_rows` and `mixture_rows` of `analysis`, `verdicts` by `analysis.verdict.verdicts`.
+    `perplexity` has teacher, step and the figures of a box plot.
     """
 
     scores: Rows
     paired: Rows
+    verdicts: Sequence[Comparison]
     lengths: Rows
     histogram: Rows
     mixture: Rows

@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stillhouse.analysis.scores import MEAN_TASK
+from stillhouse.analysis.answered import MEAN_TASK
+from stillhouse.analysis.conditions import UNTRAINED
+from stillhouse.analysis.verdict import Comparison
 from stillhouse.report.inputs import RunFiles
 
 Rows = Sequence[Mapping[str, Any]]
@@ -48,18 +50,21 @@ def funnel_rows(files: RunFiles) -> list[dict[str, Any]]:
     return rows
 
 
-def summary(files: RunFiles, scores: Rows) -> dict[str, float]:
+def summary(files: RunFiles, scores: Rows, verdicts: Sequence[Comparison]) -> dict[str, float]:
     """Return the figures of the run and of each teacher; figures that this run does not have are left out.
 
     Args:
         files: the data of the run.
         scores: rows of task, teacher, student, and the columns that `OF_STUDENTS` names.
+        verdicts: what the comparison says with each student.
 
     Returns:
         queries, parallel, parallel_share; accepted_share (queries with an accepted answer, over teachers),
         mean_attempts per query and teacher, truncated_share of the attempts, ungradable attempts;
         tokens_mean per parallel row; and per teacher the means over its students, in 0..1: `score_<id>` (the score that
         decides), `strict_<id>`, `lenient_<id>`, `finished_<id>`, and the shares of answers `cut_<id>`, `unread_<id>`.
+        The untrained student has the id `untrained`. `detectable` is the largest difference, over students, that has to
+        exist to be found with 80 % power.
     """
     found: dict[str, float] = {}
     if files.align is not None:
@@ -75,7 +80,7 @@ def summary(files: RunFiles, scores: Rows) -> dict[str, float]:
         found["ungradable"] = _sum(files.verify.values(), "ungradable")
     tokens = [columns["completion_tokens"] for columns in files.lengths.values()]
     _share(found, "tokens_mean", sum(int(t.sum()) for t in tokens), sum(len(t) for t in tokens))
-    for teacher in files.teacher_ids:
+    for teacher in (*files.teacher_ids, UNTRAINED):
         own = [
             row
             for row in rows_of_mean(scores)
@@ -85,6 +90,9 @@ def summary(files: RunFiles, scores: Rows) -> dict[str, float]:
             values = [row[column] for row in own]
             if values and None not in values:
                 found[f"{name}_{teacher}"] = round(sum(values) / len(values), DIGITS)
+    detectable = [one.detectable for one in verdicts if one.detectable is not None]
+    if detectable:
+        found["detectable"] = max(detectable)
     return found
 
 

@@ -1,12 +1,10 @@
 """Computes the analyses of a run, and writes the page, the flat figures and the rows of the plots."""
 
-from typing import Any
-
 import numpy as np
 
 from stillhouse import layout
-from stillhouse.analysis import lengths, mixture, scores, statistics
-from stillhouse.analysis.conditions import Condition
+from stillhouse.analysis import lengths, mixture, pairs, scores, statistics, verdict
+from stillhouse.analysis.conditions import UNTRAINED, Condition
 from stillhouse.files import write_json
 from stillhouse.params.base import Id
 from stillhouse.params.benchmark import Benchmark
@@ -49,21 +47,26 @@ def trained_of(settings: material.Settings, student_ids: list[str]) -> list[Cond
 def analyse(files: inputs.RunFiles, settings: material.Settings) -> material.AnalysisRows:
     """Return the rows of all analyses."""
     ranked = settings.controls.released(settings.compared)
-    # The first training of each ranked student.
-    samples = {
-        (c.teacher, c.student): columns
-        for c, columns in files.samples.items()
-        if c.teacher in ranked and c.seed == settings.training_seeds[0]
-    }
     benchmarks = [task.id for task in settings.benchmark.tasks], settings.benchmark.score
-    bootstrap: dict[str, Any] = {
-        "resamples": settings.report.resamples,
-        "confidence": settings.report.confidence,
-        "seed": settings.run.seed,
-    }
+    confidence = settings.report.confidence
+    paired = pairs.paired_rows(
+        files.samples,
+        *benchmarks,
+        confidence=confidence,
+        ranked=ranked,
+        controls=settings.compared_with,
+    )
     return material.AnalysisRows(
-        scores=scores.score_rows(samples, *benchmarks, **bootstrap),
-        paired=scores.paired_rows(samples, *benchmarks, **bootstrap),
+        scores=scores.score_rows(files.samples, *benchmarks, confidence=confidence),
+        paired=paired,
+        verdicts=verdict.verdicts(
+            files.samples,
+            *benchmarks,
+            ranked=ranked,
+            paired=paired,
+            draws=settings.report.resamples,
+            seed=settings.run.seed,
+        ),
         lengths=lengths.length_rows(files.lengths),
         histogram=lengths.histogram_rows(files.lengths),
         mixture=mixture.mixture_rows(files.lengths),
@@ -86,13 +89,17 @@ def write_page(
     (layout.REPORT / "report.md").write_text(page.render_markdown(report), encoding="utf-8")
 
 
-def write_figures(files: inputs.RunFiles, rows: material.AnalysisRows) -> None:
-    """Write metrics/summary.json and plots/*.csv."""
-    flat = summary.summary(files, rows.scores)
+def write_figures(
+    files: inputs.RunFiles, rows: material.AnalysisRows, settings: material.Settings
+) -> None:
+    """Write metrics/summary.json and plots/*.csv; the plot of scores has no controls."""
+    shown = {*settings.ranked, UNTRAINED}
+    ranked = [row for row in rows.scores if row["teacher"] in shown]
+    flat = summary.summary(files, rows.scores, rows.verdicts)
     write_json(layout.metrics("summary"), flat)
     for name, columns, found in (
         ("funnel", ("teacher", "stage", "rows"), summary.funnel_rows(files)),
-        ("scores", ("task", "teacher", "student", "score", "low", "high"), rows.scores),
+        ("scores", ("task", "teacher", "student", "score", "low", "high"), ranked),
         ("lengths", ("teacher", "tokens", "rows", "share"), rows.histogram),
     ):
         summary.write_rows(layout.plot(name), columns, found)

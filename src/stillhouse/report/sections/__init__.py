@@ -5,10 +5,11 @@ A section whose data is missing states this.
 
 from stillhouse.params.same_base import shared_bases
 from stillhouse.report.formats import count
+from stillhouse.report.headline import headline
 from stillhouse.report.inputs import RunFiles
 from stillhouse.report.material import AnalysisRows, Settings, teacher_names, with_controls
 from stillhouse.report.page import Page, PageSection
-from stillhouse.report.scoreboard import headline, score_blocks
+from stillhouse.report.scoreboard import score_blocks
 from stillhouse.report.sections.answer_lengths import answer_lengths
 from stillhouse.report.sections.attempts import attempts
 from stillhouse.report.sections.beside import lighteval_beside_ours
