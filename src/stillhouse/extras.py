@@ -18,6 +18,7 @@ EXTRA_OF = {
     "nltk": "verify",
     "reasoning_gym": "pipeline",
     "safetensors": "train",
+    "scipy": "report",
     "tokenizers": "vllm",
     "torch": "vllm",
     "transformers": "vllm",
