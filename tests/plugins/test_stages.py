@@ -96,6 +96,7 @@ def project(inputs: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     Path("conf/teachers").mkdir(parents=True)
     file = {"teacher": teacher, "perplexity_cut": None}
     Path("conf/teachers/scripted.yaml").write_text(json.dumps(file))
+    Path("params.yaml").write_text(json.dumps(params))  # JSON is YAML
     tracked = params | {f"conf/teachers/scripted.yaml:{key}": part for key, part in file.items()}
     monkeypatch.setenv("STILLHOUSE_JOURNAL", "journal")
     plugins.load(params["plugins"])
