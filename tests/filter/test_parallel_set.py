@@ -217,7 +217,7 @@ def test_an_attempt_at_no_query_is_refused(run):
 
 
 def test_all_figures_of_a_run(run):
-    align(run)
+    align(run, run)
     found = parallel_set_figures(run, AUDIT, JUDGE_AUDIT)
     (pair,) = found["agreement"]
     # The sum: both equal to the reference 4 by a rule. The poem: other words, so no agreement.
@@ -238,7 +238,7 @@ def test_all_figures_of_a_run(run):
 
 
 def test_what_was_not_measured_is_unknown(run):
-    align(run)
+    align(run, run)
     found = parallel_set_figures(run, None, None)
     steady = found["wrong_rows"]["steady"]
     assert (steady["expected"], steady["low"], steady["high"], steady["unknown"]) == (None, 0, 2, 2)
@@ -247,7 +247,7 @@ def test_what_was_not_measured_is_unknown(run):
 
 def test_an_empty_parallel_set_has_figures(run):
     write("shaky", {})
-    align(run)
+    align(run, run)
     found = parallel_set_figures(run, AUDIT, JUDGE_AUDIT)
     assert found["agreement"][0]["compared"] == 0
     assert found["agreement"][0]["similarity_mean"] is None
@@ -259,13 +259,13 @@ def test_agreement_of_texts(run):
     same = "Roses are red , violets are blue"
     write("steady", STEADY, {POEM.id: same})
     write("shaky", SHAKY, {POEM.id: f"{same} , my dear"})
-    align(run)
+    align(run, run)
     (pair,) = parallel_set_figures(run, AUDIT, JUDGE_AUDIT)["agreement"]
     # 7 tokens have 3 5-grams; 10 tokens have 6, which hold these 3: 3/6. The sums share none: the mean is .25.
     assert pair["similarity_mean"] == 0.25
     assert (pair["same_answer"], pair["by_reference"]) == (1, 1)
     write("shaky", SHAKY, {POEM.id: same})
-    align(run)
+    align(run, run)
     (pair,) = parallel_set_figures(run, AUDIT, JUDGE_AUDIT)["agreement"]
     assert (pair["same_answer"], pair["by_reference"], pair["identical"]) == (2, 1, 1)
     assert pair["similarity_median"] == 0.5

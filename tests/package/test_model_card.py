@@ -43,7 +43,7 @@ def student_facts(**changes: Any) -> StudentFacts:
     base: dict[str, Any] = {
         "run": Run(name="test_run", seed=7),
         "package": run.package,
-        "compared_ids": ["tiny", "worked"],
+        "teacher_ids": ["tiny", "worked"],
         "teacher_id": "tiny",
         "teacher": teacher(),
         "student_id": "smollm2_135m",

@@ -57,6 +57,6 @@ def _different(one: "TeacherFile", other: "TeacherFile") -> list[str]:
     ]
     return [
         key
-        for key, value in parts[0].items()
-        if value != parts[1][key] and key.removeprefix("teacher.") not in MAY_DIFFER
+        for key in dict.fromkeys([*parts[0], *parts[1]])
+        if parts[0].get(key) != parts[1].get(key) and key.removeprefix("teacher.") not in MAY_DIFFER
     ]
