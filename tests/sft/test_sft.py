@@ -77,9 +77,9 @@ def test_training_is_complete_and_repeats_bit_for_bit(tiny_model, examples, tmp_
 def test_a_cut_off_run_goes_on_to_the_same_weights(
     tiny_model, examples, tmp_path, monkeypatch
 ) -> None:
-    monkeypatch.setattr(sft, "CHECKPOINT_STEPS", 2)
+    runtime = StudentRuntime(save_steps=2)
     tiny = student(tiny_model, max_steps=4)
-    whole = sft.train(examples, tiny, StudentRuntime(), 7, tmp_path / "whole")
+    whole = sft.train(examples, tiny, runtime, 7, tmp_path / "whole")
 
     def power_cut(*_: object) -> None:
         raise KeyboardInterrupt
@@ -87,14 +87,17 @@ def test_a_cut_off_run_goes_on_to_the_same_weights(
     with monkeypatch.context() as cut:
         cut.setattr(sft, "_save", power_cut)
         with pytest.raises(KeyboardInterrupt):
-            sft.train(examples, tiny, StudentRuntime(), 7, tmp_path / "cut")
+            sft.train(examples, tiny, runtime, 7, tmp_path / "cut")
     (scratch,) = (tmp_path / "scratch" / "sft").iterdir()
     state = scratch / "checkpoint-2" / "trainer_state.json"
     assert json.loads(state.read_text())["global_step"] == 2
     assert not (scratch / "checkpoint-4").exists(), (
         "a resume from the last step would train one more"
     )
-    resumed = sft.train(examples, tiny, StudentRuntime(), 7, tmp_path / "resumed")
+    cut_while_writing = scratch / "checkpoint-3"
+    cut_while_writing.mkdir()
+    (cut_while_writing / "trainer_state.json").write_text('{"global_step": ')
+    resumed = sft.train(examples, tiny, runtime, 7, tmp_path / "resumed")
     assert resumed == whole
     assert weights_hash(tmp_path / "resumed") == weights_hash(tmp_path / "whole")
 

@@ -9,6 +9,8 @@ cut off goes on, and never from another run's state.
 import os
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,16 +18,18 @@ import msgspec
 
 from stillhouse.hashing import content_hash, file_sha256
 from stillhouse.models.weights import resolve
-from stillhouse.params.student import Recipe, Student, StudentRuntime
+from stillhouse.params.recipe import Recipe
+from stillhouse.params.student import Student, StudentRuntime
 from stillhouse.progress import quiet_libraries
 from stillhouse.records import Example
+from stillhouse.sft.arguments import check_recipe, load_model, lora_config, training_arguments
 from stillhouse.sft.encoding import Counts, write_encoded
-from stillhouse.sft.gates import StudentError, Turn, check_template, load_template
+from stillhouse.sft.gates import StudentError, Turn, set_template
 from stillhouse.tables.read import read_table, shard_paths
 
 SCRATCH_VARIABLE = "STILLHOUSE_SCRATCH"
-# Writing a checkpoint costs as much as many steps of a small run; only the newest is kept.
-CHECKPOINT_STEPS = 50
+# transformers writes it last: a checkpoint without it was cut off, by a power cut or `kill -9`.
+_LAST_OF_CHECKPOINT = "trainer_state.json"
 
 
 class Training(NamedTuple):
@@ -69,24 +73,25 @@ def train(
         out: folder of the trained model.
 
     Raises:
-        StudentError: the template or an example fails a gate, nothing fits `max_length`, or the global batch cannot
-            be made of the batches per device.
+        StudentError: the template or an example fails a gate, nothing fits `max_length`, the global batch cannot be
+            made of the batches per device, or a library refuses a value of the recipe.
         TableError: the table is missing or corrupt.
     """
     quiet_libraries()
     accumulation = _accumulation(student.recipe, runtime)
     base = resolve(student.model, student.revision)
     tokenizer = _tokenizer(base)
-    template = Path(student.chat_template)
-    load_template(tokenizer, template)
-    turn = check_template(tokenizer, student.chat_template)
-    scratch = _scratch(examples, student, template, seed)
+    turn = set_template(
+        tokenizer, student.chat_template, allow_header_in_marks=student.allow_header_in_marks
+    )
+    check_recipe(student.recipe, base)
+    scratch = _scratch(examples, student, tokenizer.chat_template, seed)
     trainer, counts = _trainer(
         base, tokenizer, turn, examples, student, runtime, accumulation, seed, scratch
     )
     trainer.train(resume_from_checkpoint=_last_checkpoint(scratch))
     curve = [(e["step"], e["loss"]) for e in trainer.state.log_history if "loss" in e]
-    _save(trainer, student.recipe, out)
+    _save(trainer, base, student.recipe, scratch, out)
     if trainer.is_world_process_zero():
         shutil.rmtree(scratch, ignore_errors=True)
     return Training(
@@ -129,19 +134,27 @@ def _tokenizer(base: Path) -> Any:
     return AutoTokenizer.from_pretrained(base)
 
 
-def _scratch(examples: Path, student: Student, template: Path, seed: int) -> Path:
+def _scratch(examples: Path, student: Student, template: str, seed: int) -> Path:
     """Return the folder of checkpoints of exactly this training."""
     hashes = [file_sha256(shard) for shard in shard_paths(examples)]
-    decided_by = [*hashes, student.model_dump_json(), template.read_text("utf-8"), str(seed)]
+    decided_by = [*hashes, student.model_dump_json(), template, str(seed)]
     root = Path(os.environ.get(SCRATCH_VARIABLE, ".stillhouse/scratch"))
     return root / "sft" / content_hash(*decided_by)
 
 
 def _last_checkpoint(scratch: Path) -> str | None:
-    from transformers.trainer_utils import get_last_checkpoint
+    """Return the newest whole checkpoint."""
+    whole = filter(_is_whole, scratch.glob("checkpoint-*"))
+    newest = max(whole, key=lambda folder: int(folder.name.partition("-")[2]), default=None)
+    return None if newest is None else str(newest)
 
-    newest: str | None = get_last_checkpoint(str(scratch))
-    return newest
+
+def _is_whole(checkpoint: Path) -> bool:
+    try:
+        msgspec.json.decode((checkpoint / _LAST_OF_CHECKPOINT).read_bytes())
+    except (OSError, msgspec.DecodeError):
+        return False
+    return True
 
 
 def _trainer(
@@ -155,11 +168,10 @@ def _trainer(
     seed: int,
     scratch: Path,
 ) -> tuple[Any, Counts]:
-    import torch
     from accelerate import PartialState
     from datasets import Dataset
-    from transformers import AutoModelForCausalLM, TrainerCallback
-    from trl import SFTConfig, SFTTrainer
+    from transformers import TrainerCallback
+    from trl import SFTTrainer
 
     class NoCheckpointAtTheEnd(TrainerCallback):  # type: ignore[misc]
         """transformers saves after the last step too, and a resume from there trains one step too many."""
@@ -176,57 +188,63 @@ def _trainer(
             counts = write_encoded(encoded, rows, tokenizer, turn, recipe.max_length)
             counted.write_bytes(msgspec.json.encode(counts))
     counts = msgspec.json.decode(counted.read_bytes(), type=Counts)
-    arguments = SFTConfig(
-        output_dir=str(scratch),
-        seed=seed,
-        full_determinism=True,
-        learning_rate=recipe.learning_rate,
-        lr_scheduler_type=recipe.lr_scheduler_type,
-        warmup_steps=recipe.warmup_ratio,  # below 1 it is a share of all steps
-        weight_decay=recipe.weight_decay,
-        num_train_epochs=recipe.num_train_epochs,
-        max_steps=recipe.max_steps or -1,
-        per_device_train_batch_size=runtime.per_device_train_batch_size,
-        gradient_accumulation_steps=accumulation,
-        gradient_checkpointing=runtime.gradient_checkpointing,
-        max_length=recipe.max_length,
-        packing=recipe.packing,
-        bf16=recipe.dtype == "bfloat16",
-        eos_token=turn.stop_token,
-        logging_steps=1,
-        logging_nan_inf_filter=False,  # a loss that is not a number must be seen
-        save_strategy="steps",
-        save_steps=CHECKPOINT_STEPS,
-        save_total_limit=1,
-        report_to="none",
-        dataloader_pin_memory=torch.cuda.is_available(),
-        disable_tqdm=not sys.stderr.isatty(),
-    )
-    # The weights stay float32 under bfloat16 autocast: at these learning rates, updates to bfloat16 weights are lost.
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
-    dataset = Dataset.from_file(str(encoded))
-    trainer = SFTTrainer(
-        model=model,
-        args=arguments,
-        train_dataset=dataset,
-        processing_class=tokenizer,
-        callbacks=[NoCheckpointAtTheEnd()],
-    )
+    arguments = training_arguments(recipe, runtime, accumulation, seed, scratch)
+    arguments.eos_token = turn.stop_token
+    with _refusals(recipe, runtime):
+        trainer = SFTTrainer(
+            model=load_model(base, recipe),
+            args=arguments,
+            train_dataset=Dataset.from_file(str(encoded)),
+            processing_class=tokenizer,
+            peft_config=lora_config(recipe.lora),
+            callbacks=[NoCheckpointAtTheEnd()],
+        )
     return trainer, counts
 
 
-def _save(trainer: Any, recipe: Recipe, out: Path) -> None:
-    """Write the model in the recipe's type, without what the trainer adds for itself."""
+@contextmanager
+def _refusals(recipe: Recipe, runtime: StudentRuntime) -> Iterator[None]:
+    """Turn what the libraries raise for a value of the user into a StudentError."""
+    try:
+        yield
+    except (ValueError, ImportError, RuntimeError) as error:
+        of_user = {
+            "recipe.lora": recipe.lora and recipe.lora.model_dump(),
+            "recipe.sft_config": recipe.sft_config,
+            "report_to": runtime.report_to,
+        }
+        given = ", ".join(f"{key} {value}" for key, value in of_user.items() if value)
+        if not given or isinstance(error, StudentError):
+            raise
+        raise StudentError(f"the training cannot be set up with {given}: {error}") from None
+
+
+def _save(trainer: Any, base: Path, recipe: Recipe, scratch: Path, out: Path) -> None:
+    """Write the model in the recipe's type, without what the trainer adds for itself.
+
+    The adapter of LoRA is merged into the base model's weights, so that every engine loads the folder as any model.
+    """
     import torch
     from transformers import AutoModelForCausalLM
 
-    trainer.save_model(str(out))
+    trained = out if recipe.lora is None else scratch / "adapter"
+    trainer.save_model(str(trained))
     if not trainer.is_world_process_zero():
+        return
+    if recipe.lora is not None:
+        from peft import PeftModel
+        from transformers.trainer_utils import align_special_tokens
+
+        model = load_model(base, recipe.model_copy(update={"dtype": "float32"}))
+        merged = PeftModel.from_pretrained(model, str(trained)).merge_and_unload()
+        align_special_tokens(merged, trainer.processing_class)  # as the trainer does it
+        merged.to(getattr(torch, recipe.dtype)).save_pretrained(out)
+        trainer.processing_class.save_pretrained(out)
         return
     # A pickle of local paths: neither wanted in a released model nor equal from run to run.
     (out / "training_args.bin").unlink(missing_ok=True)
     if recipe.dtype == "bfloat16":
-        trained = AutoModelForCausalLM.from_pretrained(out, dtype=torch.bfloat16)
+        model = AutoModelForCausalLM.from_pretrained(out, dtype=torch.bfloat16)
         for path in out.glob("model*.safetensors*"):
             path.unlink()
-        trained.save_pretrained(out)
+        model.save_pretrained(out)
