@@ -53,13 +53,16 @@ class Survey:
 
 @click.command()
 @click.option("--profile", help="Check profiles/NAME, not the current run.", metavar="NAME")
-@json_option("files", "faults", "placeholders")
+@json_option("files", "faults", "placeholders", "templates")
 def check(profile: str | None, json: bool) -> None:
     """Validate the parameters of the run.
 
-    Reads params.yaml and every teacher, judge and student file that it uses, the licences that they name, and the
-    changelog of the data sets. Exit code 2 if there is a fault, or a value to fill in that is not in a profile.
+    Reads params.yaml and every teacher, judge and student file that it uses, the licences that they name, the
+    changelog of the data sets, and the students' chat templates. Downloads nothing: where a student's tokenizer is not
+    on this machine, its template is checked with a stand-in. Exit code 2 if there is a fault, or a value to fill in
+    that is not in a profile.
     """
+    from stillhouse.cli.check_students import check_students
     from stillhouse.params.base import ParamsError
 
     if profile is None:
@@ -69,6 +72,8 @@ def check(profile: str | None, json: bool) -> None:
         known = ", ".join(sorted(p.name for p in PROFILES_FOLDER.glob("*/"))) or "none"
         raise ParamsError(f"{root}: no such profile; there are: {known}")
     found = survey(root, Path())
+    templates = check_students(found.students, (root, Path()))
+    found.faults.extend(one.fault for one in templates if one.fault)
     faults = found.faults
     if profile is None:
         faults = faults + [
@@ -76,13 +81,22 @@ def check(profile: str | None, json: bool) -> None:
         ]
     if json:
         placeholders = [placeholder._asdict() for placeholder in found.placeholders]
-        print_json({"files": found.files, "faults": found.faults, "placeholders": placeholders})
+        print_json(
+            {
+                "files": found.files,
+                "faults": found.faults,
+                "placeholders": placeholders,
+                "templates": [one._asdict() for one in templates],
+            }
+        )
     if faults:
         raise ParamsError("\n".join(faults))
     if json:
         return
     for path in found.files:
         click.echo(f"{path}: ok")
+    for one in templates:
+        click.echo(f"chat template of {one.student}: {one.found}")
     if found.placeholders:
         click.echo(f"\n{len(found.placeholders)} values to fill in before this profile can run:")
         for placeholder in found.placeholders:
