@@ -1,4 +1,4 @@
-"""Tokenizers and tiny random models of the families of students: the real added tokens and architecture, few weights."""
+"""Tokenizers and tiny random models of the families of students: their control tokens and architecture, few weights."""
 
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,10 @@ _TEXTS = [
     "<think>\nTwice two is four.\n</think>\n\nIt is 4.",
 ]
 _CHATML = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-_QWEN_SPLIT = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+_QWEN_SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
 # Special tokens, added tokens that are not special, end token of the base model, TRL's template, architecture.
 FAMILIES: dict[str, dict[str, Any]] = {
     "qwen2_5": {

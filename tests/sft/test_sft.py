@@ -1,5 +1,9 @@
 import hashlib
 import json
+import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -166,6 +170,50 @@ def test_accelerate_starts_the_script_once(tmp_path, monkeypatch) -> None:
     monkeypatch.delenv("LOCAL_RANK")
     with pytest.raises(StudentError, match=r"gone\.yaml"):
         sft.launch_command(StudentRuntime(accelerate_config="gone.yaml"))
+
+
+def test_srun_starts_accelerate_on_each_machine_of_a_slurm_job(tmp_path, monkeypatch) -> None:
+    """A stand-in for srun runs what Slurm would run on two machines; a stand-in for accelerate prints its arguments."""
+    package = tmp_path / "accelerate" / "commands"
+    package.mkdir(parents=True)
+    for folder in (package, package.parent):
+        (folder / "__init__.py").touch()
+    (package / "launch.py").write_text("import sys; print(*sys.argv[1:], sep='|')")
+    srun = tmp_path / "srun"
+    srun.write_text(
+        '#!/bin/bash\nshift 2\nfor node in 0 1; do SLURM_NODEID=$node "$@" || exit; done\n'
+    )
+    srun.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    monkeypatch.setattr(sys, "argv", ["stages/sft.py", "a teacher", "student"])
+    monkeypatch.setenv("SLURM_NNODES", "2")
+    monkeypatch.delenv("SLURM_GPUS_ON_NODE", raising=False)
+    runtime = StudentRuntime(accelerate_config="conf/accelerate/fsdp2.yaml")
+    with pytest.raises(StudentError, match="--gpus-per-node"):
+        sft.launch_command(runtime)
+    monkeypatch.setenv("SLURM_GPUS_ON_NODE", "8")
+    command = sft.launch_command(runtime)
+    assert command is not None
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    wanted = (
+        "--config_file|conf/accelerate/fsdp2.yaml|--num_machines|2|--num_processes|16|--main_process_ip|"
+        f"{socket.gethostname()}|--main_process_port|29500|--machine_rank|NODE|stages/sft.py|a teacher|student"
+    )
+    assert printed.splitlines() == [wanted.replace("NODE", node) for node in "01"]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "processes"),
+    [("single_gpu", "NO", 1), ("ddp", "MULTI_GPU", 8), ("fsdp2", "FSDP", 8)],
+)
+def test_accelerate_reads_the_committed_configurations(tiny_model, name, kind, processes) -> None:
+    from accelerate.commands.config.config_args import load_config_from_file
+
+    config = load_config_from_file(f"conf/accelerate/{name}.yaml")
+    assert (config.distributed_type.value, config.num_processes) == (kind, processes)
+    assert config.fsdp_config.get("fsdp_version") == (2 if name == "fsdp2" else None)
 
 
 def test_the_embedded_student_is_valid() -> None:

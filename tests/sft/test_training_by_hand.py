@@ -231,6 +231,30 @@ def test_a_tracker_that_is_not_installed_is_an_error(models, examples, tmp_path)
         sft.train(examples, of_family("qwen2_5", models), runtime, 7, tmp_path / "m")
 
 
+def test_dvclive_follows_the_training_and_leaves_the_project_as_it_is(
+    models, examples, tmp_path, monkeypatch
+) -> None:
+    pytest.importorskip("dvclive")
+    project = tmp_path / "project"
+    project.mkdir()
+    git = ["git", "-C", str(project), "-c", "user.name=a", "-c", "user.email=a@example.org"]
+    subprocess.run([*git, "init", "--quiet"], check=True)
+    subprocess.run([*git, "commit", "--quiet", "--allow-empty", "-m", "first"], check=True)
+    (project / ".dvc").mkdir()
+    (project / "dvc.yaml").write_text("stages: {}\n")
+    files = {path.name for path in project.iterdir()}
+    plain = of_family("qwen2_5", models)
+    sft.train(examples, plain, StudentRuntime(), 7, tmp_path / "plain")
+    monkeypatch.chdir(project)
+    runtime = StudentRuntime(report_to=["dvclive"])
+    sft.train(examples, plain, runtime, 7, Path("models/student"))
+    followed = project / ".stillhouse/dvclive/models/student"
+    assert len((followed / "plots/metrics/train/loss.tsv").read_text().splitlines()) == 4
+    assert (project / "dvc.yaml").read_text() == "stages: {}\n"
+    assert {path.name for path in project.iterdir()} == files | {".stillhouse", "models"}
+    assert weights_hash(tmp_path / "plain") == weights_hash(Path("models/student"))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("profile", "student_id"), [("paper", "qwen2_5_32b"), ("single_gpu", "qwen2_5_1_5b")]
@@ -258,22 +282,22 @@ def test_the_recipe_of_a_profile_makes_its_first_step(
     assert config["dtype"] == recipe.dtype
 
 
-KILLED = """
+TRAIN = """
 import sys
 from pathlib import Path
 from stillhouse.params.student import Student, StudentRuntime
 from stillhouse.sft import train as sft
 
 student = Student.model_validate_json(Path(sys.argv[1]).read_text())
-sft.train(Path(sys.argv[2]), student, StudentRuntime(save_steps=2), 7, Path(sys.argv[3]))
+sft.train(Path(sys.argv[2]), student, StudentRuntime(save_steps=5), 7, Path(sys.argv[3]))
 """
 
 
 @pytest.mark.slow
 def test_a_killed_training_goes_on_to_the_same_weights(models, examples, tmp_path) -> None:
-    tiny = of_family("qwen2_5", models, max_steps=400, global_batch_size=1)
+    tiny = of_family("qwen2_5", models, max_steps=100, global_batch_size=1)
     (tmp_path / "student.json").write_text(tiny.model_dump_json())
-    program = [sys.executable, "-c", KILLED, str(tmp_path / "student.json"), str(examples)]
+    program = [sys.executable, "-c", TRAIN, str(tmp_path / "student.json"), str(examples)]
     scratch = tmp_path / "scratch" / "sft"
     process = subprocess.Popen([*program, str(tmp_path / "killed")], start_new_session=True)
     until = time.monotonic() + 300
@@ -289,3 +313,21 @@ def test_a_killed_training_goes_on_to_the_same_weights(models, examples, tmp_pat
     whole = sft.train(examples, tiny, runtime, 7, tmp_path / "whole")
     assert resumed == whole
     assert weights_hash(tmp_path / "resumed") == weights_hash(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_does(models, examples, tmp_path) -> None:
+    """Data parallelism, on CPUs: the rows of a step are shared, and the loss is the mean over all their tokens."""
+    import torch
+    from safetensors.torch import load_file
+
+    tiny = of_family("qwen2_5", models, max_steps=2, global_batch_size=2)
+    (tmp_path / "student.json").write_text(tiny.model_dump_json())
+    (tmp_path / "train.py").write_text(TRAIN)
+    arguments = [str(tmp_path / name) for name in ("train.py", "student.json", "examples", "two")]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone"]
+    subprocess.run([*launch, *arguments], check=True, timeout=600)
+    sft.train(examples, tiny, StudentRuntime(), 7, tmp_path / "one")
+    one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
+    for name in one:
+        torch.testing.assert_close(one[name], two[name], atol=1e-4, rtol=1e-3)

@@ -32,7 +32,6 @@ _WHAT_TO_PUT = {
     "license": "the licence that the page of {owner} states, such as apache-2.0",
     "path": "the JSONL or Parquet file with the queries of {owner} (the profile's README says how)",
     "namespace": "your user or organisation on the Hub",
-    "accelerate_config": "a file made by `accelerate config` for your machines",
 }
 
 

@@ -92,7 +92,7 @@ def _check(student_id: str, student: "Student", folders: tuple[Path, Path]) -> T
 
 @functools.cache
 def _tokenizer(base: Path) -> Any:
-    """Return the tokenizer in a folder; None where it has none, as where only a model's configuration was downloaded."""
+    """Return the tokenizer in a folder; None where it has none, as where only the configuration was downloaded."""
     from transformers import AutoTokenizer
 
     from stillhouse.progress import quiet_libraries

@@ -62,7 +62,9 @@ def local_folder(model: str, revision: str) -> Path | None:
     if kind == "package":
         return _with_config(_converted(Path(name), revision))
     try:
-        return _with_config(Path(snapshot_download(model, revision=revision, local_files_only=True)))
+        return _with_config(
+            Path(snapshot_download(model, revision=revision, local_files_only=True))
+        )
     except (LocalEntryNotFoundError, HFValidationError, OSError):
         return None
 

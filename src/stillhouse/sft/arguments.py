@@ -9,6 +9,7 @@ from stillhouse.params.recipe import LOADED_BY_STILLHOUSE, SET_BY_STILLHOUSE, Lo
 from stillhouse.params.student import StudentRuntime
 from stillhouse.sft.gates import StudentError
 
+DVCLIVE = "dvclive"
 # Of from_pretrained; any key of the model's configuration may be given too.
 _LOADING = ("attn_implementation", "use_kernels")
 # What the libraries raise for a value that they do not take: of a wrong kind, or one that needs a missing package.
@@ -78,7 +79,7 @@ def training_arguments(
         "save_strategy": "steps",
         "save_steps": runtime.save_steps,
         "save_total_limit": 1,
-        "report_to": runtime.report_to or "none",
+        "report_to": [name for name in runtime.report_to if name != DVCLIVE] or "none",
         "dataloader_pin_memory": torch.cuda.is_available(),
         "disable_tqdm": not sys.stderr.isatty(),
     }
@@ -128,6 +129,28 @@ def lora_config(lora: Lora | None) -> Any:
             "recipe.lora needs the package peft, which is not installed here: run `make env`"
         ) from None
     return LoraConfig(task_type="CAUSAL_LM", **lora.model_dump())
+
+
+def dvclive_callback(out: Path) -> Any:
+    """Return the callback that follows the training of the model in `out` with DVCLive.
+
+    That of transformers would write DVCLive's files into the project's dvc.yaml. They are in .stillhouse, which git and
+    DVC ignore; DVC Studio shows them where its token is set.
+
+    Raises:
+        StudentError: DVCLive is not installed, or cannot start.
+    """
+    folder = Path(".stillhouse/dvclive") / out.relative_to(out.anchor)
+    try:
+        from dvclive import Live
+        from transformers.integrations import DVCLiveCallback
+
+        live = Live(str(folder), resume=True, dvcyaml=None, save_dvc_exp=False)
+    except Exception as error:  # of git, DVC or DVCLive, which share no class
+        raise StudentError(
+            f"conf/runtime.yaml: report_to: DVCLive cannot start: {error}; take it out, or run `make env` if it is missing"
+        ) from None
+    return DVCLiveCallback(live=live)
 
 
 def _refuse_unknown(key: str, given: dict[str, Any], known: set[str]) -> None:

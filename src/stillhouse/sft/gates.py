@@ -180,7 +180,7 @@ def _training_template(tokenizer: Any) -> str:
 
 
 def _check_prefixes(tokenizer: Any, name: str, stop_token: str) -> None:
-    """Check that an answer follows the prompt that generation starts from, and that later turns leave both as they were.
+    """Check that an answer follows the prompt that generation starts from, and that later turns change neither.
 
     What stands behind the stop token may change: some templates end the whole text with a token of its own.
     """

@@ -7,7 +7,9 @@ cut off goes on, and never from another run's state.
 """
 
 import os
+import shlex
 import shutil
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,12 +24,20 @@ from stillhouse.params.recipe import Recipe
 from stillhouse.params.student import Student, StudentRuntime
 from stillhouse.progress import quiet_libraries
 from stillhouse.records import Example
-from stillhouse.sft.arguments import check_recipe, load_model, lora_config, training_arguments
+from stillhouse.sft.arguments import (
+    DVCLIVE,
+    check_recipe,
+    dvclive_callback,
+    load_model,
+    lora_config,
+    training_arguments,
+)
 from stillhouse.sft.encoding import Counts, write_encoded
 from stillhouse.sft.gates import StudentError, Turn, set_template
 from stillhouse.tables.read import read_table, shard_paths
 
 SCRATCH_VARIABLE = "STILLHOUSE_SCRATCH"
+_PORT = 29500  # torch's usual one, where the processes of several machines meet
 # transformers writes it last: a checkpoint without it was cut off, by a power cut or `kill -9`.
 _LAST_OF_CHECKPOINT = "trainer_state.json"
 
@@ -42,17 +52,31 @@ class Training(NamedTuple):
 def launch_command(runtime: StudentRuntime) -> list[str] | None:
     """Return the command that starts this script again under accelerate, or None where it runs as it is.
 
-    It runs as it is where no `accelerate_config` is set, and in the processes that accelerate started.
+    It runs as it is where no `accelerate_config` is set, and in the processes that accelerate started. In a Slurm job
+    with several machines, `srun` starts accelerate on each; the first one is the one that the job runs on.
     """
     if runtime.accelerate_config is None or "LOCAL_RANK" in os.environ:
         return None
     if not Path(runtime.accelerate_config).is_file():
         raise StudentError(
-            f"conf/runtime.yaml: accelerate_config: no file {runtime.accelerate_config}; write it with "
-            "`accelerate config` or set it to null"
+            f"conf/runtime.yaml: accelerate_config: no file {runtime.accelerate_config}; conf/accelerate has some, and "
+            "`accelerate config` writes others; or set it to null"
         )
-    launcher = ["-m", "accelerate.commands.launch", "--config_file", runtime.accelerate_config]
-    return [sys.executable, *launcher, *sys.argv]
+    launcher = [sys.executable, "-m", "accelerate.commands.launch"]
+    launcher += ["--config_file", runtime.accelerate_config]
+    machines = int(os.environ.get("SLURM_NNODES", "1"))
+    if machines == 1:
+        return [*launcher, *sys.argv]
+    try:
+        gpus = int(os.environ["SLURM_GPUS_ON_NODE"])
+    except (KeyError, ValueError):
+        raise StudentError(
+            "the Slurm job has several machines but not SLURM_GPUS_ON_NODE; ask for GPUs with --gpus-per-node"
+        ) from None
+    launcher += ["--num_machines", str(machines), "--num_processes", str(machines * gpus)]
+    launcher += ["--main_process_ip", socket.gethostname(), "--main_process_port", str(_PORT)]
+    on_each = f'{shlex.join(launcher)} --machine_rank "$SLURM_NODEID" {shlex.join(sys.argv)}'
+    return ["srun", f"--ntasks={machines}", "--ntasks-per-node=1", "bash", "-c", f"exec {on_each}"]
 
 
 def is_main_process() -> bool:
@@ -89,6 +113,8 @@ def train(
     trainer, counts = _trainer(
         base, tokenizer, turn, examples, student, runtime, accumulation, seed, scratch
     )
+    if DVCLIVE in runtime.report_to and trainer.is_world_process_zero():
+        trainer.add_callback(dvclive_callback(out))
     trainer.train(resume_from_checkpoint=_last_checkpoint(scratch))
     curve = [(e["step"], e["loss"]) for e in trainer.state.log_history if "loss" in e]
     _save(trainer, base, student.recipe, scratch, out)
