@@ -181,6 +181,7 @@ def test_a_profile_lists_what_to_fill_in_and_passes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(PROFILE, tmp_path / "profiles/gpu")
+    shutil.copytree("conf/chat_templates", tmp_path / "conf/chat_templates")
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(main, ["check", "--profile", "gpu"])
     assert result.exit_code == 0, result.stderr
@@ -247,7 +248,7 @@ def test_a_template_is_checked_with_a_stand_in_where_the_tokenizer_is_not_here(
         "stand-in tokenizer, because that of Qwen/Qwen2.5-1.5B is not on this machine"
         in result.stdout
     )
-    (one,) = document(CliRunner().invoke(main, ["check", "--json"]))["templates"]
+    (one,) = document("check")["templates"]
     assert (one["student"], one["tokenizer"], one["fault"]) == ("qwen2_5_1_5b", "stand-in", None)
 
 

@@ -3,20 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import trl
-from tokenizers import (
-    AddedToken,
-    Regex,
-    Tokenizer,
-    decoders,
-    models,
-    pre_tokenizers,
-    processors,
-    trainers,
-)
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
-
-TRL_TEMPLATES = Path(trl.__file__).parent / "chat_templates"
 _TEXTS = [
     "What is the answer? The answer is 4.\n\n",
     "<think>\nTwice two is four.\n</think>\n\nIt is 4.",
@@ -65,8 +51,27 @@ FAMILIES: dict[str, dict[str, Any]] = {
 }
 
 
+def trl_templates() -> Path:
+    """Return the folder of TRL's chat templates."""
+    import trl
+
+    return Path(trl.__file__).parent / "chat_templates"
+
+
 def tokenizer_of(family: str) -> Any:
     """Return a tokenizer with the family's splitting, control tokens and own chat template (TRL's copy of it)."""
+    from tokenizers import (
+        AddedToken,
+        Regex,
+        Tokenizer,
+        decoders,
+        models,
+        pre_tokenizers,
+        processors,
+        trainers,
+    )
+    from transformers import PreTrainedTokenizerFast
+
     kind = FAMILIES[family]
     core = Tokenizer(models.BPE())
     if family == "gemma":
@@ -98,13 +103,14 @@ def tokenizer_of(family: str) -> Any:
         additional_special_tokens=kind["special"],
     )
     if kind["template"]:
-        tokenizer.chat_template = (TRL_TEMPLATES / f"{kind['template']}.jinja").read_text("utf-8")
+        tokenizer.chat_template = (trl_templates() / f"{kind['template']}.jinja").read_text("utf-8")
     return tokenizer
 
 
 def save_model(family: str, folder: Path, **changes: Any) -> Path:
     """Save a tiny random model and its tokenizer."""
     import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
 
     tokenizer = tokenizer_of(family)
     shape = {

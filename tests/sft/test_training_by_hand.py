@@ -249,7 +249,7 @@ def test_dvclive_follows_the_training_and_leaves_the_project_as_it_is(
     runtime = StudentRuntime(report_to=["dvclive"])
     sft.train(examples, plain, runtime, 7, Path("models/student"))
     followed = project / ".stillhouse/dvclive/models/student"
-    assert len((followed / "plots/metrics/train/loss.tsv").read_text().splitlines()) == 4
+    assert len((followed / "plots/metrics/loss.tsv").read_text().splitlines()) == 4
     assert (project / "dvc.yaml").read_text() == "stages: {}\n"
     assert {path.name for path in project.iterdir()} == files | {".stillhouse", "models"}
     assert weights_hash(tmp_path / "plain") == weights_hash(Path("models/student"))

@@ -7,9 +7,10 @@ import pytest
 from stillhouse.sft.encoding import encode
 from stillhouse.sft.gates import IGNORED, StudentError, check_template, set_template
 from stillhouse.sft.stand_in import stand_in_tokenizer
-from tests.sft.families import FAMILIES, TRL_TEMPLATES, tokenizer_of
+from tests.sft.families import FAMILIES, tokenizer_of, trl_templates
 from tests.sft.student_examples import example
 
+pytestmark = pytest.mark.usefixtures("full_environment")
 PASSING = {
     "cohere": "<|END_OF_TURN_TOKEN|>",
     "gemma": "<end_of_turn>",
@@ -49,11 +50,11 @@ REFUSED = {
 
 
 def training_template(name: str) -> str:
-    return (TRL_TEMPLATES / f"{name}_training.jinja").read_text(encoding="utf-8")
+    return (trl_templates() / f"{name}_training.jinja").read_text(encoding="utf-8")
 
 
 def test_every_training_template_of_trl_is_judged_here() -> None:
-    found = {p.stem.removesuffix("_training") for p in TRL_TEMPLATES.glob("*_training.jinja")}
+    found = {p.stem.removesuffix("_training") for p in trl_templates().glob("*_training.jinja")}
     assert found == PASSING.keys() | REFUSED.keys()
 
 

@@ -131,8 +131,8 @@ def lora_config(lora: Lora | None) -> Any:
     return LoraConfig(task_type="CAUSAL_LM", **lora.model_dump())
 
 
-def dvclive_callback(out: Path) -> Any:
-    """Return the callback that follows the training of the model in `out` with DVCLive.
+def dvclive_callback(out: Path, step: int) -> Any:
+    """Return the callback that follows the training of the model in `out` with DVCLive, from a step on.
 
     That of transformers would write DVCLive's files into the project's dvc.yaml. They are in .stillhouse, which git and
     DVC ignore; DVC Studio shows them where its token is set.
@@ -145,10 +145,11 @@ def dvclive_callback(out: Path) -> Any:
         from dvclive import Live
         from transformers.integrations import DVCLiveCallback
 
-        live = Live(str(folder), resume=True, dvcyaml=None, save_dvc_exp=False)
+        live = Live(str(folder), resume=step > 0, dvcyaml=None, save_dvc_exp=False)
+        live.step = step
     except Exception as error:  # of git, DVC or DVCLive, which share no class
         raise StudentError(
-            f"conf/runtime.yaml: report_to: DVCLive cannot start: {error}; take it out, or run `make env` if it is missing"
+            f"conf/runtime.yaml: report_to: DVCLive cannot start: {error}; take it out, or run `make env`"
         ) from None
     return DVCLiveCallback(live=live)
 

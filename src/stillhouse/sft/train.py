@@ -113,9 +113,10 @@ def train(
     trainer, counts = _trainer(
         base, tokenizer, turn, examples, student, runtime, accumulation, seed, scratch
     )
+    checkpoint = _last_checkpoint(scratch)
     if DVCLIVE in runtime.report_to and trainer.is_world_process_zero():
-        trainer.add_callback(dvclive_callback(out))
-    trainer.train(resume_from_checkpoint=_last_checkpoint(scratch))
+        trainer.add_callback(dvclive_callback(out, 0 if checkpoint is None else _step(checkpoint)))
+    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     curve = [(e["step"], e["loss"]) for e in trainer.state.log_history if "loss" in e]
     _save(trainer, base, student.recipe, scratch, out)
     if trainer.is_world_process_zero():
@@ -168,11 +169,13 @@ def _scratch(examples: Path, student: Student, template: str, seed: int) -> Path
     return root / "sft" / content_hash(*decided_by)
 
 
-def _last_checkpoint(scratch: Path) -> str | None:
+def _last_checkpoint(scratch: Path) -> Path | None:
     """Return the newest whole checkpoint."""
-    whole = filter(_is_whole, scratch.glob("checkpoint-*"))
-    newest = max(whole, key=lambda folder: int(folder.name.partition("-")[2]), default=None)
-    return None if newest is None else str(newest)
+    return max(filter(_is_whole, scratch.glob("checkpoint-*")), key=_step, default=None)
+
+
+def _step(checkpoint: Path) -> int:
+    return int(checkpoint.name.partition("-")[2])
 
 
 def _is_whole(checkpoint: Path) -> bool:
