@@ -16,7 +16,7 @@ from stillhouse.sft.gates import check_template
 PROFILES = ["paper", "single_gpu"]
 TEMPLATES = sorted(
     path
-    for folder in (Path("conf"), Path("profiles"))
+    for folder in (Path("conf"), Path("profiles"), Path("examples"))
     for path in folder.glob("**/chat_templates/*.jinja")
 )
 
@@ -32,6 +32,8 @@ def test_a_profile_is_sound_and_says_what_to_fill_in(name: str) -> None:
 
 @pytest.mark.parametrize("name", PROFILES)
 def test_a_profile_applied_by_copying_has_all_it_names(name: str, tmp_path: Path) -> None:
+    for shared in ("conf/accelerate", "conf/chat_templates"):  # `stillhouse init` copies them too
+        shutil.copytree(shared, tmp_path / shared)
     shutil.copytree(Path("profiles") / name, tmp_path, dirs_exist_ok=True)
     assert survey(tmp_path, tmp_path).faults == []
 
@@ -125,6 +127,17 @@ def test_every_source_of_a_profile_has_an_adapter() -> None:
 def test_every_chat_template_passes_the_gate_before_training(path: Path, tiny_model: Path) -> None:
     from transformers import AutoTokenizer
 
+    from stillhouse.sft.stand_in import stand_in_tokenizer
+
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
     tokenizer.chat_template = path.read_text(encoding="utf-8")
     assert check_template(tokenizer, str(path)).stop_token == "<|im_end|>"
+    stand_in = stand_in_tokenizer(tokenizer.chat_template)
+    assert check_template(stand_in, str(path)).stop_token == "<|im_end|>"
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_the_accelerate_configuration_of_a_profile_is_there(name: str) -> None:
+    students = load_run(Path("profiles") / name).student_ids
+    files = [load_student(i, Path("profiles") / name).runtime.accelerate_config for i in students]
+    assert all(file is None or Path(file).is_file() for file in files)

@@ -20,7 +20,17 @@ PACKAGES = {
 # Modules in src that run in another environment, or come with a library that is listed.
 MODULES_OF_OTHERS = {"lighteval", "pydantic_core"}
 NOT_IMPORTED = "# Used, but not imported"
-MODELS = {"accelerate", "gguf", "safetensors", "tokenizers", "torch", "transformers", "trl", "vllm"}
+MODELS = {
+    "accelerate",
+    "gguf",
+    "peft",
+    "safetensors",
+    "tokenizers",
+    "torch",
+    "transformers",
+    "trl",
+    "vllm",
+}
 
 
 def imported_by(*folders: str) -> set[str]:

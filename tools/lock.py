@@ -16,6 +16,7 @@ SAME_ON_GPU = (
     "if-verifiable",
     "latex2sympy2-extended",
     "math-verify",
+    "peft",
     "pyarrow",
     "pydantic",
     "reasoning-gym",

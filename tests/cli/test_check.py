@@ -21,6 +21,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A complete project made of a profile whose placeholders are filled in."""
     shutil.copytree(PROFILE, tmp_path, dirs_exist_ok=True)
     shutil.copytree("dataset_cards", tmp_path / "dataset_cards")
+    shutil.copytree("conf/chat_templates", tmp_path / "conf/chat_templates")
     for path in tmp_path.rglob("*.yaml"):
         text = path.read_text()
         path.write_text(
@@ -201,6 +202,7 @@ def test_a_profile_lists_what_to_fill_in_and_passes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(PROFILE, tmp_path / "profiles/gpu")
+    shutil.copytree("conf/chat_templates", tmp_path / "conf/chat_templates")
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(main, ["check", "--profile", "gpu"])
     assert result.exit_code == 0, result.stderr
@@ -316,3 +318,74 @@ def test_an_alias_of_a_teacher_that_does_not_sample_is_refused(alias: Path, edit
     edit("conf/teachers/qwen3_8b.yaml", "temperature: 0.6", "temperature: 0.0")
     alias.write_text(alias.read_text().replace("temperature: 0.6", "temperature: 0.0"))
     assert "gives the same answers again" in faults()
+
+
+@pytest.fixture
+def template(project: Path, full_environment: None) -> Path:
+    return project / "conf/chat_templates/chatml.jinja"
+
+
+def test_a_template_is_checked_with_a_stand_in_where_the_tokenizer_is_not_here(
+    template: Path,
+) -> None:
+    result = CliRunner().invoke(main, ["check"])
+    assert result.exit_code == 0, result.stderr
+    assert (
+        "chat template of qwen2_5_1_5b: answers end with <|im_end|>; checked only with"
+        in result.stdout
+    )
+    assert (
+        "stand-in tokenizer, because that of Qwen/Qwen2.5-1.5B is not on this machine"
+        in result.stdout
+    )
+    (one,) = document("check")["templates"]
+    assert (one["student"], one["tokenizer"], one["fault"]) == ("qwen2_5_1_5b", "stand-in", None)
+
+
+def test_a_template_without_reasoning_is_a_fault(template: Path) -> None:
+    text = template.read_text()
+    kept = "message['content'] + '<|im_end|>' }}\n{%- endgeneration"
+    assert kept in text
+    template.write_text(
+        text.replace(kept, "message['content'].split('</think>')[-1] + " + kept[21:])
+    )
+    result = CliRunner().invoke(main, ["check"])
+    assert result.exit_code == 2
+    assert "conf/students/qwen2_5_1_5b.yaml: student: chat template" in result.stderr
+    assert "drops or changes the reasoning" in result.stderr
+
+
+def test_null_is_checked_with_the_tokenizer_where_it_is_here(
+    template: Path, edit: Edit, tiny_model: Path
+) -> None:
+    """The tokenizer of the tests has a template that TRL takes as it is."""
+    student = "conf/students/qwen2_5_1_5b.yaml"
+    edit(student, "conf/chat_templates/chatml.jinja", "null")
+    result = CliRunner().invoke(main, ["check"])
+    assert result.exit_code == 0, result.stderr
+    assert "chat template of qwen2_5_1_5b: not checked: null takes TRL's template" in result.stdout
+    edit(student, "Qwen/Qwen2.5-1.5B", f"path:{tiny_model}")
+    result = CliRunner().invoke(main, ["check"])
+    assert "chat template of qwen2_5_1_5b: answers end with <|im_end|>\n" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("sft_config: {learning_rate: 1.0e-5}", "set instead: learning_rate: recipe.learning_rate"),
+        ("sft_config: {report_to: wandb}", "report_to: conf/runtime.yaml: students: report_to"),
+        ("sft_config: {otpim: sgd}", "recipe.sft_config: otpim: no such argument; valid are: "),
+        ("model_kwargs: {dtype: bfloat16}", "set instead: dtype: recipe.dtype"),
+    ],
+)
+def test_an_argument_that_cannot_be_passed_on_is_a_fault(
+    given: str, message: str, template: Path, edit: Edit
+) -> None:
+    edit(
+        "conf/students/qwen2_5_1_5b.yaml",
+        "    dtype: bfloat16",
+        f"    dtype: bfloat16\n    {given}",
+    )
+    result = CliRunner().invoke(main, ["check"])
+    assert result.exit_code == 2
+    assert message in result.stderr

@@ -1,8 +1,17 @@
 from pathlib import Path
 
 from stillhouse.records import Example, Message, example_id, query_id
+from stillhouse.sft.chosen import StepBudget, write_ids
+from stillhouse.tables.read import read_table
 
 TEMPLATE = Path("conf/chat_templates/smollm2.jinja")
+
+
+def all_ids(examples: Path) -> Path:
+    """Write the ids of all examples beside them, as stage `fit` does without a budget, and return their folder."""
+    ids = examples.parent / "ids"
+    write_ids(ids, [row.query_id for row in read_table(examples, Example)], StepBudget(None))
+    return ids
 
 
 def example(

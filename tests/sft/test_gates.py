@@ -14,6 +14,17 @@ def encode(tokenizer, row) -> Encoded:
     return encoded
 
 
+def with_header_in_marks(template: str) -> str:
+    """Return the template with the marks around the whole turn of the assistant."""
+    template = template.replace("{%- generation -%}", "").replace(
+        "{{ '<|im_start|>' + message['role'] + '\\n' }}",
+        "{%- if message['role'] == 'assistant' -%}{%- generation -%}"
+        "{{ '<|im_start|>assistant\\n' + message['content'] + '<|im_end|>' }}{%- endgeneration -%}"
+        "{%- else -%}{{ '<|im_start|>' + message['role'] + '\\n' }}{%- endif -%}",
+    )
+    return template.replace("{{ message['content'] + '<|im_end|>' }}\n{%- endgeneration -%}", "")
+
+
 def test_the_shipped_template_passes_and_names_its_stop_token(tokenizer) -> None:
     turn = check_template(tokenizer, "smollm2.jinja")
     assert turn.stop_token == "<|im_end|>"
@@ -41,10 +52,49 @@ def test_template_that_rewrites_earlier_turns_fails(tokenizer) -> None:
 
 def test_generation_prompt_that_training_does_not_see_fails(tokenizer) -> None:
     tokenizer.chat_template = tokenizer.chat_template.replace(
-        "{{ '<|im_start|>assistant\\n' }}", "{{ '<|im_start|>assistant\\n<think>\\n' }}"
+        "{{ '<|im_start|>assistant\\n' }}", "{{ '<|im_start|>assistant\\nSure. ' }}"
     )
     with pytest.raises(StudentError, match="prefix-preserving"):
         check_template(tokenizer, "bad.jinja")
+
+
+def test_template_that_drops_the_reasoning_fails_with_the_remedy(tokenizer) -> None:
+    """As DeepSeek-R1's own template does."""
+    kept = "{{ message['content'] + '<|im_end|>' }}"
+    assert kept in tokenizer.chat_template
+    tokenizer.chat_template = tokenizer.chat_template.replace(
+        kept, "{{ message['content'].split('</think>')[-1] + '<|im_end|>' }}"
+    )
+    with pytest.raises(StudentError, match=r"drops or changes the reasoning.*remove the code"):
+        check_template(tokenizer, "bad.jinja")
+
+
+def test_template_that_drops_the_reasoning_of_earlier_turns_fails(tokenizer) -> None:
+    """TRL's check of prefixes does not see it: it adds a tool's turn, and not a user's."""
+    kept = "{{ message['content'] + '<|im_end|>' }}"
+    tokenizer.chat_template = tokenizer.chat_template.replace(
+        kept,
+        "{{ (message['content'] if loop.last else message['content'].split('</think>')[-1]) + '<|im_end|>' }}",
+    )
+    with pytest.raises(StudentError, match="prefix-preserving"):
+        check_template(tokenizer, "bad.jinja")
+
+
+@pytest.mark.parametrize(
+    "broken", ["{{ nothing['at all'] }}", "{% if %}", "{{ raise_exception('no') }}"]
+)
+def test_a_template_with_a_fault_is_an_error_with_a_remedy(tokenizer, broken) -> None:
+    tokenizer.chat_template = broken + tokenizer.chat_template
+    with pytest.raises(StudentError, match=r"bad\.jinja: it cannot render"):
+        check_template(tokenizer, "bad.jinja")
+
+
+def test_white_space_after_the_stop_token_may_be_inside_the_marks(tokenizer) -> None:
+    before, after = "{%- endgeneration -%}\n{{ '\\n' }}", "{{- '\\n' }}\n{%- endgeneration -%}"
+    assert before in tokenizer.chat_template
+    tokenizer.chat_template = tokenizer.chat_template.replace(before, after)
+    turn = check_template(tokenizer, "trl.jinja")
+    assert (turn.stop_token, turn.tail, turn.header) == ("<|im_end|>", "<|im_end|>\n", "")
 
 
 def test_template_without_marks_fails(tokenizer) -> None:
@@ -54,19 +104,26 @@ def test_template_without_marks_fails(tokenizer) -> None:
         check_template(tokenizer, "bad.jinja")
 
 
-def test_marks_around_the_role_fail(tokenizer) -> None:
-    template = tokenizer.chat_template.replace("{%- generation -%}", "")
+def test_a_header_inside_the_marks_is_reported_and_can_be_allowed(tokenizer) -> None:
+    tokenizer.chat_template = with_header_in_marks(tokenizer.chat_template)
+    with pytest.raises(
+        StudentError, match=r"begin with '<\|im_start\|>assistant.*allow_header_in_marks"
+    ):
+        check_template(tokenizer, "bad.jinja")
+    turn = check_template(tokenizer, "bad.jinja", allow_header_in_marks=True)
+    assert (turn.header, turn.stop_token) == ("<|im_start|>assistant", "<|im_end|>")
+    row = example(2, "Four.", think="Two and two.")
+    in_loss = [label for label in encode(tokenizer, row, turn).labels if label != IGNORED]
+    assert tokenizer.decode(in_loss) == "<think>\nTwo and two.\n</think>\n\nFour.<|im_end|>"
+
+
+def test_marks_that_hold_more_than_the_prompt_s_end_fail(tokenizer) -> None:
+    template = with_header_in_marks(tokenizer.chat_template)
     tokenizer.chat_template = template.replace(
-        "{{ '<|im_start|>' + message['role'] + '\\n' }}",
-        "{%- if message['role'] == 'assistant' -%}{%- generation -%}"
-        "{{ '<|im_start|>assistant\\n' + message['content'] + '<|im_end|>' }}{%- endgeneration -%}"
-        "{%- else -%}{{ '<|im_start|>' + message['role'] + '\\n' }}{%- endif -%}",
-    )
-    tokenizer.chat_template = tokenizer.chat_template.replace(
-        "{{ message['content'] + '<|im_end|>' }}\n{%- endgeneration -%}", ""
+        "assistant\\n' + message", "assistant\\nHm. ' + message"
     )
     with pytest.raises(StudentError, match="marks hold"):
-        check_template(tokenizer, "bad.jinja")
+        check_template(tokenizer, "bad.jinja", allow_header_in_marks=True)
 
 
 @pytest.mark.parametrize("turns", [1, 3])

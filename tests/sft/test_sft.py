@@ -1,5 +1,9 @@
 import hashlib
 import json
+import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +16,7 @@ from stillhouse.sft.chosen import StepBudget, write_ids
 from stillhouse.sft.gates import StudentError
 from stillhouse.tables.read import read_table
 from stillhouse.tables.write import write_table
-from tests.sft.student_examples import TEMPLATE, example
+from tests.sft.student_examples import TEMPLATE, all_ids, example
 
 
 def student(folder: Path, **changes: object) -> Student:
@@ -41,9 +45,7 @@ def student(folder: Path, **changes: object) -> Student:
 
 def train(examples: Path, spec: Student, seed: int, out: Path, **runtime: int) -> sft.Training:
     """Train on all rows, as without a budget."""
-    ids = examples.parent / "ids"
-    write_ids(ids, [row.query_id for row in read_table(examples, Example)], StepBudget(None))
-    return sft.train(examples, ids, spec, StudentRuntime(**runtime), seed, out)
+    return sft.train(examples, all_ids(examples), spec, StudentRuntime(**runtime), seed, out)
 
 
 @pytest.fixture
@@ -84,9 +86,8 @@ def test_training_is_complete_and_repeats_bit_for_bit(tiny_model, examples, tmp_
 def test_a_cut_off_run_goes_on_to_the_same_weights(
     tiny_model, examples, tmp_path, monkeypatch
 ) -> None:
-    monkeypatch.setattr(sft, "CHECKPOINT_STEPS", 2)
     tiny = student(tiny_model, max_steps=4)
-    whole = train(examples, tiny, 7, tmp_path / "whole")
+    whole = train(examples, tiny, 7, tmp_path / "whole", save_steps=2)
 
     def power_cut(*_: object) -> None:
         raise KeyboardInterrupt
@@ -94,14 +95,17 @@ def test_a_cut_off_run_goes_on_to_the_same_weights(
     with monkeypatch.context() as cut:
         cut.setattr(sft, "_save", power_cut)
         with pytest.raises(KeyboardInterrupt):
-            train(examples, tiny, 7, tmp_path / "cut")
+            train(examples, tiny, 7, tmp_path / "cut", save_steps=2)
     (scratch,) = (tmp_path / "scratch" / "sft").iterdir()
     state = scratch / "checkpoint-2" / "trainer_state.json"
     assert json.loads(state.read_text())["global_step"] == 2
     assert not (scratch / "checkpoint-4").exists(), (
         "a resume from the last step would train one more"
     )
-    resumed = train(examples, tiny, 7, tmp_path / "resumed")
+    cut_while_writing = scratch / "checkpoint-3"
+    cut_while_writing.mkdir()
+    (cut_while_writing / "trainer_state.json").write_text('{"global_step": ')
+    resumed = train(examples, tiny, 7, tmp_path / "resumed", save_steps=2)
     assert resumed == whole
     assert weights_hash(tmp_path / "resumed") == weights_hash(tmp_path / "whole")
 
@@ -198,6 +202,50 @@ def test_accelerate_starts_the_script_once(tmp_path, monkeypatch) -> None:
     monkeypatch.delenv("LOCAL_RANK")
     with pytest.raises(StudentError, match=r"gone\.yaml"):
         sft.launch_command(StudentRuntime(accelerate_config="gone.yaml"))
+
+
+def test_srun_starts_accelerate_on_each_machine_of_a_slurm_job(tmp_path, monkeypatch) -> None:
+    """A stand-in for srun runs what Slurm would run on two machines; a stand-in for accelerate prints its arguments."""
+    package = tmp_path / "accelerate" / "commands"
+    package.mkdir(parents=True)
+    for folder in (package, package.parent):
+        (folder / "__init__.py").touch()
+    (package / "launch.py").write_text("import sys; print(*sys.argv[1:], sep='|')")
+    srun = tmp_path / "srun"
+    srun.write_text(
+        '#!/bin/bash\nshift 2\nfor node in 0 1; do SLURM_NODEID=$node "$@" || exit; done\n'
+    )
+    srun.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    monkeypatch.setattr(sys, "argv", ["stages/sft.py", "a teacher", "student"])
+    monkeypatch.setenv("SLURM_NNODES", "2")
+    monkeypatch.delenv("SLURM_GPUS_ON_NODE", raising=False)
+    runtime = StudentRuntime(accelerate_config="conf/accelerate/fsdp2.yaml")
+    with pytest.raises(StudentError, match="--gpus-per-node"):
+        sft.launch_command(runtime)
+    monkeypatch.setenv("SLURM_GPUS_ON_NODE", "8")
+    command = sft.launch_command(runtime)
+    assert command is not None
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    wanted = (
+        "--config_file|conf/accelerate/fsdp2.yaml|--num_machines|2|--num_processes|16|--main_process_ip|"
+        f"{socket.gethostname()}|--main_process_port|29500|--machine_rank|NODE|stages/sft.py|a teacher|student"
+    )
+    assert printed.splitlines() == [wanted.replace("NODE", node) for node in "01"]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "processes"),
+    [("single_gpu", "NO", 1), ("ddp", "MULTI_GPU", 8), ("fsdp2", "FSDP", 8)],
+)
+def test_accelerate_reads_the_committed_configurations(tiny_model, name, kind, processes) -> None:
+    from accelerate.commands.config.config_args import load_config_from_file
+
+    config = load_config_from_file(f"conf/accelerate/{name}.yaml")
+    assert (config.distributed_type.value, config.num_processes) == (kind, processes)
+    assert config.fsdp_config.get("fsdp_version") == (2 if name == "fsdp2" else None)
 
 
 def test_the_embedded_student_is_valid() -> None:

@@ -12,7 +12,7 @@ from stillhouse.models.weights import resolve
 from stillhouse.params.benchmark import BenchmarkSampling
 from stillhouse.params.student import Student, StudentRuntime
 from stillhouse.params.teacher import Sampling
-from stillhouse.sft.gates import check_template, load_template
+from stillhouse.sft.gates import set_template
 
 
 def trained_engines(
@@ -73,9 +73,11 @@ def untrained_engine(
         name_in_keys=student_name(UNTRAINED, student_id),
     )
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    load_template(tokenizer, Path(student.chat_template))
+    turn = set_template(
+        tokenizer, student.chat_template, allow_header_in_marks=student.allow_header_in_marks
+    )
     engine.chat.tokenizer = tokenizer
-    engine.sampling["stop_token_ids"] = [check_template(tokenizer, student.chat_template).stop_id]
+    engine.sampling["stop_token_ids"] = [turn.stop_id]
     return {Condition(UNTRAINED, student_id, 0): engine}
 
 

@@ -34,7 +34,6 @@ _WHAT_TO_PUT = {
     "license": "the licence that the page of {owner} states, such as apache-2.0",
     "path": "the JSONL or Parquet file with the queries of {owner} (the profile's README says how)",
     "namespace": "your user or organisation on the Hub",
-    "accelerate_config": "a file made by `accelerate config` for your machines",
 }
 
 
@@ -56,14 +55,16 @@ class Survey:
 
 @click.command()
 @click.option("--profile", help="Check profiles/NAME, not the current run.", metavar="NAME")
-@json_option("files", "faults", "warnings", "placeholders")
+@json_option("files", "faults", "warnings", "placeholders", "templates")
 def check(profile: str | None, json: bool) -> None:
     """Validate the parameters of the run.
 
-    Reads params.yaml and every teacher, judge and student file that it uses, the licences that they name, and the
-    changelog of the data sets. Exit code 2 if there is a fault, or a value to fill in that is not in a profile. A
-    warning says that the benchmarks ask a student for tags that it is not trained on.
+    Reads params.yaml and every teacher, judge and student file that it uses, the licences that they name, the
+    changelog of the data sets, and the students' chat templates. Downloads nothing: where a student's tokenizer is not
+    on this machine, its template is checked with a stand-in. Exit code 2 if there is a fault, or a value to fill in
+    that is not in a profile. A warning says that the benchmarks ask a student for tags that it is not trained on.
     """
+    from stillhouse.cli.check_students import check_students
     from stillhouse.params.base import ParamsError
 
     if profile is None:
@@ -73,6 +74,8 @@ def check(profile: str | None, json: bool) -> None:
         known = ", ".join(sorted(p.name for p in PROFILES_FOLDER.glob("*/"))) or "none"
         raise ParamsError(f"{root}: no such profile; there are: {known}")
     found = survey(root, Path())
+    templates = check_students(found.students, (root, Path()))
+    found.faults.extend(one.fault for one in templates if one.fault)
     faults = found.faults
     if profile is None:
         faults = faults + [
@@ -86,6 +89,7 @@ def check(profile: str | None, json: bool) -> None:
                 "faults": found.faults,
                 "warnings": found.warnings,
                 "placeholders": placeholders,
+                "templates": [one._asdict() for one in templates],
             }
         )
     for warning in found.warnings:
@@ -96,6 +100,8 @@ def check(profile: str | None, json: bool) -> None:
         return
     for path in found.files:
         click.echo(f"{path}: ok")
+    for one in templates:
+        click.echo(f"chat template of {one.student}: {one.found}")
     if found.placeholders:
         click.echo(f"\n{len(found.placeholders)} values to fill in before this profile can run:")
         for placeholder in found.placeholders:

@@ -87,6 +87,7 @@ def _examine() -> Iterator[Diagnosis]:
     yield environment("eval environment", EVAL_ENVIRONMENT, [REQUIREMENTS / "eval.txt"])
     found = survey(Path(), Path())
     yield parameters(found)
+    yield from templates(found)
     yield from api_keys(found)
     yield isolation(found)
     yield from programs()
@@ -204,6 +205,21 @@ def parameters(found: "Survey") -> Diagnosis:
         return Diagnosis("parameters", "OK", f"{len(found.files)} files")
     more = f" and {len(faults) - 1} more" if len(faults) > 1 else ""
     return Diagnosis("parameters", "FAIL", faults[0] + more, "run `stillhouse check`")
+
+
+def templates(found: "Survey") -> Iterator[Diagnosis]:
+    """Check that the chat templates of the run's students are fit to train on."""
+    from stillhouse.cli.check_students import check_students
+
+    for one in check_students(found.students, (Path(), Path())):
+        check = f"template of {one.student}"
+        if one.fault:
+            yield Diagnosis(check, "FAIL", one.fault, "choose another student.chat_template")
+        elif one.tokenizer == "own":
+            yield Diagnosis(check, "OK", one.found)
+        else:
+            remedy = "nothing to do: the training downloads the tokenizer and checks it first"
+            yield Diagnosis(check, "WARN", one.found, remedy)
 
 
 def api_keys(found: "Survey") -> Iterator[Diagnosis]:

@@ -51,6 +51,32 @@ def resolve(model: str, revision: str) -> Path:
     return _from_hub(model, revision)
 
 
+def local_folder(model: str, revision: str) -> Path | None:
+    """Return the folder that `resolve` would, where it needs neither a download nor a conversion; None elsewhere."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    kind, _, name = model.partition(":")
+    if kind == "path":
+        return _with_config(Path(name))
+    if kind == "package":
+        return _with_config(_converted(Path(name), revision))
+    try:
+        return _with_config(
+            Path(snapshot_download(model, revision=revision, local_files_only=True))
+        )
+    except (LocalEntryNotFoundError, HFValidationError, OSError):
+        return None
+
+
+def _with_config(folder: Path) -> Path | None:
+    return folder if (folder / "config.json").is_file() else None
+
+
+def _converted(source: Path, revision: str) -> Path:
+    return cache_folder() / "models" / f"{source.stem}-{revision[:12]}-{CONVERSION}"
+
+
 def package_file(name: str) -> Path:
     """Return the path of a file named `<package>/<path inside it>`, without importing the package."""
     package, _, inside = name.partition("/")
@@ -69,7 +95,7 @@ def package_file(name: str) -> Path:
 
 def _from_package(name: str, revision: str) -> Path:
     source = package_file(name)
-    folder = cache_folder() / "models" / f"{source.stem}-{revision[:12]}-{CONVERSION}"
+    folder = _converted(source, revision)
     if (folder / "config.json").is_file():
         return folder
     found = file_sha256(source)

@@ -2,35 +2,11 @@
 
 from typing import Literal
 
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import PositiveInt, model_validator
 
 from stillhouse.params.base import Revision, Section, UnitInterval
+from stillhouse.params.recipe import Recipe
 from stillhouse.records import TurnFormat
-
-
-class Recipe(Section):
-    """Supervised fine-tuning, with the names of TRL (SFTConfig) where it has the parameter.
-
-    `global_batch_size` is the number of sequences per optimizer step, over all devices. The paper (section 4.1) has
-    learning rate 8e-5, cosine schedule, 5 % warm-up, batch size 64, 2 epochs, packed sequences of 32,768 tokens.
-    """
-
-    OLD_NAMES = {
-        "scheduler": "lr_scheduler_type",
-        "global_batch": "global_batch_size",
-        "epochs": "num_train_epochs",
-    }
-
-    learning_rate: PositiveFloat
-    lr_scheduler_type: Literal["cosine", "linear", "constant"]
-    warmup_ratio: UnitInterval
-    weight_decay: NonNegativeFloat
-    global_batch_size: PositiveInt
-    num_train_epochs: PositiveFloat
-    max_steps: PositiveInt | None
-    max_length: PositiveInt
-    packing: bool
-    dtype: Literal["float32", "bfloat16"]
 
 
 class StudentText(Section):
@@ -38,7 +14,7 @@ class StudentText(Section):
 
     model: str
     revision: Revision
-    chat_template: str
+    chat_template: str | None
     turn_format: TurnFormat
     max_length: PositiveInt
 
@@ -46,8 +22,10 @@ class StudentText(Section):
 class Student(Section):
     """All that decides what a student learns, in conf/students/<id>.yaml; tracked by its stages.
 
-    `chat_template` is a file that puts the assistant's turns between `{% generation %}` and `{% endgeneration %}`, so
-    that the loss is computed on them alone. `base_model` is as for teachers; to set it later trains again.
+    `chat_template` is a file that puts the assistant's turns between `{% generation %}` and `{% endgeneration %}`; null
+    takes TRL's training template for the tokenizer. The loss is on the last answer and its stop token alone.
+    `allow_header_in_marks` accepts a template whose marks begin before the answer. `base_model` is as for teachers; to
+    set it later trains again.
 
     `turn_format` is how the last turn holds reasoning and answer. `think_tags`: `<think>..</think>`, an empty line, the
     answer. `answer_tags`: `<think>..</think><answer>..</answer>`, as in the data sets of the paper. What
@@ -59,7 +37,8 @@ class Student(Section):
     revision: Revision
     license: str
     base_model: str | None = None
-    chat_template: str
+    chat_template: str | None
+    allow_header_in_marks: bool = False
     turn_format: TurnFormat
     recipe: Recipe
 
@@ -97,6 +76,8 @@ class StudentRuntime(Section):
     """Where a student is trained and benchmarked and how fast; an entry of `students` in conf/runtime.yaml.
 
     The parameters have the names of TRL (SFTConfig) and vLLM (EngineArgs); `cpu_kvcache_space` as for teachers.
+    `save_steps` is the number of optimizer steps between checkpoints, `report_to` the trackers that follow the
+    training (`dvclive`, `tensorboard`, `wandb` and others of transformers; their packages are not in the locks).
     """
 
     OLD_NAMES = {
@@ -107,6 +88,8 @@ class StudentRuntime(Section):
     per_device_train_batch_size: PositiveInt = 1
     gradient_checkpointing: bool = False
     accelerate_config: str | None = None
+    save_steps: PositiveInt = 50
+    report_to: list[str] = []
     max_num_seqs: PositiveInt = 64
     tensor_parallel_size: PositiveInt = 1
     gpu_memory_utilization: UnitInterval = 0.9

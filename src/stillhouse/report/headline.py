@@ -50,8 +50,8 @@ def headline(files: RunFiles, figures: AnalysisRows, settings: Settings) -> list
     if files.align is not None:
         sentences.append(
             f"Of {count(files.align['queries'], 'query', 'queries')}, {files.align['parallel']:,} "
-            f"({percent(share(files.align['parallel'], files.align['queries']))} %) were answered by every compared teacher and "
-            "passed every filter: these are the parallel set."
+            f"({percent(share(files.align['parallel'], files.align['queries']))} %) were answered by every compared "
+            "teacher and passed every filter: these are the parallel set."
         )
     return sentences + _same_model(settings.teachers, names)
 

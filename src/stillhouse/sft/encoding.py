@@ -25,8 +25,7 @@ from stillhouse.sft.gates import (
     StudentError,
     Turn,
     check_labels,
-    check_template,
-    load_template,
+    set_template,
 )
 
 SCHEMA = pa.schema({"input_ids": pa.list_(pa.int32()), "labels": pa.list_(pa.int32())})
@@ -116,19 +115,22 @@ class Encoder:
         return Encoded(input_ids, labels)
 
 
-def load_encoder(text: StudentText) -> Encoder:
+def load_encoder(text: StudentText, *, allow_header_in_marks: bool = True) -> Encoder:
     """Return the encoder of a student.
 
+    Args:
+        text: its tokenizer, template and form of turns.
+        allow_header_in_marks: as in `check_template`; it decides no token.
+
     Raises:
-        StudentError: the template cannot be read, or fails a gate.
+        StudentError: there is no such template, or it fails a gate.
         WeightsError: the model cannot be found.
     """
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(resolve(text.model, text.revision))
-    load_template(tokenizer, Path(text.chat_template))
-    turn = check_template(tokenizer, text.chat_template)._replace(turn_format=text.turn_format)
-    return Encoder(tokenizer, turn)
+    turn = set_template(tokenizer, text.chat_template, allow_header_in_marks=allow_header_in_marks)
+    return Encoder(tokenizer, turn._replace(turn_format=text.turn_format))
 
 
 def write_encoded(

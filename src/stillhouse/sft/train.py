@@ -7,9 +7,12 @@ cut off goes on, and never from another run's state.
 """
 
 import os
+import shlex
 import shutil
+import socket
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,17 +20,27 @@ import msgspec
 
 from stillhouse.hashing import content_hash, file_sha256
 from stillhouse.models.weights import resolve
-from stillhouse.params.student import Recipe, Student, StudentRuntime
+from stillhouse.params.recipe import Recipe
+from stillhouse.params.student import Student, StudentRuntime
 from stillhouse.progress import quiet_libraries
 from stillhouse.records import Example
+from stillhouse.sft.arguments import (
+    DVCLIVE,
+    check_recipe,
+    dvclive_callback,
+    load_model,
+    lora_config,
+    training_arguments,
+)
 from stillhouse.sft.chosen import BUDGET, chosen_examples, read_budget
 from stillhouse.sft.encoding import Counts, Encoder, load_encoder, write_encoded
 from stillhouse.sft.gates import StudentError
 from stillhouse.tables.read import shard_paths
 
 SCRATCH_VARIABLE = "STILLHOUSE_SCRATCH"
-# Writing a checkpoint costs as much as many steps of a small run; only the newest is kept.
-CHECKPOINT_STEPS = 50
+_PORT = 29500  # torch's usual one, where the processes of several machines meet
+# transformers writes it last: a checkpoint without it was cut off, by a power cut or `kill -9`.
+_LAST_OF_CHECKPOINT = "trainer_state.json"
 
 
 class Training(NamedTuple):
@@ -40,17 +53,31 @@ class Training(NamedTuple):
 def launch_command(runtime: StudentRuntime) -> list[str] | None:
     """Return the command that starts this script again under accelerate, or None where it runs as it is.
 
-    It runs as it is where no `accelerate_config` is set, and in the processes that accelerate started.
+    It runs as it is where no `accelerate_config` is set, and in the processes that accelerate started. In a Slurm job
+    with several machines, `srun` starts accelerate on each; the first one is the one that the job runs on.
     """
     if runtime.accelerate_config is None or "LOCAL_RANK" in os.environ:
         return None
     if not Path(runtime.accelerate_config).is_file():
         raise StudentError(
-            f"conf/runtime.yaml: accelerate_config: no file {runtime.accelerate_config}; write it with "
-            "`accelerate config` or set it to null"
+            f"conf/runtime.yaml: accelerate_config: no file {runtime.accelerate_config}; conf/accelerate has some, and "
+            "`accelerate config` writes others; or set it to null"
         )
-    launcher = ["-m", "accelerate.commands.launch", "--config_file", runtime.accelerate_config]
-    return [sys.executable, *launcher, *sys.argv]
+    launcher = [sys.executable, "-m", "accelerate.commands.launch"]
+    launcher += ["--config_file", runtime.accelerate_config]
+    machines = int(os.environ.get("SLURM_NNODES", "1"))
+    if machines == 1:
+        return [*launcher, *sys.argv]
+    try:
+        gpus = int(os.environ["SLURM_GPUS_ON_NODE"])
+    except (KeyError, ValueError):
+        raise StudentError(
+            "the Slurm job has several machines but not SLURM_GPUS_ON_NODE; ask for GPUs with --gpus-per-node"
+        ) from None
+    launcher += ["--num_machines", str(machines), "--num_processes", str(machines * gpus)]
+    launcher += ["--main_process_ip", socket.gethostname(), "--main_process_port", str(_PORT)]
+    on_each = f'{shlex.join(launcher)} --machine_rank "$SLURM_NODEID" {shlex.join(sys.argv)}'
+    return ["srun", f"--ntasks={machines}", "--ntasks-per-node=1", "bash", "-c", f"exec {on_each}"]
 
 
 def is_main_process() -> bool:
@@ -80,22 +107,27 @@ def train(
         shuffled: whether the answers are permuted, so that examples may be too long, which are left out.
 
     Raises:
-        StudentError: the template or an example fails a gate, an example is longer than `max_length`, or the global
-            batch cannot be made of the batches per device.
+        StudentError: the template or an example fails a gate, an example is longer than `max_length`, the global
+            batch cannot be made of the batches per device, or a library refuses a value of the recipe.
         TableError: a table is missing or corrupt.
     """
     quiet_libraries()
     accumulation = _accumulation(student.recipe, runtime)
-    encoder = load_encoder(student.text)
+    base = resolve(student.model, student.revision)
+    encoder = load_encoder(student.text, allow_header_in_marks=student.allow_header_in_marks)
+    check_recipe(student.recipe, base)
     budget = read_budget(ids)
-    scratch = _scratch(examples, ids, student, seed)
+    scratch = _scratch(examples, ids, student, encoder.tokenizer.chat_template, seed)
     rows = chosen_examples(examples, ids)
     trainer, counts = _trainer(
         encoder, rows, student, budget.max_steps, runtime, accumulation, seed, scratch, shuffled
     )
-    trainer.train(resume_from_checkpoint=_last_checkpoint(scratch))
+    checkpoint = _last_checkpoint(scratch)
+    if DVCLIVE in runtime.report_to and trainer.is_world_process_zero():
+        trainer.add_callback(dvclive_callback(out, 0 if checkpoint is None else _step(checkpoint)))
+    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     curve = [(e["step"], e["loss"]) for e in trainer.state.log_history if "loss" in e]
-    _save(trainer, student.recipe, out)
+    _save(trainer, base, student.recipe, scratch, out)
     if trainer.is_world_process_zero():
         shutil.rmtree(scratch, ignore_errors=True)
     return Training(
@@ -131,19 +163,29 @@ def _accumulation(recipe: Recipe, runtime: StudentRuntime) -> int:
     return recipe.global_batch_size // at_once
 
 
-def _scratch(examples: Path, ids: Path, student: Student, seed: int) -> Path:
+def _scratch(examples: Path, ids: Path, student: Student, template: str, seed: int) -> Path:
     """Return the folder of checkpoints of exactly this training."""
-    files = [*shard_paths(examples), *shard_paths(ids), ids / BUDGET, Path(student.chat_template)]
-    decided_by = [*map(file_sha256, files), student.model_dump_json(), str(seed)]
+    files = [*shard_paths(examples), *shard_paths(ids), ids / BUDGET]
+    decided_by = [*map(file_sha256, files), student.model_dump_json(), template, str(seed)]
     root = Path(os.environ.get(SCRATCH_VARIABLE, ".stillhouse/scratch"))
     return root / "sft" / content_hash(*decided_by)
 
 
-def _last_checkpoint(scratch: Path) -> str | None:
-    from transformers.trainer_utils import get_last_checkpoint
+def _last_checkpoint(scratch: Path) -> Path | None:
+    """Return the newest whole checkpoint."""
+    return max(filter(_is_whole, scratch.glob("checkpoint-*")), key=_step, default=None)
 
-    newest: str | None = get_last_checkpoint(str(scratch))
-    return newest
+
+def _step(checkpoint: Path) -> int:
+    return int(checkpoint.name.partition("-")[2])
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    try:
+        msgspec.json.decode((checkpoint / _LAST_OF_CHECKPOINT).read_bytes())
+    except (OSError, msgspec.DecodeError):
+        return False
+    return True
 
 
 def _trainer(
@@ -157,11 +199,10 @@ def _trainer(
     scratch: Path,
     shuffled: bool,
 ) -> tuple[Any, Counts]:
-    import torch
     from accelerate import PartialState
     from datasets import Dataset
-    from transformers import AutoModelForCausalLM, TrainerCallback
-    from trl import SFTConfig, SFTTrainer
+    from transformers import TrainerCallback
+    from trl import SFTTrainer
 
     class NoCheckpointAtTheEnd(TrainerCallback):  # type: ignore[misc]
         """transformers saves after the last step too, and a resume from there trains one step too many."""
@@ -179,58 +220,66 @@ def _trainer(
             )
             counted.write_bytes(msgspec.json.encode(counts))
     counts = msgspec.json.decode(counted.read_bytes(), type=Counts)
-    arguments = SFTConfig(
-        output_dir=str(scratch),
-        seed=seed,
-        full_determinism=True,
-        learning_rate=recipe.learning_rate,
-        lr_scheduler_type=recipe.lr_scheduler_type,
-        warmup_steps=recipe.warmup_ratio,  # below 1 it is a share of all steps
-        weight_decay=recipe.weight_decay,
-        num_train_epochs=recipe.num_train_epochs,
-        max_steps=max_steps or recipe.max_steps or -1,
-        per_device_train_batch_size=runtime.per_device_train_batch_size,
-        gradient_accumulation_steps=accumulation,
-        gradient_checkpointing=runtime.gradient_checkpointing,
-        max_length=recipe.max_length,
-        packing=recipe.packing,
-        bf16=recipe.dtype == "bfloat16",
-        eos_token=encoder.turn.stop_token,
-        logging_steps=1,
-        logging_nan_inf_filter=False,  # a loss that is not a number must be seen
-        save_strategy="steps",
-        save_steps=CHECKPOINT_STEPS,
-        save_total_limit=1,
-        report_to="none",
-        dataloader_pin_memory=torch.cuda.is_available(),
-        disable_tqdm=not sys.stderr.isatty(),
-    )
-    # The weights stay float32 under bfloat16 autocast: at these learning rates, updates to bfloat16 weights are lost.
+    if max_steps is not None:
+        recipe = recipe.model_copy(update={"max_steps": max_steps})
+    arguments = training_arguments(recipe, runtime, accumulation, seed, scratch)
+    arguments.eos_token = encoder.turn.stop_token
     base = resolve(student.model, student.revision)
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
-    dataset = Dataset.from_file(str(encoded))
-    trainer = SFTTrainer(
-        model=model,
-        args=arguments,
-        train_dataset=dataset,
-        processing_class=encoder.tokenizer,
-        callbacks=[NoCheckpointAtTheEnd()],
-    )
+    with _refusals(recipe, runtime):
+        trainer = SFTTrainer(
+            model=load_model(base, recipe),
+            args=arguments,
+            train_dataset=Dataset.from_file(str(encoded)),
+            processing_class=encoder.tokenizer,
+            peft_config=lora_config(recipe.lora),
+            callbacks=[NoCheckpointAtTheEnd()],
+        )
     return trainer, counts
 
 
-def _save(trainer: Any, recipe: Recipe, out: Path) -> None:
-    """Write the model in the recipe's type, without what the trainer adds for itself."""
+@contextmanager
+def _refusals(recipe: Recipe, runtime: StudentRuntime) -> Iterator[None]:
+    """Turn what the libraries raise for a value of the user into a StudentError."""
+    try:
+        yield
+    except (ValueError, ImportError, RuntimeError) as error:
+        of_user = {
+            "recipe.lora": recipe.lora and recipe.lora.model_dump(),
+            "recipe.sft_config": recipe.sft_config,
+            "report_to": runtime.report_to,
+        }
+        given = ", ".join(f"{key} {value}" for key, value in of_user.items() if value)
+        if not given or isinstance(error, StudentError):
+            raise
+        raise StudentError(f"the training cannot be set up with {given}: {error}") from None
+
+
+def _save(trainer: Any, base: Path, recipe: Recipe, scratch: Path, out: Path) -> None:
+    """Write the model in the recipe's type, without what the trainer adds for itself.
+
+    The adapter of LoRA is merged into the base model's weights, so that every engine loads the folder as any model.
+    """
     import torch
     from transformers import AutoModelForCausalLM
 
-    trainer.save_model(str(out))
+    trained = out if recipe.lora is None else scratch / "adapter"
+    trainer.save_model(str(trained))
     if not trainer.is_world_process_zero():
+        return
+    if recipe.lora is not None:
+        from peft import PeftModel
+        from transformers.trainer_utils import align_special_tokens
+
+        model = load_model(base, recipe.model_copy(update={"dtype": "float32"}))
+        merged = PeftModel.from_pretrained(model, str(trained)).merge_and_unload()
+        align_special_tokens(merged, trainer.processing_class)  # as the trainer does it
+        merged.to(getattr(torch, recipe.dtype)).save_pretrained(out)
+        trainer.processing_class.save_pretrained(out)
         return
     # A pickle of local paths: neither wanted in a released model nor equal from run to run.
     (out / "training_args.bin").unlink(missing_ok=True)
     if recipe.dtype == "bfloat16":
-        trained = AutoModelForCausalLM.from_pretrained(out, dtype=torch.bfloat16)
+        model = AutoModelForCausalLM.from_pretrained(out, dtype=torch.bfloat16)
         for path in out.glob("model*.safetensors*"):
             path.unlink()
-        trained.save_pretrained(out)
+        model.save_pretrained(out)
