@@ -126,6 +126,7 @@ def test_a_template_that_does_not_render_is_refused_by_name(
     file = profile / "conf/teachers/qwen3_8b.yaml"
     line = "  chat_template: conf/chat_templates/mine.jinja\n"
     file.write_text(file.read_text().replace("  dtype:", f"{line}  dtype:"))
+    (profile / "conf/chat_templates").mkdir(exist_ok=True)
     (profile / "conf/chat_templates/mine.jinja").write_text("{{ messages[0].no_such_key.content }}")
     monkeypatch.setattr(init, "PROFILES", tmp_path / "profiles")
     copy = make_copy("broken", tmp_path / "copy", ("qwen3_8b",))

@@ -113,7 +113,8 @@ def test_a_header_inside_the_marks_is_reported_and_can_be_allowed(tokenizer) -> 
     turn = check_template(tokenizer, "bad.jinja", allow_header_in_marks=True)
     assert (turn.header, turn.stop_token) == ("<|im_start|>assistant", "<|im_end|>")
     row = example(2, "Four.", think="Two and two.")
-    in_loss = [label for label in encode(tokenizer, row, turn).labels if label != IGNORED]
+    ((_, encoded),) = Encoder(tokenizer, turn).encode([row])
+    in_loss = [label for label in encoded.labels if label != IGNORED]
     assert tokenizer.decode(in_loss) == "<think>\nTwo and two.\n</think>\n\nFour.<|im_end|>"
 
 

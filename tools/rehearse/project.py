@@ -116,9 +116,10 @@ def make_copy(profile: str, folder: Path, only: tuple[str, ...] = ()) -> Copy:
         except StillhouseError as error:
             copy.refused.append(f"student {student}: {error}")
     _replace_params(copy, params)
+    asked = [teacher for teacher in copy.teachers if teacher != copy.judge]
     _write(
         folder / PARAMS_FILE,
-        params | {"teacher_ids": [t for t in copy.teachers if t != copy.judge]},
+        params | dict.fromkeys(("teacher_ids", "compared_ids"), asked),
     )
     _write(folder / RUNTIME_FILE, runtime)
     return copy
