@@ -58,6 +58,9 @@ class Axes:
                     self.write(dep, "made elsewhere")
         for teacher in ("a", "b"):
             self.write(f"data/aligned/{teacher}", teacher)
+            for student in ("s", "t"):
+                self.write(f"data/fit/{student}/ids/{teacher}", teacher)
+                self.write(f"metrics/fit/{student}.json", "{}")
         self.params = YAML(typ="safe").load(ROOT / "params.yaml") | {
             "teacher_ids": ["a", "b"],
             "compared_ids": ["a", "b"],

@@ -202,6 +202,7 @@ def test_every_stage_that_may_use_a_plugin_tracks_the_list():
         "filter",
         "package",
         "benchmark",
+        "benchmark_untrained",
     }
 
 

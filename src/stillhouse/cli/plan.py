@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 )
 @json_option("teachers", "design")
 def plan(teachers: tuple[str, ...], seed_sd: float, json: bool) -> None:
-    """Count the requests, tokens and cost to come, and say what difference the design can detect.
+    """Count the requests and cost to come, and the detectable difference.
 
     Without arguments the plan is for all teachers of the run. No model is asked. Answers in the journal count as paid.
     Requests to the judge about a teacher's answers have a line of their own. The table of designs has the smallest

@@ -1,6 +1,7 @@
 """`stillhouse repro`: run the pipeline, with stages side by side."""
 
 import asyncio
+import signal
 import sys
 from pathlib import Path
 
@@ -27,6 +28,9 @@ def repro(jobs: int | None) -> None:
     from stillhouse.parallel.view import StageView
 
     require_project()
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # ignored where a shell starts us in the background
     slots = slots_of_machine(jobs)
     if slots.jobs > 1:
         pipeline = Pipeline(Path())

@@ -102,7 +102,7 @@ async def _run_stage(stage: str, variables: dict[str, str], view: StageView) -> 
         stderr=asyncio.subprocess.STDOUT,
         limit=_LINE_BYTES,
         process_group=0,  # Ctrl-C reaches this process alone, which then interrupts each stage once
-        preexec_fn=_end_with_parent,
+        preexec_fn=_prepare,
     )
     view.started(stage)
     try:
@@ -149,8 +149,12 @@ async def _interrupt(process: asyncio.subprocess.Process, stage: str, view: Stag
         return
 
 
-def _end_with_parent() -> None:
-    """Let the kernel end this DVC when the process that started it is killed; a stage ends with its DVC."""
+def _prepare() -> None:
+    """Let the kernel end this DVC when the process that started it is killed; a stage ends with its DVC.
+
+    A shell that starts us in the background has SIGINT ignored, which a stage's command would inherit.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 

@@ -18,7 +18,7 @@ from stillhouse.verify.checks import Reason, make_check
 from stillhouse.verify.judge import Judge, ask, judge_request, no_reply, parse_word
 
 NAME = "judge_demands"
-VERSION = "3"
+VERSION = "4"
 
 # The id of a constraint that the judge decides; its only argument is `demand`.
 DEMAND = "judged:demand"

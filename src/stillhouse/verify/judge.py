@@ -22,7 +22,7 @@ MATH_NAME = "judge_math"
 SCIENCE_NAME = "judge_science"
 REWARD_NAME = "judge_reward"
 # The version of all three checks; raise it when a prompt or the parsing changes.
-VERSION = "2"
+VERSION = "3"
 
 PROMPTS = Path(__file__).with_name("prompts")
 MATH_PROMPT = "math_v1"
