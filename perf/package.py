@@ -68,7 +68,7 @@ def main() -> None:
         write_run(root, arguments.rows, PAPER_TOKENS // SCALE)
         # A process of its own, so that its memory is that of packaging alone.
         command = [sys.executable, __file__, "--child", str(root), "--rows", str(arguments.rows)]
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
         facts = json.loads(done.stdout.splitlines()[-1])
         bare = _bare_write_seconds(root / "release")
     memory = facts["peak_memory_gb"]
@@ -177,11 +177,18 @@ def _facts(rows: int) -> RunFacts:
         **{name: section for name, (section, _) in sections.items()},
         benchmark_tasks=[],
         student_ids=[],
+        compared_ids=["synthetic"],
         teachers={"synthetic": TeacherFacts(spec=teacher, fingerprint={}, metrics=per_teacher)},
         judge=None,
         queries_metrics=COUNTS
         | {"rejected": {}, "rows_rejected": {}, "by_source": {}, "contamination": {}},
-        align_metrics={"parallel": rows, "survivorship": {}},
+        align_metrics={
+            "parallel": rows,
+            "survivorship": {},
+            "verifier_errors": {},
+            "wrong_rows": {},
+            "without": {"parallel": {}, "costliest": []},
+        },
         contamination={"compared": {}, "not_compared": []},
         audit=None,
         judge_audit=None,

@@ -47,7 +47,8 @@ from lighteval.models.model_output import ModelResponse
 from lighteval.tasks.prompt_manager import PromptManager
 from lighteval.tasks.tasks.lcb.main import prepare_prompt
 found = {}
-configs = {config.name.rpartition("stillhouse_")[2]: config for config in tasks.TASKS_TABLE}
+from stillhouse.benchmark.spec import split_name
+configs = {split_name(config.name)[1]: config for config in tasks.TASKS_TABLE}
 for key, asked in json.load(sys.stdin).items():
     config = configs[key.partition("/")[0]]
     doc = config.prompt_function({**asked["line"], "__index": 0}, config.name)

@@ -11,7 +11,7 @@ from tests.pipeline.micro_run import ZEROS, MicroRun, ScriptedTeachers
 
 pytestmark = pytest.mark.slow
 STUDENT = "conf/students/smollm2_135m.yaml"
-SFT = {"sft@alpha-smollm2_135m", "sft@worked-smollm2_135m"}
+SFT = {"sft@alpha-smollm2_135m-2505", "sft@worked-smollm2_135m-2505"}
 FIT = "fit@smollm2_135m"
 
 
@@ -71,7 +71,7 @@ def test_a_budget_trains_only_those_again_whose_rows_it_changes(run):
     assert sums[longer] > sums[shorter]
     budget = {"unit": "loss_tokens", "limit": sums[longer]}
     run.edit("params.yaml", training_budget=budget)
-    assert set(run.repro("sft")) == {FIT, f"sft@{longer}-smollm2_135m"}
+    assert set(run.repro("sft")) == {FIT, f"sft@{longer}-smollm2_135m-2505"}
     assert trained_on(run, longer) == everything[:-1]
     assert trained_on(run, shorter) == everything
 
@@ -80,7 +80,7 @@ def test_a_teacher_that_is_not_compared_keeps_its_rows_and_has_no_student(run):
     run.edit("params.yaml", compared_ids=["alpha"])
     ran = set(run.repro("sft")) | set(run.repro("package"))
     assert {"align", "package", FIT} <= ran
-    assert "sft@worked-smollm2_135m" not in ran
+    assert "sft@worked-smollm2_135m-2505" not in ran
     align = read_json(run.folder / "metrics/align.json")
     assert (align["compared"], align["not_compared"]) == (["alpha"], ["worked"])
     rows = list(read_table(run.folder / "data/aligned/worked", Example))

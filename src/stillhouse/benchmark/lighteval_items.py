@@ -15,7 +15,7 @@ def write(path: Path) -> None:
     """Write one JSON line per item: task, id, prompt and references; or per task that fails: task, source and error."""
     with path.open("w", encoding="utf-8") as file:
         for config in TASKS_TABLE:
-            _, task = split_name(f"{config.name}|0")
+            _, task = split_name(config.name)
             # What a missing data set, another layout or a broken network raise differs by version, hence the width.
             try:
                 rows = [_row(task, doc) for doc in LightevalTask(config).eval_docs()]

@@ -14,5 +14,5 @@ def task_name(condition: int, task: str) -> str:
 
 def split_name(name: str) -> tuple[int, str]:
     """Return the number of the condition and the id of the task; `name` may end in `|0`, lighteval's few-shot count."""
-    condition, _, task = name.rpartition("|")[0].removeprefix(PREFIX).partition("_")
+    condition, _, task = name.partition("|")[0].removeprefix(PREFIX).partition("_")
     return int(condition), task

@@ -30,7 +30,7 @@ INPUTS = ("responses", "verdicts", "perplexity", "filtered")  # folders of data/
 def run_facts(params: StageParams) -> RunFacts:
     """Return parameters, metrics and materials of the run."""
     controls = params.section(Controls, "controls")
-    teachers = controls.released(params.read(list[Id], "compared_ids"))
+    teachers = controls.released(params.read(list[Id], "teacher_ids"))
     inputs = [f"data/{folder}/{teacher}" for folder in INPUTS for teacher in teachers]
     return RunFacts(
         run=params.section(Run, "run"),
@@ -42,7 +42,7 @@ def run_facts(params: StageParams) -> RunFacts:
         filter=params.section(Filter, "filter"),
         benchmark_tasks=params.read(list[BenchmarkTask], "benchmark.tasks"),
         student_ids=params.read(list[Id], "student_ids"),
-        compared_ids=params.read(list[Id], "compared_ids"),
+        compared_ids=controls.released(params.read(list[Id], "compared_ids")),
         teachers={teacher: teacher_facts(teacher) for teacher in teachers},
         judge=load_recorded(Teacher, layout.judge_record(teachers[0])),
         queries_metrics=read_json(layout.metrics("queries")),
