@@ -47,7 +47,7 @@ def test_the_students_are_trained_on_the_same_queries(run):
     assert trained_on(run, "alpha") == trained_on(run, "worked") == [r.query_id for r in rows]
     assert found["fits_all"] == found["aligned"] == len(rows) > 2
     for teacher in ("alpha", "worked"):
-        trained = read_json(run.folder / f"metrics/sft/{teacher}/smollm2_135m.json")
+        trained = read_json(run.folder / f"metrics/sft/smollm2_135m/{teacher}/2505.json")
         for key, number in found["trained"][teacher].items():
             assert trained[key] == number, key
 
