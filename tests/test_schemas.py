@@ -9,17 +9,16 @@ from stillhouse.records import (
     BenchmarkItem,
     Decision,
     Example,
-    FitLength,
     Perplexity,
     Query,
     Rejected,
     Response,
     Row,
     Sample,
-    TrainingId,
     Verdict,
 )
 from stillhouse.schemas import arrow_schema
+from stillhouse.sft.rows import FitLength, TrainingId
 
 STRING_LIST = pa.list_(pa.string())
 MESSAGE = pa.struct({"role": pa.string(), "content": pa.string()})

@@ -333,25 +333,6 @@ class Example(Row, frozen=True, kw_only=True):
     fingerprint: str
 
 
-class FitLength(Row, frozen=True, kw_only=True):
-    """The length of one teacher's row in a student's tokens; `id` is `query_id/teacher`.
-
-    `tokens` are those of the prompt and of all that is rendered after it, `loss_tokens` those that are in the loss.
-    """
-
-    id: str
-    query_id: str
-    teacher: str
-    tokens: int
-    loss_tokens: int
-
-
-class TrainingId(Row, frozen=True, kw_only=True):
-    """A query whose row a student is trained on."""
-
-    query_id: str
-
-
 def assistant_text(think: str, answer: str, turn_format: TurnFormat = "think_tags") -> str:
     """Return an assistant turn as text.
 

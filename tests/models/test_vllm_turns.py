@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from stillhouse.models.vllm_engine import MULTIPROCESSING, Turns
+from stillhouse.models.vllm_turns import MULTIPROCESSING, Turns
 
 STEPS = 50
 

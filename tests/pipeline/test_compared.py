@@ -4,7 +4,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from stillhouse.files import read_json
-from stillhouse.records import Example, FitLength, TrainingId
+from stillhouse.records import Example
+from stillhouse.sft.rows import FitLength, TrainingId
 from stillhouse.tables.read import read_table
 from tests.doubles.scripted_endpoint import ScriptedEndpoint
 from tests.pipeline.micro_run import ZEROS, MicroRun, ScriptedTeachers

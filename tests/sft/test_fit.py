@@ -7,11 +7,12 @@ from pydantic import ValidationError
 
 from stillhouse import layout
 from stillhouse.params.student import StudentText, TrainingBudget
-from stillhouse.records import Example, FitLength
+from stillhouse.records import Example
 from stillhouse.sft.chosen import chosen_examples, read_budget
 from stillhouse.sft.encoding import load_encoder
 from stillhouse.sft.fit import fit
 from stillhouse.sft.gates import IGNORED, StudentError
+from stillhouse.sft.rows import FitLength
 from stillhouse.tables.read import read_column, read_table
 from stillhouse.tables.write import write_table
 from tests.sft.student_examples import TEMPLATE, example

@@ -6,6 +6,7 @@ that differ in more than the values of their tensors need a start. In version 0.
 no tensor of their own: on a CPU, an output layer that is tied to the embeddings keeps a packed copy of the old ones.
 """
 
+import gc
 import json
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,18 @@ from typing import Any
 CONFIGURATION = ("*.json", "*.txt", "*.model")
 # Lists the shards of the weights, whose tensors are compared themselves.
 INDEX = "*.safetensors.index.json"
+
+
+def shut_down(running: list[Any]) -> None:
+    """End an engine and free its memory, for the one that follows."""
+    from vllm.platforms import current_platform
+
+    running.pop().engine_core.shutdown()
+    gc.collect()
+    if not current_platform.is_cpu():
+        import torch
+
+        torch.cuda.empty_cache()
 
 
 def start_needed(old: Path, new: Path, devices: int) -> str | None:

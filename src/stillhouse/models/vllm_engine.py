@@ -8,30 +8,27 @@ vllm) run the same code.
 """
 
 import asyncio
-import gc
 import os
 import queue
 import threading
 import time
 import warnings
-from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
 
 from stillhouse.models.chat import ChatTokenizer
 from stillhouse.models.engine import Completion, EngineError, RefusedError, Request
-from stillhouse.models.exchange import exchange, start_needed
+from stillhouse.models.exchange import exchange, shut_down, start_needed
 from stillhouse.models.key_names import sampling_facts
+from stillhouse.models.vllm_turns import MULTIPROCESSING, Turns
 from stillhouse.models.weights import resolve
 from stillhouse.params.student import StudentRuntime
 from stillhouse.params.teacher import Sampling, TeacherRuntime
 
 Runtime = TeacherRuntime | StudentRuntime
 BATCH_INVARIANT = "VLLM_BATCH_INVARIANT"
-MULTIPROCESSING = "VLLM_ENABLE_V1_MULTIPROCESSING"
 # Time for the running step to end; closing does not wait for a model that is still loading.
 CLOSE_SECONDS = 5.0
 
@@ -110,38 +107,6 @@ def _served(runtime: Runtime) -> TeacherRuntime:
     return runtime if isinstance(runtime, TeacherRuntime) else TeacherRuntime()
 
 
-class Turns:
-    """Lets the cores of this process load and step one at a time, in the order in which they ask.
-
-    vLLM keeps the context of a forward pass in variables of its modules. Two models that step at once in two threads
-    end the process ("corrupted double-linked list"). Where vLLM runs a model in processes of its own, all may step.
-    """
-
-    def __init__(self) -> None:
-        self._asking = (
-            threading.Lock()
-        )  # without it, the core that has just stepped would take most turns
-        self._stepping = threading.Lock()
-
-    @property
-    def asked(self) -> bool:
-        """Whether a core waits for its turn."""
-        return self._asking.locked()
-
-    @contextmanager
-    def take(self) -> Iterator[None]:
-        """Wait for a turn, and hold it."""
-        if os.environ.get(MULTIPROCESSING) == "1":
-            yield
-            return
-        with self._asking:
-            self._stepping.acquire()
-        try:
-            yield
-        finally:
-            self._stepping.release()
-
-
 _turns = Turns()
 
 
@@ -195,9 +160,8 @@ class VllmCore:
         return engine_arguments(self._loaded, self._runtime)
 
     def _run(self) -> None:
-        running: list[
-            Any
-        ] = []  # the engine, once it has started; no other name may keep a replaced one in memory
+        # The engine, once it has started. No other name may keep a replaced one in memory.
+        running: list[Any] = []
         try:
             while self._admit(running):
                 with _turns.take():
@@ -224,7 +188,7 @@ class VllmCore:
                     if reason is None:
                         return
                     print(f"vLLM starts again for {load.model}: {reason}", flush=True)
-                    _shut_down(running)
+                    shut_down(running)
                 running.append(self._start())
         except Exception as error:
             raise EngineError(f"vLLM cannot load {load.model}: {error}") from error
@@ -414,18 +378,6 @@ class VllmEngine:
     async def close(self) -> None:
         """Stop the core, also for other engines that share it."""
         self._core.close()
-
-
-def _shut_down(running: list[Any]) -> None:
-    """End an engine and free its memory, for the one that follows."""
-    from vllm.platforms import current_platform
-
-    running.pop().engine_core.shutdown()
-    gc.collect()
-    if not current_platform.is_cpu():
-        import torch
-
-        torch.cuda.empty_cache()
 
 
 def _device(platform: Any) -> str:

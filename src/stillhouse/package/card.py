@@ -4,27 +4,23 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
-from stillhouse.errors import StillhouseError
-from stillhouse.package import changelog, figures
+from stillhouse.package import figures
 from stillhouse.package.counts import ConfigCounts, TeacherCounts
-from stillhouse.package.facts import Repository, RunFacts, repositories
+from stillhouse.package.facts import Repository, RunFacts, repositories, student_repository
 from stillhouse.package.license_names import hub_name
 from stillhouse.package.licenses import Consequences, consequences
+from stillhouse.package.render import CARDS, CardError, changelog_text, render, yaml_text
 from stillhouse.package.rows import ABOUT, COLUMNS, SPLIT
 from stillhouse.params.same_base import shared_bases
 from stillhouse.params.teacher import Teacher
 from stillhouse.params.verify import JUDGE_ROLES
 
 if TYPE_CHECKING:
-    from jinja2 import Template
+    pass
 
-CARDS = changelog.FOLDER
 DATASET_CARD = "dataset.md.jinja"
 SHOWN_WARNINGS = 20
 # The judge of the paper is Qwen2.5-7B-Instruct (arXiv 2505.14464, section 2.2). The card calls a smaller judge weak.
@@ -41,10 +37,6 @@ _SIZES = (
     (100_000_000, "10M<n<100M"),
 )
 _LARGEST = "100M<n<1B"
-
-
-class CardError(StillhouseError):
-    """The card cannot be written: the template or a number that it needs is missing."""
 
 
 @dataclass(frozen=True)
@@ -231,7 +223,7 @@ def render_card(facts: CardFacts, cards: Path = CARDS) -> str:
         "train_on": [config.name for config in repo.configs if config.kind == "data"],
         "siblings": [other.repo_id for other in all_repositories if other.folder != repo.folder],
         "student_repos": [
-            student_repository(package.namespace, package.name, teacher, student)
+            student_repository(package, teacher, student)
             for teacher in compared
             for student in run.student_ids
         ],
@@ -255,110 +247,6 @@ def render_card(facts: CardFacts, cards: Path = CARDS) -> str:
     }
     body = render(cards / DATASET_CARD, shown)
     return f"---\n{yaml_text(front_matter(facts))}---\n\n{body}"
-
-
-def student_repository(namespace: str, name: str, teacher: str, student: str) -> str:
-    """Return the id of the Hub repository of a student.
-
-    Args:
-        namespace: The owner of the repository.
-        name: The name of the release.
-        teacher: The id of the teacher.
-        student: The id of the student.
-    """
-    return f"{namespace}/{name}-{teacher}-{student}"
-
-
-def _interval(found: Mapping[str, float] | None) -> str:
-    """Return a share with its interval as text. There is no precision if no answer was accepted."""
-    if found is None:
-        return "nothing accepted"
-    if found["share"] is None:
-        return "no case"
-    return f"{100 * found['share']:.1f} % [{100 * found['low']:.1f}, {100 * found['high']:.1f}]"
-
-
-def render(template: Path, shown: Mapping[str, Any]) -> str:
-    """Return a rendered card template.
-
-    Raises:
-        CardError: the template is missing or broken, or a value that it shows is missing.
-    """
-    from jinja2 import TemplateError
-
-    try:
-        return _compiled(template.read_text(encoding="utf-8")).render(shown)
-    except OSError as error:
-        raise CardError(f"{template}: {error.strerror}; it is part of the project") from None
-    except (TemplateError, TypeError, ValueError) as error:
-        raise CardError(
-            f"{template}: {error}; if a metrics file lacks it, run the stage that writes that file again"
-        ) from None
-
-
-# Compiling a template takes longer than rendering it, and a release has one card per repository.
-@cache
-def _compiled(source: str) -> "Template":
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(
-        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
-    )
-    # `+ 0` makes StrictUndefined raise an error that names a missing number.
-    environment.filters["count"] = lambda number: f"{number + 0:,}"
-    environment.filters["rounded"] = lambda number: f"{number + 0:,.2f}"
-    environment.filters["rows"] = lambda rows: "-" if rows is None else f"{rows + 0:,.2f}"
-    environment.filters["percent"] = lambda share: f"{100 * share:.1f} %"
-    environment.filters["interval"] = _interval
-    environment.filters["cell"] = _cell
-    environment.filters["type_name"] = type_name
-    environment.filters["terms"] = _by_license
-    return environment.from_string(source)
-
-
-def yaml_text(content: dict[str, Any]) -> str:
-    """Return the front matter of a card as YAML."""
-    import yaml
-
-    text: str = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-    return text
-
-
-def type_name(type_: pa.DataType) -> str:
-    """Return a short description of a column type; the fields of a long struct are left out."""
-    if pa.types.is_list(type_):
-        return f"list of {type_name(type_.value_type)}"
-    if pa.types.is_struct(type_):
-        return f"struct ({', '.join(type_.names)})" if len(type_.names) <= 4 else "struct"
-    return str(type_)
-
-
-def _cell(text: object) -> str:
-    """Return text that is escaped for a table cell: it cannot end the cell or make a link or a tag."""
-    plain = " ".join(str(text).split())
-    return re.sub(r"([|<>\[\]`*])", r"\\\1", plain)
-
-
-def _by_license(licenses: Mapping[str, str]) -> str:
-    """Return a text that lists the names under each licence."""
-    names: dict[str, list[str]] = {}
-    for name, license_ in licenses.items():
-        names.setdefault(license_, []).append(_cell(name))
-    return "; ".join(f"{_cell(terms)}: {', '.join(names[terms])}" for terms in sorted(names))
-
-
-def changelog_text(cards: Path) -> str:
-    """Return the changelog of the released data sets, as cards show it.
-
-    Raises:
-        CardError: the file is missing.
-    """
-    try:
-        return (cards / changelog.CHANGELOG.name).read_text(encoding="utf-8")
-    except OSError as error:
-        raise CardError(
-            f"{cards / changelog.CHANGELOG.name}: {error.strerror}; the file must list the changes of each version"
-        ) from None
 
 
 def main_config(repo: Repository) -> str:

@@ -9,10 +9,10 @@ from typing import Any
 from stillhouse import layout
 from stillhouse.files import read_json
 from stillhouse.package import figures
-from stillhouse.package.card import CARDS, changelog_text, render, yaml_text
 from stillhouse.package.facts import repositories
 from stillhouse.package.license_names import hub_name
 from stillhouse.package.licenses import terms_of
+from stillhouse.package.render import CARDS, changelog_text, render, yaml_text
 from stillhouse.params.base import Id
 from stillhouse.params.benchmark import Benchmark, BenchmarkSampling, ScoreKind
 from stillhouse.params.filter import PerplexityScorer

@@ -23,7 +23,6 @@ from stillhouse.package.batches import (
     rejected_query_batches,
 )
 from stillhouse.package.card import (
-    CARDS,
     CardFacts,
     draw_figures,
     licenses,
@@ -37,6 +36,7 @@ from stillhouse.package.licenses import consequences, faults
 from stillhouse.package.lint import CARD, LintFinding, lint_files, lint_rows
 from stillhouse.package.manifest import json_text, write_manifest
 from stillhouse.package.provenance import statement
+from stillhouse.package.render import CARDS
 from stillhouse.package.rows import Config
 from stillhouse.package.shards import ShardWriter
 

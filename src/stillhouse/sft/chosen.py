@@ -6,8 +6,9 @@ from pathlib import Path
 import msgspec
 
 from stillhouse.files import write_json
-from stillhouse.records import Example, TrainingId
+from stillhouse.records import Example
 from stillhouse.sft.gates import StudentError
+from stillhouse.sft.rows import TrainingId
 from stillhouse.tables.read import read_column, read_table
 from stillhouse.tables.write import write_table
 

@@ -16,10 +16,11 @@ from typing import Any
 from stillhouse import layout
 from stillhouse.params.student import StudentText, TrainingBudget
 from stillhouse.progress import Progress
-from stillhouse.records import Example, FitLength
+from stillhouse.records import Example
 from stillhouse.sft.chosen import StepBudget, write_ids
 from stillhouse.sft.encoding import Encoder, load_encoder
 from stillhouse.sft.gates import StudentError
+from stillhouse.sft.rows import FitLength
 from stillhouse.tables.read import count_rows, read_table
 from stillhouse.tables.write import TableWriter
 
